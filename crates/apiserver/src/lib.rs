@@ -1,0 +1,1 @@
+//! A Kubernetes-style REST API over a store, on a unix socket.

@@ -1,0 +1,2 @@
+//! Node state to program, in small pure passes.
+#![forbid(unsafe_code)]

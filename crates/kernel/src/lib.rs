@@ -1,0 +1,1 @@
+//! The only crate with system calls: rtnetlink, nf_tables, conntrack, NFLOG, network namespaces, sysctl.

@@ -1,0 +1,2 @@
+//! The validated cluster, and api to model conversion.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Program to nf_tables objects, and reading them back.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Incremental: batches of model changes in, node deltas out.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The selector language: parse, canonical form, evaluate, label restrictions.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! List, watch and compare-and-swap with revisions: memory and embedded, and the client of the REST API.

@@ -1,0 +1,1 @@
+//! Fixtures, packet builders, network namespace guard, random clusters.

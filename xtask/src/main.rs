@@ -1,0 +1,2 @@
+//! Checks and code generation of this repository.
+fn main() {}
