@@ -1,2 +1,18 @@
-//! Addresses, CIDRs, port sets, protocols, marks and packet headers as values.
+//! Values of the network layer: address families, CIDRs, protocols, ports, marks and packet headers.
+//!
+//! Level 1: knows no policy, no files, no time. Everything here is a plain value with a total order, so
+//! that later stages can keep their output deterministic.
 #![forbid(unsafe_code)]
+
+mod cidr;
+mod mark;
+mod packet;
+mod port;
+mod protocol;
+
+pub use cidr::{CidrError, Family, family_of, masked, parse_cidr, parse_cidr_masking};
+pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+pub use mark::{Mark, MarkMask, MaskError};
+pub use packet::{Direction, Packet, Verdict};
+pub use port::{PORTS_KEYED_MAX, PortRange, PortRangeError, PortSet};
+pub use protocol::{Protocol, ProtocolError};
