@@ -1,2 +1,83 @@
-//! The backend-neutral program of one node and a plain interpreter for it.
+//! The backend-neutral program of one node: classes, groups, banks and address sets, and a plain
+//! interpreter for it.
+//!
+//! ```text
+//!   packet ──▶ interface ──▶ group ──▶ tier ─▶ tier ─▶ … ─▶ profiles ──▶ allow | deny
+//!                 (dispatch)            │ banks, then the end of the tier
+//!   peer address ──▶ class  ────────────┘
+//! ```
+//!
+//! A program is a finished value: it is compiled, compared, lowered to a backend and interpreted, never
+//! edited by hand. It does not know selectors, labels or nf_tables.
 #![forbid(unsafe_code)]
+
+mod bank;
+mod class;
+mod delta;
+mod group;
+mod rule;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use oncilla_net::MarkMask;
+
+pub use bank::{Bank, K1, K2, K4, Levels};
+pub use class::{AddressMap, AddressSet, ClassId, ClassPort, ClassSet, PortSetOfClasses, SetName};
+pub use delta::{AddressChange, NetChange, ProgramDelta};
+pub use group::{Dispatch, Group, GroupId, LocalEndpoint, ProfileEnd, Tier, TierEnd};
+pub use rule::{LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetRef};
+
+/// What happens to a packet from a workload to its own host after the workload's egress policy allowed it
+/// (Calico: `defaultEndpointToHostAction`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum EndpointToHost {
+    /// Dropped: Calico's own default.
+    #[default]
+    Drop,
+    /// Accepted.
+    Accept,
+    /// Left to the rest of the host's rules.
+    Return,
+}
+
+/// Everything of a program that is neither a class, a group nor an endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// The mark bits that carry class numbers.
+    pub mask: MarkMask,
+    /// Workload interfaces start with this text (Calico: `interfacePrefix`). At most 14 bytes.
+    pub interface_prefix: Arc<str>,
+    /// From a workload to its own host.
+    pub endpoint_to_host: EndpointToHost,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mask: MarkMask::default(),
+            interface_prefix: "cali".into(),
+            endpoint_to_host: EndpointToHost::default(),
+        }
+    }
+}
+
+/// The program of one node. Two programs are equal when they treat every packet alike by the same means;
+/// class numbers are history, so compare programs of two runs after renumbering.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Program {
+    /// Mark bits, interface prefix, host action.
+    pub settings: Settings,
+    /// Address to class, both families.
+    pub addresses: AddressMap,
+    /// `p<id>`: the classes of one predicate, for linear rules.
+    pub class_sets: BTreeMap<SetName, ClassSet>,
+    /// `n<id>`: class, protocol and port of one named-port predicate, for linear rules.
+    pub port_sets: BTreeMap<SetName, PortSetOfClasses>,
+    /// `a<id>`: the addresses of one predicate, for local-side criteria and for the fallback.
+    pub address_sets: BTreeMap<SetName, AddressSet>,
+    /// The chains that endpoints share.
+    pub groups: BTreeMap<GroupId, Arc<Group>>,
+    /// Local endpoints by host-side interface name.
+    pub endpoints: BTreeMap<Arc<str>, LocalEndpoint>,
+}
