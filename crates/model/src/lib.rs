@@ -1,2 +1,22 @@
-//! The validated cluster, and api to model conversion.
+//! The validated cluster: tiers, policies, rules, endpoints, network sets and profiles, and the one
+//! conversion that leads from `api` objects to them.
+//!
+//! Kubernetes kinds become ordinary policies here, once; after this crate nobody knows where a policy came
+//! from except by its key. A value of this crate is complete: defaulted, ordered, with namespaces and
+//! service accounts folded into selectors. It does not know YAML, stores or the kernel.
 #![forbid(unsafe_code)]
+
+mod change;
+mod endpoint;
+mod policy;
+mod predicate;
+
+pub use change::Change;
+pub use endpoint::{
+    Endpoint, EndpointKey, EndpointPort, Labels, NetworkSet, NetworkSetKey, Profile, ProfileName,
+};
+pub use policy::{
+    Action, Families, Order, Policy, PolicyKey, PolicyKind, Ports, ProtocolMatch, Rule, Side, Tier,
+    TierEnd, TierName,
+};
+pub use predicate::Predicate;

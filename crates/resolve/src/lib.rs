@@ -1,2 +1,4 @@
-//! Incremental: batches of model changes in, node deltas out.
+//! Incremental resolution: batches of model changes in, node deltas out.
 #![forbid(unsafe_code)]
+
+pub mod node;

@@ -1,0 +1,103 @@
+//! Endpoints, network sets and profiles.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use oncilla_net::{IpNet, Protocol};
+
+use crate::Rule;
+
+/// Labels, sorted by key, each key once.
+pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;
+
+/// Which workload endpoint. Displayed as `namespace/pod`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EndpointKey {
+    /// The pod's namespace.
+    pub namespace: Arc<str>,
+    /// The pod's name.
+    pub name: Arc<str>,
+}
+
+impl fmt::Display for EndpointKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A named port of an endpoint.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EndpointPort {
+    /// The name.
+    pub name: Arc<str>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The number.
+    pub port: u16,
+}
+
+/// The name of a profile: `kns.<namespace>` or `ksa.<namespace>.<account>`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ProfileName(pub Arc<str>);
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A workload endpoint: a pod that has, or had, addresses (§1.10).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// Which.
+    pub key: EndpointKey,
+    /// The node it runs on.
+    pub node: Arc<str>,
+    /// The host-side interface: prefix and hash of namespace and name (§1.10).
+    pub interface: Arc<str>,
+    /// Own labels, with `projectcalico.org/namespace`, `…/orchestrator` and `…/serviceaccount`. Labels of
+    /// profiles are inherited below these.
+    pub labels: Labels,
+    /// Profiles in order.
+    pub profiles: Vec<ProfileName>,
+    /// Addresses, sorted, each once. Empty when the pod is finished.
+    pub addresses: Vec<IpAddr>,
+    /// Named ports, sorted, each once.
+    pub ports: Vec<EndpointPort>,
+}
+
+/// Which network set. A global one has no namespace.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NetworkSetKey {
+    /// The namespace of a NetworkSet.
+    pub namespace: Option<Arc<str>>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+/// A network set: CIDRs with labels (§1.8).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NetworkSet {
+    /// Which.
+    pub key: NetworkSetKey,
+    /// Own labels; a NetworkSet has `projectcalico.org/namespace` too.
+    pub labels: Labels,
+    /// Profiles whose labels it inherits: its namespace's.
+    pub profiles: Vec<ProfileName>,
+    /// CIDRs, masked, sorted, each once.
+    pub nets: Vec<IpNet>,
+}
+
+/// A profile: labels that endpoints inherit, and rules behind the last tier.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// The name.
+    pub name: ProfileName,
+    /// Labels to apply, already prefixed (`pcns.`, `pcsa.`).
+    pub labels: Labels,
+    /// Ingress rules.
+    pub ingress: Arc<[Rule]>,
+    /// Egress rules.
+    pub egress: Arc<[Rule]>,
+}

@@ -1,0 +1,106 @@
+//! Predicates: what a rule asks about an address.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use oncilla_net::{IpNet, Protocol};
+use oncilla_selector::Selector;
+
+/// What a rule asks about an address. Two predicates are equal when their canonical texts are.
+#[derive(Clone, Debug)]
+pub enum Predicate {
+    /// The address belongs to an endpoint or network set that the selector selects.
+    Selector {
+        /// The canonical text.
+        text: Arc<str>,
+        /// The selector, with namespace and service account folded in.
+        selector: Selector,
+    },
+    /// The address is inside one of these CIDRs.
+    Nets {
+        /// The canonical text.
+        text: Arc<str>,
+        /// Sorted, without repetition, each masked. Both families.
+        nets: Arc<[IpNet]>,
+    },
+    /// The address belongs to an endpoint that has a port of this name and protocol. Answered by port
+    /// numbers.
+    NamedPort {
+        /// The canonical text.
+        text: Arc<str>,
+        /// Only endpoints that this selector selects; `None`: all.
+        selector: Option<Selector>,
+        /// The port's name.
+        port: Arc<str>,
+        /// The port's protocol.
+        protocol: Protocol,
+    },
+}
+
+impl Predicate {
+    /// The predicate of a selector.
+    pub fn selector(selector: Selector) -> Self {
+        let text = format!("selector {selector}").into();
+        Self::Selector { text, selector }
+    }
+
+    /// The predicate of a list of CIDRs.
+    pub fn nets(nets: impl IntoIterator<Item = IpNet>) -> Self {
+        let mut nets: Vec<IpNet> = nets.into_iter().map(|net| net.trunc()).collect();
+        nets.sort_unstable();
+        nets.dedup();
+        let list: Vec<String> = nets.iter().map(ToString::to_string).collect();
+        let text = format!("nets {}", list.join(",")).into();
+        Self::Nets { text, nets: nets.into() }
+    }
+
+    /// The predicate of a port name.
+    pub fn named_port(selector: Option<Selector>, port: &str, protocol: Protocol) -> Self {
+        let text = match &selector {
+            Some(selector) => format!("port {protocol}/{port} of {selector}"),
+            None => format!("port {protocol}/{port}"),
+        };
+        Self::NamedPort { text: text.into(), selector, port: port.into(), protocol }
+    }
+
+    /// The canonical text: equal for equal predicates, and readable.
+    pub fn text(&self) -> &Arc<str> {
+        match self {
+            Self::Selector { text, .. } | Self::Nets { text, .. } | Self::NamedPort { text, .. } => text,
+        }
+    }
+}
+
+impl PartialEq for Predicate {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Predicate {}
+
+impl PartialOrd for Predicate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Predicate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text().cmp(other.text())
+    }
+}
+
+impl Hash for Predicate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text().hash(state);
+    }
+}
+
+impl fmt::Display for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
