@@ -106,8 +106,8 @@ mod tests {
         }
         assert_eq!("Tcp".parse(), Ok(Protocol::TCP));
         assert_eq!("47".parse(), Ok(Protocol(47)));
-        assert!("0".parse::<Protocol>().is_err());
-        assert!("256".parse::<Protocol>().is_err());
-        assert!("".parse::<Protocol>().is_err());
+        for text in ["0", "256", "", "proto/", "tcp "] {
+            assert_eq!(text.parse::<Protocol>().unwrap_err().text, text);
+        }
     }
 }
