@@ -2,80 +2,81 @@
 
 use super::{Selector, labels, selector};
 
+/// Selector, then labels that match, then labels that do not.
+const EVALUATED: &[(&str, &[&str], &[&str])] = &[
+    ("", &["", "a=b"], &[]),
+    ("all()", &["", "a=b"], &[]),
+    ("global()", &["", "a=b"], &[]),
+    ("!all()", &[], &["", "a=b"]),
+    ("has(a)", &["a=", "a=b", "a=b c=d"], &["", "b=a"]),
+    ("!has(a)", &["", "b=a"], &["a=", "a=b"]),
+    (
+        "a == 'b'",
+        &["a=b", "a=b c=d"],
+        &["", "a=", "a=c", "a=B", "A=b", "b=a"],
+    ),
+    ("a == ''", &["a="], &["", "a=b"]),
+    ("a != 'b'", &["", "a=c", "a=", "c=b"], &["a=b", "a=b c=d"]),
+    ("!a == 'b'", &["", "a=c"], &["a=b"]),
+    ("!a != 'b'", &["a=b"], &["", "a=c"]),
+    (
+        "a contains 'b'",
+        &["a=b", "a=abc", "a=bb"],
+        &["", "a=", "a=c", "c=b"],
+    ),
+    ("a contains ''", &["a=", "a=x"], &["", "b=x"]),
+    (
+        "a starts with 'b'",
+        &["a=b", "a=bcd"],
+        &["", "a=ab", "a=", "b=b"],
+    ),
+    (
+        "a ends with 'b'",
+        &["a=b", "a=aab"],
+        &["", "a=ba", "a=", "b=b"],
+    ),
+    ("!a contains 'b'", &["", "a=c"], &["a=b"]),
+    (
+        "a in {'b', 'c'}",
+        &["a=b", "a=c"],
+        &["", "a=d", "a=", "b=b"],
+    ),
+    ("a in {}", &[], &["", "a=", "a=b"]),
+    ("a not in {'b', 'c'}", &["", "a=d", "b=b"], &["a=b", "a=c"]),
+    ("a not in {}", &["", "a=", "a=b"], &[]),
+    ("!a in {'b'}", &["", "a=c"], &["a=b"]),
+    ("!a not in {'b'}", &["a=b"], &["", "a=c"]),
+    ("has(a) && has(b)", &["a=1 b=2"], &["", "a=1", "b=2"]),
+    ("has(a) || has(b)", &["a=1 b=2", "a=1", "b=2"], &["", "c=3"]),
+    (
+        "has(a) || has(b) && has(c)",
+        &["a=1", "b=1 c=1"],
+        &["b=1", "c=1", ""],
+    ),
+    (
+        "(has(a) || has(b)) && has(c)",
+        &["a=1 c=1", "b=1 c=1"],
+        &["a=1", "c=1", ""],
+    ),
+    (
+        "has(a) && has(b) || has(c)",
+        &["a=1 b=1", "c=1"],
+        &["a=1", "b=1"],
+    ),
+    ("!(has(a) || has(b))", &["", "c=1"], &["a=1", "b=1"]),
+    ("!(has(a) && has(b))", &["", "a=1", "b=1"], &["a=1 b=1"]),
+    ("a == 'x' && a != 'x'", &[], &["", "a=x", "a=y"]),
+    ("a == 'x' || a != 'x'", &["", "a=x", "a=y"], &[]),
+    (
+        "role == 'db' && !tier in {'old'} || team starts with 'infra'",
+        &["role=db", "role=db tier=new", "team=infra-7 tier=old"],
+        &["", "role=db tier=old", "team=my-infra"],
+    ),
+];
+
 #[test]
 fn evaluation() {
-    // Selector, then labels that match, then labels that do not.
-    let cases: &[(&str, &[&str], &[&str])] = &[
-        ("", &["", "a=b"], &[]),
-        ("all()", &["", "a=b"], &[]),
-        ("global()", &["", "a=b"], &[]),
-        ("!all()", &[], &["", "a=b"]),
-        ("has(a)", &["a=", "a=b", "a=b c=d"], &["", "b=a"]),
-        ("!has(a)", &["", "b=a"], &["a=", "a=b"]),
-        (
-            "a == 'b'",
-            &["a=b", "a=b c=d"],
-            &["", "a=", "a=c", "a=B", "A=b", "b=a"],
-        ),
-        ("a == ''", &["a="], &["", "a=b"]),
-        ("a != 'b'", &["", "a=c", "a=", "c=b"], &["a=b", "a=b c=d"]),
-        ("!a == 'b'", &["", "a=c"], &["a=b"]),
-        ("!a != 'b'", &["a=b"], &["", "a=c"]),
-        (
-            "a contains 'b'",
-            &["a=b", "a=abc", "a=bb"],
-            &["", "a=", "a=c", "c=b"],
-        ),
-        ("a contains ''", &["a=", "a=x"], &["", "b=x"]),
-        (
-            "a starts with 'b'",
-            &["a=b", "a=bcd"],
-            &["", "a=ab", "a=", "b=b"],
-        ),
-        (
-            "a ends with 'b'",
-            &["a=b", "a=aab"],
-            &["", "a=ba", "a=", "b=b"],
-        ),
-        ("!a contains 'b'", &["", "a=c"], &["a=b"]),
-        (
-            "a in {'b', 'c'}",
-            &["a=b", "a=c"],
-            &["", "a=d", "a=", "b=b"],
-        ),
-        ("a in {}", &[], &["", "a=", "a=b"]),
-        ("a not in {'b', 'c'}", &["", "a=d", "b=b"], &["a=b", "a=c"]),
-        ("a not in {}", &["", "a=", "a=b"], &[]),
-        ("!a in {'b'}", &["", "a=c"], &["a=b"]),
-        ("!a not in {'b'}", &["a=b"], &["", "a=c"]),
-        ("has(a) && has(b)", &["a=1 b=2"], &["", "a=1", "b=2"]),
-        ("has(a) || has(b)", &["a=1 b=2", "a=1", "b=2"], &["", "c=3"]),
-        (
-            "has(a) || has(b) && has(c)",
-            &["a=1", "b=1 c=1"],
-            &["b=1", "c=1", ""],
-        ),
-        (
-            "(has(a) || has(b)) && has(c)",
-            &["a=1 c=1", "b=1 c=1"],
-            &["a=1", "c=1", ""],
-        ),
-        (
-            "has(a) && has(b) || has(c)",
-            &["a=1 b=1", "c=1"],
-            &["a=1", "b=1"],
-        ),
-        ("!(has(a) || has(b))", &["", "c=1"], &["a=1", "b=1"]),
-        ("!(has(a) && has(b))", &["", "a=1", "b=1"], &["a=1 b=1"]),
-        ("a == 'x' && a != 'x'", &[], &["", "a=x", "a=y"]),
-        ("a == 'x' || a != 'x'", &["", "a=x", "a=y"], &[]),
-        (
-            "role == 'db' && !tier in {'old'} || team starts with 'infra'",
-            &["role=db", "role=db tier=new", "team=infra-7 tier=old"],
-            &["", "role=db tier=old", "team=my-infra"],
-        ),
-    ];
-    for (text, matching, others) in cases {
+    for (text, matching, others) in EVALUATED {
         for (set, expected) in [(matching, true), (others, false)] {
             for each in *set {
                 assert_eq!(
