@@ -7,4 +7,7 @@
     reason = "system calls that rustix has no safe call for, one operation per block"
 )]
 
+pub mod link;
+mod netlink;
 pub mod netns;
+pub mod sysctl;
