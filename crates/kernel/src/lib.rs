@@ -7,7 +7,12 @@
     reason = "system calls that rustix has no safe call for, one operation per block"
 )]
 
+pub mod conntrack;
 pub mod link;
 mod netlink;
 pub mod netns;
+pub mod plumb;
+pub mod probe;
+pub mod process;
+pub mod raw;
 pub mod sysctl;
