@@ -92,7 +92,9 @@ pub struct AddressSet {
 impl AddressSet {
     /// Whether the address is a member.
     pub fn contains(&self, addr: IpAddr) -> bool {
-        self.hosts.contains(&addr) || self.nets.iter().any(|net| net.contains(&addr))
+        // Prefixes are disjoint: only the last one that starts at or before the address can hold it.
+        let before = || self.nets.range(..=IpNet::from(addr)).next_back();
+        self.hosts.contains(&addr) || before().is_some_and(|net| net.contains(&addr))
     }
 }
 

@@ -62,12 +62,20 @@ impl ProgramDelta {
 
     /// Whether only single addresses change: one element each, whatever the number of policies.
     pub fn is_addresses_only(&self) -> bool {
-        !self.addresses.is_empty()
-            && *self
-                == Self {
-                    addresses: self.addresses.clone(),
-                    ..Self::default()
-                }
+        let Self {
+            prepared,
+            class_sets,
+            port_sets,
+            address_sets,
+            addresses,
+            nets,
+            groups,
+            endpoints,
+        } = self;
+        let groups_unchanged = prepared.is_empty() && groups.is_empty() && endpoints.is_empty();
+        let sets_unchanged =
+            class_sets.is_empty() && port_sets.is_empty() && address_sets.is_empty();
+        !addresses.is_empty() && nets.is_empty() && groups_unchanged && sets_unchanged
     }
 }
 

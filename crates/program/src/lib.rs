@@ -15,6 +15,7 @@ mod bank;
 mod class;
 mod delta;
 mod group;
+mod interpret;
 mod rule;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use bank::{Bank, K1, K2, K4, Levels};
 pub use class::{AddressMap, AddressSet, ClassId, ClassPort, ClassSet, PortSetOfClasses, SetName};
 pub use delta::{AddressChange, NetChange, ProgramDelta};
 pub use group::{Dispatch, Group, GroupId, LocalEndpoint, ProfileEnd, Tier, TierEnd};
+pub use interpret::{BankPlace, Decided, Hook, Judgement, Outcome, Passage, Place, Sets, Tally};
 pub use rule::{LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetRef};
 
 /// What happens to a packet from a workload to its own host after the workload's egress policy allowed it
@@ -41,6 +43,25 @@ pub enum EndpointToHost {
     Return,
 }
 
+/// Encapsulated packets that workloads may not send: they would appear on the other node without ever having
+/// met policy (`engine.md` §5, ENCAP).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EncapDrop {
+    /// UDP packets to this port are dropped; `None`: workloads may send VXLAN.
+    pub vxlan_port: Option<u16>,
+    /// Whether IPv4 in IPv4 is dropped.
+    pub ipip: bool,
+}
+
+impl Default for EncapDrop {
+    fn default() -> Self {
+        Self {
+            vxlan_port: Some(4789),
+            ipip: true,
+        }
+    }
+}
+
 /// Everything of a program that is neither a class, a group nor an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -50,6 +71,8 @@ pub struct Settings {
     pub interface_prefix: Arc<str>,
     /// From a workload to its own host.
     pub endpoint_to_host: EndpointToHost,
+    /// Encapsulated packets from workloads.
+    pub encap_drop: EncapDrop,
 }
 
 impl Default for Settings {
@@ -58,6 +81,7 @@ impl Default for Settings {
             mask: MarkMask::default(),
             interface_prefix: "cali".into(),
             endpoint_to_host: EndpointToHost::default(),
+            encap_drop: EncapDrop::default(),
         }
     }
 }

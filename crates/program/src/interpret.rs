@@ -1,0 +1,548 @@
+//! The interpreter: what the chains of `engine.md` §5 do to one packet of a new flow.
+//!
+//! ```text
+//!   from a workload:  encapsulation? ─▶ open? ─▶ class of dst ─▶ group ─┐ allowed
+//!   to a workload:    open? ─▶ class of src ─▶ group ◀──────────────────┘
+//! ```
+//!
+//! It judges packets that connection tracking calls new; it does not know established flows, tombstones, nor
+//! the neighbour discovery that IPv6 workloads may always send to their host.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use oncilla_net::{Direction, Packet, PortSet, Protocol, Verdict};
+
+use crate::{
+    AddressSet, Bank, ClassId, ClassPort, ClassSet, Dispatch, EndpointToHost, Group, GroupId,
+    Levels, Peer, PeerMatch, PortSetOfClasses, PortSide, ProfileEnd, Program, Rule, RuleVerdict,
+    SetName, SetRef, Settings, TierEnd,
+};
+
+/// The protocol number of IPv4 in IPv4.
+const IPIP: Protocol = Protocol(4);
+
+/// Which way a packet takes through the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hook {
+    /// From one interface to another.
+    Forward,
+    /// To the host itself.
+    Input,
+    /// From the host itself.
+    Output,
+}
+
+/// Where a packet enters and leaves the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Passage<'a> {
+    /// The interface that it came in by.
+    pub in_interface: Option<&'a str>,
+    /// The interface that it goes out by.
+    pub out_interface: Option<&'a str>,
+    /// The way.
+    pub hook: Hook,
+}
+
+impl<'a> Passage<'a> {
+    /// From one interface to another.
+    pub const fn forward(in_interface: &'a str, out_interface: &'a str) -> Self {
+        Self {
+            in_interface: Some(in_interface),
+            out_interface: Some(out_interface),
+            hook: Hook::Forward,
+        }
+    }
+
+    /// From an interface to the host itself.
+    pub const fn input(in_interface: &'a str) -> Self {
+        Self {
+            in_interface: Some(in_interface),
+            out_interface: None,
+            hook: Hook::Input,
+        }
+    }
+
+    /// From the host itself to an interface.
+    pub const fn output(out_interface: &'a str) -> Self {
+        Self {
+            in_interface: None,
+            out_interface: Some(out_interface),
+            hook: Hook::Output,
+        }
+    }
+}
+
+/// Where in a bank the decision fell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BankPlace<'a> {
+    /// At a key level, 1 to 6.
+    Level(u8),
+    /// At a linear rule: its comment.
+    Tail(&'a Arc<str>),
+}
+
+/// Where in the program the decision fell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place<'a> {
+    /// Nothing polices this way: no workload is involved, or the host speaks to its own workload.
+    Unpoliced,
+    /// The interface is named like a workload's, but no endpoint has it.
+    UnknownInterface,
+    /// A workload sent an encapsulated packet.
+    Encapsulation,
+    /// Nothing to evaluate at this endpoint.
+    Open,
+    /// The endpoint's group is not in the program: denied.
+    UnknownGroup,
+    /// A rule of a tier.
+    Rule {
+        /// The tier's index in the group.
+        tier: usize,
+        /// The tier's name.
+        name: &'a Arc<str>,
+        /// The bank's index in the tier.
+        bank: usize,
+        /// Where in the bank.
+        at: BankPlace<'a>,
+    },
+    /// No rule of a tier decided, and its end denies.
+    EndOfTier {
+        /// The tier's index in the group.
+        tier: usize,
+        /// The tier's name.
+        name: &'a Arc<str>,
+    },
+    /// A profile allows everything.
+    ProfileAllow,
+    /// A rule of a profile.
+    ProfileRule {
+        /// The bank's index among those of the profiles.
+        bank: usize,
+        /// Where in the bank.
+        at: BankPlace<'a>,
+    },
+    /// No profile allowed it.
+    EndOfProfiles,
+    /// A workload's packet to its own host, which its egress policy allowed.
+    ToHost(EndpointToHost),
+}
+
+/// What one end says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Judgement<'a> {
+    /// What becomes of the packet.
+    pub verdict: Verdict,
+    /// The group that was asked.
+    pub group: Option<&'a GroupId>,
+    /// Where the decision fell.
+    pub place: Place<'a>,
+    /// Whether a pass rule matched on the way.
+    pub passed: bool,
+    /// Whether the end of a tier was reached, whatever it does.
+    pub reached_end_of_tier: bool,
+}
+
+impl<'a> Judgement<'a> {
+    const fn at(verdict: Verdict, place: Place<'a>) -> Self {
+        Self {
+            verdict,
+            group: None,
+            place,
+            passed: false,
+            reached_end_of_tier: false,
+        }
+    }
+}
+
+/// Where the decision fell that made the packet's fate: the end that denied, or the last that was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decided<'a> {
+    /// The workload interface; `None` when no workload was asked.
+    pub interface: Option<&'a str>,
+    /// The direction as seen from the workload.
+    pub direction: Option<Direction>,
+    /// The group.
+    pub group: Option<&'a GroupId>,
+    /// The place.
+    pub place: Place<'a>,
+}
+
+/// What becomes of a packet, and where that was decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome<'a> {
+    /// What becomes of the packet.
+    pub verdict: Verdict,
+    /// Where it was decided.
+    pub decided: Decided<'a>,
+    /// Whether a pass rule matched at either end.
+    pub passed: bool,
+    /// Whether the end of a tier was reached at either end, whatever it does.
+    pub reached_end_of_tier: bool,
+}
+
+impl<'a> Outcome<'a> {
+    const fn unpoliced() -> Self {
+        Self {
+            verdict: Verdict::Allow,
+            decided: Decided {
+                interface: None,
+                direction: None,
+                group: None,
+                place: Place::Unpoliced,
+            },
+            passed: false,
+            reached_end_of_tier: false,
+        }
+    }
+
+    const fn then(self, interface: &'a str, direction: Direction, end: Judgement<'a>) -> Self {
+        Self {
+            verdict: end.verdict,
+            decided: Decided {
+                interface: Some(interface),
+                direction: Some(direction),
+                group: end.group,
+                place: end.place,
+            },
+            passed: self.passed || end.passed,
+            reached_end_of_tier: self.reached_end_of_tier || end.reached_end_of_tier,
+        }
+    }
+}
+
+/// How often each kind of outcome occurred: a differential run that never saw one of them proves nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Packets let through.
+    pub allowed: u64,
+    /// Packets dropped.
+    pub denied: u64,
+    /// Packets that a pass rule matched.
+    pub passed: u64,
+    /// Packets that reached the end of a tier.
+    pub ends_of_tier: u64,
+}
+
+impl Tally {
+    /// Counts one outcome.
+    pub fn count(&mut self, outcome: &Outcome<'_>) {
+        match outcome.verdict {
+            Verdict::Allow => self.allowed += 1,
+            Verdict::Deny => self.denied += 1,
+        }
+        self.passed += u64::from(outcome.passed);
+        self.ends_of_tier += u64::from(outcome.reached_end_of_tier);
+    }
+
+    /// Packets counted.
+    pub const fn packets(&self) -> u64 {
+        self.allowed + self.denied
+    }
+}
+
+/// The sets that linear rules look things up in. A set that is missing holds nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Sets<'a> {
+    /// `p<id>`.
+    pub classes: &'a std::collections::BTreeMap<SetName, ClassSet>,
+    /// `n<id>`.
+    pub ports: &'a std::collections::BTreeMap<SetName, PortSetOfClasses>,
+    /// `a<id>`.
+    pub addresses: &'a std::collections::BTreeMap<SetName, AddressSet>,
+}
+
+impl Sets<'_> {
+    fn holds_address(self, set: &SetName, addr: IpAddr) -> bool {
+        self.addresses
+            .get(set)
+            .is_some_and(|set| set.contains(addr))
+    }
+
+    fn holds_peer(self, criterion: &PeerMatch, class: ClassId, addr: IpAddr) -> bool {
+        let found = match &criterion.set {
+            SetRef::Classes(name) => self
+                .classes
+                .get(name)
+                .is_some_and(|set| set.classes.contains(&class)),
+            SetRef::Addresses(name) => self.holds_address(name, addr),
+        };
+        found != criterion.negated
+    }
+}
+
+impl Settings {
+    /// Whether an interface is named like a workload's.
+    pub fn is_workload(&self, interface: &str) -> bool {
+        interface.starts_with(&*self.interface_prefix)
+    }
+
+    fn drops_encapsulated(&self, packet: &Packet) -> bool {
+        match packet.protocol {
+            Protocol::UDP => self.encap_drop.vxlan_port == Some(packet.dst_port),
+            IPIP => self.encap_drop.ipip,
+            _ => false,
+        }
+    }
+}
+
+impl Program {
+    /// The sets that linear rules refer to.
+    pub const fn sets(&self) -> Sets<'_> {
+        Sets {
+            classes: &self.class_sets,
+            ports: &self.port_sets,
+            addresses: &self.address_sets,
+        }
+    }
+
+    /// What becomes of the first packet of a flow.
+    pub fn judge<'a>(&'a self, passage: &Passage<'a>, packet: &Packet) -> Outcome<'a> {
+        let workload = |interface: &&str| self.settings.is_workload(interface);
+        let from = passage.in_interface.filter(workload);
+        let to = passage.out_interface.filter(workload);
+        let mut outcome = Outcome::unpoliced();
+        if let Some(interface) = from
+            && passage.hook != Hook::Output
+        {
+            let end = self.judge_end(interface, Direction::Egress, packet);
+            outcome = outcome.then(interface, Direction::Egress, end);
+            if outcome.verdict == Verdict::Deny {
+                return outcome;
+            }
+        }
+        match (passage.hook, from, to) {
+            (Hook::Forward, _, Some(interface)) => {
+                let end = self.judge_end(interface, Direction::Ingress, packet);
+                outcome.then(interface, Direction::Ingress, end)
+            }
+            (Hook::Input, Some(interface), _) => {
+                let action = self.settings.endpoint_to_host;
+                let verdict = match action {
+                    EndpointToHost::Drop => Verdict::Deny,
+                    EndpointToHost::Accept | EndpointToHost::Return => Verdict::Allow,
+                };
+                let mut end = Judgement::at(verdict, Place::ToHost(action));
+                end.group = outcome.decided.group;
+                outcome.then(interface, Direction::Egress, end)
+            }
+            _ => outcome,
+        }
+    }
+
+    /// What one end says: the workload behind `interface`, about a packet to it (ingress) or from it.
+    pub fn judge_end(
+        &self,
+        interface: &str,
+        direction: Direction,
+        packet: &Packet,
+    ) -> Judgement<'_> {
+        if direction == Direction::Egress && self.settings.drops_encapsulated(packet) {
+            return Judgement::at(Verdict::Deny, Place::Encapsulation);
+        }
+        let Some(endpoint) = self.endpoints.get(interface) else {
+            return Judgement::at(Verdict::Deny, Place::UnknownInterface);
+        };
+        let (dispatch, peer) = match direction {
+            Direction::Ingress => (&endpoint.ingress, packet.src),
+            Direction::Egress => (&endpoint.egress, packet.dst),
+        };
+        match dispatch {
+            Dispatch::Open => Judgement::at(Verdict::Allow, Place::Open),
+            Dispatch::Group(id) => match self.groups.get(id) {
+                Some(group) => group.judge(self.sets(), self.addresses.class_of(peer), packet),
+                None => Judgement::at(Verdict::Deny, Place::UnknownGroup),
+            },
+        }
+    }
+}
+
+impl Group {
+    /// What the group says about a packet whose peer (the source in ingress, the destination in egress) has
+    /// this class.
+    pub fn judge(&self, sets: Sets<'_>, peer: ClassId, packet: &Packet) -> Judgement<'_> {
+        let mut judgement = Judgement::at(Verdict::Deny, Place::EndOfProfiles);
+        judgement.group = Some(&self.id);
+        let asked = Asked {
+            sets,
+            direction: self.direction,
+            peer,
+            packet,
+        };
+        for (index, tier) in self.tiers.iter().enumerate() {
+            match asked.first_match(&tier.banks) {
+                Some((RuleVerdict::Pass | RuleVerdict::Log, ..)) => judgement.passed = true,
+                Some((verdict, bank, at)) => {
+                    judgement.verdict = final_verdict(verdict);
+                    judgement.place = Place::Rule {
+                        tier: index,
+                        name: &tier.name,
+                        bank,
+                        at,
+                    };
+                    return judgement;
+                }
+                None => {
+                    judgement.reached_end_of_tier = true;
+                    if tier.end == TierEnd::Deny {
+                        judgement.place = Place::EndOfTier {
+                            tier: index,
+                            name: &tier.name,
+                        };
+                        return judgement;
+                    }
+                }
+            }
+        }
+        match &self.profiles {
+            ProfileEnd::Allow => {
+                judgement.verdict = Verdict::Allow;
+                judgement.place = Place::ProfileAllow;
+            }
+            ProfileEnd::Deny => {}
+            ProfileEnd::Banks(banks) => {
+                if let Some((verdict, bank, at)) = asked.first_match(banks) {
+                    judgement.verdict = final_verdict(verdict);
+                    judgement.place = Place::ProfileRule { bank, at };
+                }
+            }
+        }
+        judgement
+    }
+}
+
+/// A pass that has no tier to pass to denies.
+const fn final_verdict(verdict: RuleVerdict) -> Verdict {
+    match verdict {
+        RuleVerdict::Allow => Verdict::Allow,
+        RuleVerdict::Deny | RuleVerdict::Pass | RuleVerdict::Log => Verdict::Deny,
+    }
+}
+
+impl Levels {
+    /// The first level, 1 to 6, that holds the packet, and its verdict.
+    pub fn lookup(&self, peer: ClassId, packet: &Packet) -> Option<(RuleVerdict, u8)> {
+        let protocol = packet.protocol;
+        let port = protocol.has_ports().then_some(packet.dst_port);
+        let k1 = || self.k1.get(&(peer, protocol, port?));
+        let k4 = || self.k4.get(&(protocol, port?));
+        let hit = |verdict: &RuleVerdict, level: u8| (*verdict, level);
+        k1().map(|verdict| hit(verdict, 1))
+            .or_else(|| {
+                self.k2
+                    .get(&(peer, protocol))
+                    .map(|verdict| hit(verdict, 2))
+            })
+            .or_else(|| self.k3.get(&peer).map(|verdict| hit(verdict, 3)))
+            .or_else(|| k4().map(|verdict| hit(verdict, 4)))
+            .or_else(|| self.k5.get(&protocol).map(|verdict| hit(verdict, 5)))
+            .or_else(|| self.k6.as_ref().map(|verdict| hit(verdict, 6)))
+    }
+}
+
+impl Rule {
+    /// Whether the rule matches a packet that a group of this direction is asked about, and whose peer has
+    /// this class.
+    pub fn matches(
+        &self,
+        sets: Sets<'_>,
+        direction: Direction,
+        peer: ClassId,
+        packet: &Packet,
+    ) -> bool {
+        Asked {
+            sets,
+            direction,
+            peer,
+            packet,
+        }
+        .matches(self)
+    }
+}
+
+/// One question to a group.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    sets: Sets<'a>,
+    direction: Direction,
+    peer: ClassId,
+    packet: &'a Packet,
+}
+
+impl Asked<'_> {
+    fn first_match<'b>(&self, banks: &'b [Bank]) -> Option<(RuleVerdict, usize, BankPlace<'b>)> {
+        for (index, bank) in banks.iter().enumerate() {
+            if let Some((verdict, level)) = bank.levels.lookup(self.peer, self.packet) {
+                return Some((verdict, index, BankPlace::Level(level)));
+            }
+            let decides = |rule: &&Rule| rule.verdict != RuleVerdict::Log && self.matches(rule);
+            if let Some(rule) = bank.tail.iter().find(decides) {
+                return Some((rule.verdict, index, BankPlace::Tail(&rule.comment)));
+            }
+        }
+        None
+    }
+
+    fn matches(&self, rule: &Rule) -> bool {
+        let protocol = self.packet.protocol;
+        rule.family
+            .is_none_or(|family| family == self.packet.family())
+            && rule.protocol.is_none_or(|is| is == protocol)
+            && rule.not_protocol.is_none_or(|is_not| is_not != protocol)
+            && self.matches_ports(rule)
+            && self.matches_addresses(rule)
+    }
+
+    fn matches_ports(&self, rule: &Rule) -> bool {
+        let (src, dst) = (self.packet.src_port, self.packet.dst_port);
+        let criteria: [(&Option<PortSet>, u16, bool); 4] = [
+            (&rule.src_ports, src, true),
+            (&rule.not_src_ports, src, false),
+            (&rule.dst_ports, dst, true),
+            (&rule.not_dst_ports, dst, false),
+        ];
+        let mut asked = !rule.named_ports.is_empty();
+        for (set, port, wanted) in criteria {
+            if let Some(set) = set {
+                if set.contains(port) != wanted {
+                    return false;
+                }
+                asked = true;
+            }
+        }
+        if asked && !self.packet.protocol.has_ports() {
+            return false;
+        }
+        rule.named_ports.iter().all(|named| {
+            let port = match named.side {
+                PortSide::Source => src,
+                PortSide::Destination => dst,
+            };
+            let member = ClassPort {
+                class: self.peer,
+                protocol: self.packet.protocol,
+                port,
+            };
+            let set = self.sets.ports.get(&named.set);
+            set.is_some_and(|set| set.members.contains(&member)) != named.negated
+        })
+    }
+
+    fn matches_addresses(&self, rule: &Rule) -> bool {
+        let (peer, local) = match self.direction {
+            Direction::Ingress => (self.packet.src, self.packet.dst),
+            Direction::Egress => (self.packet.dst, self.packet.src),
+        };
+        let peer_holds = match &rule.peer {
+            Peer::Any => true,
+            Peer::Classes(classes) => classes.binary_search(&self.peer).is_ok(),
+            Peer::Sets(sets) => sets
+                .iter()
+                .all(|criterion| self.sets.holds_peer(criterion, self.peer, peer)),
+        };
+        peer_holds
+            && rule.local.iter().all(|criterion| {
+                self.sets.holds_address(&criterion.set, local) != criterion.negated
+            })
+    }
+}
