@@ -1,2 +1,30 @@
-//! Serde types of every resource, defaults, decoding with positions, validation with a field path.
+//! The language that people write: serde types of every resource, decoding with positions, defaults, and
+//! validation with a field path.
+//!
+//! ```text
+//! bytes ──manifest::decode──▶ Located<Object> + Diagnostics        JSON value ──Object::from_value──▶ Object
+//!            read (YAML/JSON, spans) ─▶ field (strict types) ─▶ default ─▶ validate
+//! ```
+//!
+//! Level 1: knows no storage, no kernel, no files; [`manifest::decode`] gets bytes and a name to call them by.
 #![forbid(unsafe_code)]
+
+mod absent;
+mod default;
+mod field;
+pub mod k8s;
+mod kind;
+mod meta;
+mod nearest;
+mod object;
+pub mod v1;
+pub mod v3;
+mod validate;
+
+pub use field::FieldError;
+pub use kind::{Kind, KindError};
+pub use meta::{
+    IntOrString, LabelOperator, LabelRequirement, LabelSelector, ObjectMeta, PolicyType,
+    TransportProtocol,
+};
+pub use object::{Object, ObjectKey};

@@ -1,0 +1,137 @@
+//! What the API server would fill in, so that files and stored objects mean the same.
+
+use oncilla_net::parse_cidr_masking;
+
+use crate::k8s::{self, IpBlock, NetworkPolicyPeer};
+use crate::meta::PolicyType;
+use crate::object::Object;
+use crate::{v1, v3};
+
+/// The tier of Calico policies that name none, and of every Kubernetes policy.
+const DEFAULT_TIER: &str = "default";
+/// The namespace of namespaced objects that name none.
+const DEFAULT_NAMESPACE: &str = "default";
+/// The service account of pods that name none.
+const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+
+impl Object {
+    /// Fills in what the API server would: namespace, tier, directions, protocols, default action, and the
+    /// masked form of every `ipBlock`. Doing it again changes nothing.
+    pub fn default_fields(&mut self) {
+        if self.kind().namespaced() {
+            let namespace = &mut self.metadata_mut().namespace;
+            if namespace.as_deref().unwrap_or_default().is_empty() {
+                *namespace = Some(DEFAULT_NAMESPACE.to_owned());
+            }
+        }
+        match self {
+            Self::Namespace(_) | Self::Node(_) | Self::ServiceAccount(_) => {}
+            Self::Service(service) => default_service(service),
+            Self::Tier(tier) => default_tier(tier),
+            Self::GlobalNetworkSet(set) => default_nets(&mut set.spec),
+            Self::NetworkSet(set) => default_nets(&mut set.spec),
+            Self::GlobalNetworkPolicy(policy) => {
+                let spec = &mut policy.spec;
+                default_tier_name(&mut spec.tier);
+                default_types(&mut spec.types, &spec.ingress, &spec.egress);
+            }
+            Self::NetworkPolicy(policy) => {
+                let spec = &mut policy.spec;
+                default_tier_name(&mut spec.tier);
+                default_types(&mut spec.types, &spec.ingress, &spec.egress);
+            }
+            Self::KubernetesNetworkPolicy(policy) => default_kubernetes(&mut policy.spec),
+            Self::Pod(pod) => default_pod(pod),
+        }
+    }
+}
+
+fn default_tier_name(tier: &mut String) {
+    if tier.is_empty() {
+        DEFAULT_TIER.clone_into(tier);
+    }
+}
+
+/// The directions that have rules, else Ingress (semantics page §2.4).
+fn default_types(types: &mut Vec<PolicyType>, ingress: &[v3::Rule], egress: &[v3::Rule]) {
+    if !types.is_empty() {
+        return;
+    }
+    if !ingress.is_empty() || egress.is_empty() {
+        types.push(PolicyType::Ingress);
+    }
+    if !egress.is_empty() {
+        types.push(PolicyType::Egress);
+    }
+}
+
+fn default_tier(tier: &mut v3::Tier) {
+    // The built-in tiers kube-admin and kube-baseline end with Pass; upstream's schema default is Deny for
+    // every tier, and validation then says what those two must have.
+    tier.spec.default_action.get_or_insert(v3::TierAction::Deny);
+}
+
+/// Gives single addresses their prefix length; what is no address is left for validation.
+fn default_nets(spec: &mut v3::NetworkSetSpec) {
+    for net in &mut spec.nets {
+        if let Ok(addr) = net.parse::<std::net::IpAddr>() {
+            *net = oncilla_net::IpNet::from(addr).to_string();
+        }
+    }
+}
+
+fn default_service(service: &mut v1::Service) {
+    for port in &mut service.spec.ports {
+        port.protocol.get_or_insert_default();
+    }
+}
+
+fn default_pod(pod: &mut v1::Pod) {
+    let spec = &mut pod.spec;
+    if spec.service_account_name.is_empty() {
+        DEFAULT_SERVICE_ACCOUNT.clone_into(&mut spec.service_account_name);
+    }
+    for container in spec.init_containers.iter_mut().chain(&mut spec.containers) {
+        for port in &mut container.ports {
+            port.protocol.get_or_insert_default();
+        }
+    }
+}
+
+/// Ingress, and Egress only when there are egress rules: the API server's default.
+fn default_kubernetes(spec: &mut k8s::NetworkPolicySpec) {
+    if spec.policy_types.is_empty() {
+        spec.policy_types.push(PolicyType::Ingress);
+        if !spec.egress.is_empty() {
+            spec.policy_types.push(PolicyType::Egress);
+        }
+    }
+    let ingress = spec
+        .ingress
+        .iter_mut()
+        .map(|rule| (&mut rule.ports, &mut rule.from));
+    let egress = spec
+        .egress
+        .iter_mut()
+        .map(|rule| (&mut rule.ports, &mut rule.to));
+    for (ports, peers) in ingress.chain(egress) {
+        for port in ports {
+            port.protocol.get_or_insert_default();
+        }
+        for block in peers.iter_mut().filter_map(ip_block) {
+            mask(&mut block.cidr);
+            block.except.iter_mut().for_each(mask);
+        }
+    }
+}
+
+fn ip_block(peer: &mut NetworkPolicyPeer) -> Option<&mut IpBlock> {
+    peer.ip_block.as_mut()
+}
+
+/// Clears host bits; what is no CIDR is left for validation.
+fn mask(cidr: &mut String) {
+    if let Ok((masked, true)) = parse_cidr_masking(cidr) {
+        *cidr = masked.to_string();
+    }
+}

