@@ -19,7 +19,7 @@ use crate::{Finding, Repo};
 pub type Check = fn(&Repo) -> Vec<Finding>;
 
 /// Every check, by name.
-pub const CHECKS: [(&str, Check); 20] = [
+pub const CHECKS: [(&str, Check); 21] = [
     ("lints inherited", lints::inherited),
     ("unsafe stays in kernel", lints::unsafe_code),
     ("opening line", opening::check),
@@ -36,6 +36,7 @@ pub const CHECKS: [(&str, Check); 20] = [
     ("licences", supply::licences),
     ("sources", supply::sources),
     ("duplicate versions", supply::duplicates),
+    ("no C in the executable", supply::no_c),
     ("todo", todo::check),
     ("large files", blobs::check),
     ("file names", names::check),

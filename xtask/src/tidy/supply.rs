@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::graph::Edge;
 use crate::spdx;
 use crate::{Finding, Repo};
 
 const DENY: &str = "deny.toml";
+/// Build dependencies that mean C.
+const C_TOOLS: [&str; 4] = ["bindgen", "cc", "cmake", "pkg-config"];
 
 #[derive(Deserialize)]
 struct Deny {
@@ -180,6 +183,38 @@ pub fn duplicates(repo: &Repo) -> Vec<Finding> {
     findings
 }
 
+/// Nothing that the executable links compiles C: a machine with Rust and a linker can build it, and
+/// `scripts/setup` installs no compiler for musl.
+pub fn no_c(repo: &Repo) -> Vec<Finding> {
+    let Some(cli) = repo
+        .graph
+        .members()
+        .find(|package| package.short() == "cli")
+    else {
+        return Vec::new();
+    };
+    let linked = repo.graph.linked_by(cli);
+    let mut findings = Vec::new();
+    for package in &repo.graph.packages {
+        let Some(way) = linked.get(package.name.as_str()) else {
+            continue;
+        };
+        let build = package.uses.iter().filter(|(_, edge)| *edge == Edge::Build);
+        let tools = build.filter_map(|(at, _)| repo.graph.packages.get(*at));
+        if let Some(tool) = tools
+            .into_iter()
+            .find(|tool| C_TOOLS.contains(&tool.name.as_str()))
+        {
+            let text = format!(
+                "the executable must hold no C, but {way} builds with `{}`",
+                tool.name
+            );
+            findings.push(repo.finding("Cargo.lock", &named(&package.name), text));
+        }
+    }
+    findings
+}
+
 /// The line of the lock file that names a package.
 fn named(name: &str) -> String {
     format!("name = \"{name}\"")
@@ -270,6 +305,29 @@ allow-registry = ["https://github.com/rust-lang/crates.io-index"]
         assert!(found.contains("`bare` has no reason"), "{found}");
         assert!(found.contains("`one` has one version now"), "{found}");
         assert_eq!(found.lines().count(), 3, "{found}");
+    }
+
+    #[test]
+    fn c_in_the_executable_is_found() {
+        let mut sys = external("sys", "1.0.0", &[]);
+        sys.uses.push((4, Edge::Build));
+        let mut fuzz = external("fuzz", "1.0.0", &[]);
+        fuzz.uses.push((4, Edge::Build));
+        let mut cli = member("cli", &[1]);
+        cli.uses.push((3, Edge::Dev));
+        let packages = vec![
+            cli,
+            member("store", &[2]),
+            sys,
+            fuzz,
+            external("cc", "1.0.0", &[]),
+        ];
+        let found = printed(no_c(&repo(&[], packages)));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains("oncilla-store -> sys builds with `cc`"),
+            "{found:?}"
+        );
     }
 
     #[test]
