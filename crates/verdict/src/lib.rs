@@ -1,2 +1,37 @@
-//! The reference evaluator with its trace, from api objects.
+//! The judge: whether policy lets a packet through, and every step that led there.
+//!
+//! Written naively from the semantics (Calico's and Kubernetes' documented rules), over the objects as
+//! people wrote them. It has its own defaulting, ordering, selector evaluation and reading of Kubernetes
+//! policies on purpose: every other stage is tested against it, so it shares nothing with them but `net`,
+//! `api` and the selector parser. When it and another stage differ, one of them is wrong.
+//!
+//! ```text
+//! Cluster (raw objects) ──Evaluator──▶ tiers of policies, endpoints, address sets
+//! Question ──resolve──▶ Traffic ──source egress leg──▶ ──destination ingress leg──▶ Answer with its trace
+//! ```
+//!
+//! Fail closed: a policy that cannot be read denies whatever it could have selected; a Deny or Pass rule
+//! that cannot be read denies everything, an Allow rule nothing allows; a pod whose namespace is unknown
+//! gets no traffic that no policy allows.
 #![forbid(unsafe_code)]
+
+mod answer;
+mod cluster;
+mod endpoint;
+mod evaluator;
+mod labels;
+mod leg;
+mod policy;
+mod question;
+mod rule;
+#[cfg(test)]
+mod tests;
+mod tier;
+
+pub use answer::{
+    Answer, DecidedRule, Decision, Hit, Leg, PolicyOutcome, PolicyTrace, ProfileOutcome,
+    ProfileTrace, TierOutcome, TierTrace,
+};
+pub use cluster::Cluster;
+pub use evaluator::{Evaluator, evaluate};
+pub use question::{Party, Question, QuestionError};

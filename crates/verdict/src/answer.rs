@@ -1,0 +1,183 @@
+//! The answer: verdict, who decided it, and the trace of both ends.
+
+use std::fmt;
+use std::sync::Arc;
+
+use oncilla_api::ObjectKey;
+use oncilla_api::v3::{Action, TierAction};
+use oncilla_net::{Direction, Packet, Verdict};
+
+/// The answer to a question.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Answer {
+    /// What becomes of the packet: it must pass every leg.
+    pub verdict: Verdict,
+    /// Who settled it: the first leg that denies, or else the last leg.
+    pub decided_by: Decision,
+    /// The packet's headers.
+    pub packet: Packet,
+    /// Who sends: `namespace/pod`, `host:NODE` or the address.
+    pub source: Arc<str>,
+    /// Who receives, written alike.
+    pub destination: Arc<str>,
+    /// The endpoints that judge the packet, in path order: the source pod's egress, the destination pod's
+    /// ingress. Empty when nobody does.
+    pub legs: Vec<Leg>,
+}
+
+/// Who settled a packet, or one leg of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// At whose end: `namespace/pod`, `host:NODE` or an address.
+    pub at: Arc<str>,
+    /// Which way, seen from that end.
+    pub direction: Direction,
+    /// The tier, when one decided.
+    pub tier: Option<Arc<str>>,
+    /// The policy or profile whose rule decided: `np/ns/name`, `knp/ns/name`, `gnp/name`, `pro/kns.ns`.
+    pub policy: Option<Arc<str>>,
+    /// The deciding policy's object.
+    pub key: Option<ObjectKey>,
+    /// The rule, or what decided instead of one.
+    pub rule: DecidedRule,
+    /// For [`DecidedRule::EndOfTier`]: the policies that made the tier apply, in the order visited.
+    pub isolated_by: Vec<Arc<str>>,
+}
+
+/// The rule that decided, or what did instead.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DecidedRule {
+    /// The rule's place in the manifest's own `ingress` or `egress` list, from 0.
+    Number(usize),
+    /// No policy of the tier matched, and the tier's default action is Deny.
+    EndOfTier,
+    /// No tier decided, the endpoint's profile did. Denied when no profile allows.
+    Profile,
+    /// Nothing judges this traffic.
+    NoPolicy,
+}
+
+/// The number, `end-of-tier`, `profile` or `no-policy`.
+impl fmt::Display for DecidedRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::EndOfTier => f.write_str("end-of-tier"),
+            Self::Profile => f.write_str("profile"),
+            Self::NoPolicy => f.write_str("no-policy"),
+        }
+    }
+}
+
+/// What one endpoint's policy says, in the order visited.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Leg {
+    /// The pod whose policy this is.
+    pub endpoint: ObjectKey,
+    /// Egress of the source, or ingress of the destination.
+    pub direction: Direction,
+    /// What this end alone says.
+    pub verdict: Verdict,
+    /// Whether the packet gets here: not when an earlier leg denied it.
+    pub reached: bool,
+    /// Who settled this leg.
+    pub decided_by: Decision,
+    /// The tiers that apply to this endpoint and direction, in order.
+    pub tiers: Vec<TierTrace>,
+    /// The profiles, in order.
+    pub profiles: Vec<ProfileTrace>,
+}
+
+/// What one tier said.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TierTrace {
+    /// The tier's name.
+    pub name: Arc<str>,
+    /// Whether there is such a tier. Policies of a missing tier are enforced behind all tiers.
+    pub exists: bool,
+    /// The tier's order; infinite for a missing tier.
+    pub order: f64,
+    /// What its end does.
+    pub default_action: TierAction,
+    /// The policies of the tier that select the endpoint and govern the direction, in order.
+    pub policies: Vec<PolicyTrace>,
+    /// What came of it.
+    pub outcome: TierOutcome,
+}
+
+/// What came of a tier.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TierOutcome {
+    /// A rule allowed or denied.
+    Decided(Verdict),
+    /// A rule passed to the next tier.
+    Passed,
+    /// No rule matched, and the tier ends with Pass.
+    EndPass,
+    /// No rule matched, and the tier ends with Deny.
+    EndDeny,
+    /// An earlier tier had decided.
+    NotReached,
+}
+
+/// What one policy said.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PolicyTrace {
+    /// The object.
+    pub key: ObjectKey,
+    /// `np/ns/name`, `knp/ns/name` or `gnp/name`.
+    pub id: Arc<str>,
+    /// Its order in the tier; `None` is last.
+    pub order: Option<f64>,
+    /// Log rules that matched before anything else did.
+    pub logged: Vec<usize>,
+    /// What came of it.
+    pub outcome: PolicyOutcome,
+    /// Why the policy could not be read as written, when it could not; it then denies.
+    pub problem: Option<Arc<str>>,
+}
+
+/// What came of a policy.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PolicyOutcome {
+    /// No rule matched, or none but Log.
+    NoMatch,
+    /// This rule matched, and nothing after it was asked.
+    Hit(Hit),
+    /// Something before it had decided. What it would have said, when the question was for the whole trace.
+    NotReached {
+        /// The rule that would have matched.
+        would: Option<Hit>,
+    },
+}
+
+/// A rule that matched.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Hit {
+    /// Its place in the manifest's own list, from 0.
+    pub rule: usize,
+    /// What it does. Never Log.
+    pub action: Action,
+}
+
+/// What one profile said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProfileTrace {
+    /// `kns.<namespace>` or `ksa.<namespace>.<account>`.
+    pub name: Arc<str>,
+    /// What came of it.
+    pub outcome: ProfileOutcome,
+}
+
+/// What came of a profile.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ProfileOutcome {
+    /// It allows everything.
+    Allow,
+    /// It has no rules.
+    NoMatch,
+    /// The namespace or service account that it stands for does not exist.
+    Missing,
+    /// Something before it had decided.
+    NotReached,
+}

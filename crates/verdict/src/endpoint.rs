@@ -1,0 +1,264 @@
+//! Who owns an address: pods as workload endpoints, network sets, and nodes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use oncilla_api::{Object, ObjectKey, v1, v3};
+use oncilla_net::{Family, IpNet, Protocol, family_of, parse_cidr};
+
+use crate::cluster::Cluster;
+use crate::labels::{
+    LabelMap, NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
+};
+
+/// Service account names of this length and longer are no label.
+const SERVICE_ACCOUNT_LENGTH_LIMIT: usize = 63;
+
+/// A pod with a network of its own.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) key: ObjectKey,
+    /// `namespace/pod`.
+    pub(crate) name: Arc<str>,
+    pub(crate) node: String,
+    /// Own labels and inherited ones; own win.
+    pub(crate) labels: LabelMap,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) ports: Vec<NamedPort>,
+    pub(crate) profiles: Vec<Profile>,
+}
+
+/// A container's name for a port.
+#[derive(Debug)]
+pub(crate) struct NamedPort {
+    pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+}
+
+/// What a namespace or a service account means to its pods, behind all tiers.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    /// `kns.<namespace>` or `ksa.<namespace>.<account>`.
+    pub(crate) name: Arc<str>,
+    pub(crate) exists: bool,
+    /// A namespace's profile allows everything, a service account's has no rules.
+    pub(crate) allows: bool,
+}
+
+/// A network set.
+#[derive(Debug)]
+pub(crate) struct AddressSet {
+    pub(crate) nets: Vec<IpNet>,
+    /// Own labels and inherited ones; own win.
+    pub(crate) labels: LabelMap,
+}
+
+/// Labels that pods and network sets inherit.
+#[derive(Debug, Default)]
+pub(crate) struct Inheritance {
+    /// Labels of each namespace, prefixed.
+    namespaces: BTreeMap<String, LabelMap>,
+    /// Labels of each service account, prefixed.
+    accounts: BTreeMap<(String, String), LabelMap>,
+}
+
+impl Inheritance {
+    pub(crate) fn of(cluster: &Cluster) -> Self {
+        let mut all = Self::default();
+        for object in cluster.objects() {
+            let metadata = object.metadata();
+            match object {
+                Object::Namespace(_) => {
+                    let labels = prefixed(metadata, NAMESPACE_PREFIX);
+                    all.namespaces.insert(metadata.name.clone(), labels);
+                }
+                Object::ServiceAccount(_) => {
+                    let labels = prefixed(metadata, SERVICE_ACCOUNT_PREFIX);
+                    let key = (namespace_of(metadata), metadata.name.clone());
+                    all.accounts.insert(key, labels);
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    fn apply(&self, labels: &mut LabelMap, namespace: &str, account: Option<&str>) {
+        let inherited = self.namespaces.get(namespace).into_iter().chain(
+            account.and_then(|name| self.accounts.get(&(namespace.to_owned(), name.to_owned()))),
+        );
+        for (name, value) in inherited.flatten() {
+            labels.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+fn prefixed(metadata: &oncilla_api::ObjectMeta, prefix: &str) -> LabelMap {
+    let mut labels: LabelMap = metadata
+        .labels
+        .iter()
+        .map(|(name, value)| (format!("{prefix}{name}"), value.clone()))
+        .collect();
+    labels.insert(
+        format!("{prefix}projectcalico.org/name"),
+        metadata.name.clone(),
+    );
+    labels
+}
+
+/// The namespace of a namespaced object; `default` when it names none.
+pub(crate) fn namespace_of(metadata: &oncilla_api::ObjectMeta) -> String {
+    match metadata.namespace.as_deref() {
+        None | Some("") => "default".to_owned(),
+        Some(namespace) => namespace.to_owned(),
+    }
+}
+
+impl Endpoint {
+    /// The endpoint that a pod is; none for pods of the host network and pods without a node.
+    pub(crate) fn of_pod(pod: &v1::Pod, inheritance: &Inheritance) -> Option<Self> {
+        if pod.spec.host_network || pod.spec.node_name.is_empty() {
+            return None;
+        }
+        let namespace = namespace_of(&pod.metadata);
+        let account = match pod.spec.service_account_name.as_str() {
+            "" => "default",
+            name => name,
+        };
+        let mut labels = pod.metadata.labels.clone();
+        labels.insert(NAMESPACE.to_owned(), namespace.clone());
+        labels.insert(ORCHESTRATOR.to_owned(), "k8s".to_owned());
+        // A pod's author must not be able to claim another account, so a label of that name never stays.
+        labels.remove(SERVICE_ACCOUNT);
+        if account.len() < SERVICE_ACCOUNT_LENGTH_LIMIT {
+            labels.insert(SERVICE_ACCOUNT.to_owned(), account.to_owned());
+        }
+        inheritance.apply(&mut labels, &namespace, Some(account));
+        let account_key = (namespace.clone(), account.to_owned());
+        Some(Self {
+            name: format!("{namespace}/{}", pod.metadata.name).into(),
+            node: pod.spec.node_name.clone(),
+            labels,
+            addresses: pod_addresses(pod),
+            ports: named_ports(pod),
+            profiles: vec![
+                Profile {
+                    name: format!("kns.{namespace}").into(),
+                    exists: inheritance.namespaces.contains_key(&namespace),
+                    allows: true,
+                },
+                Profile {
+                    name: format!("ksa.{namespace}.{account}").into(),
+                    exists: inheritance.accounts.contains_key(&account_key),
+                    allows: false,
+                },
+            ],
+            key: ObjectKey::namespaced(
+                oncilla_api::Kind::Pod,
+                namespace,
+                pod.metadata.name.clone(),
+            ),
+        })
+    }
+}
+
+impl AddressSet {
+    pub(crate) fn of_global(set: &v3::GlobalNetworkSet) -> Self {
+        Self {
+            nets: set_nets(&set.spec),
+            labels: set.metadata.labels.clone(),
+        }
+    }
+
+    pub(crate) fn of_namespaced(set: &v3::NetworkSet, inheritance: &Inheritance) -> Self {
+        let namespace = namespace_of(&set.metadata);
+        let mut labels = set.metadata.labels.clone();
+        labels.insert(NAMESPACE.to_owned(), namespace.clone());
+        inheritance.apply(&mut labels, &namespace, None);
+        Self {
+            nets: set_nets(&set.spec),
+            labels,
+        }
+    }
+}
+
+/// CIDRs and single addresses; what is neither is no address of the set.
+fn set_nets(spec: &v3::NetworkSetSpec) -> Vec<IpNet> {
+    let parse = |text: &String| {
+        let addr = text.parse::<IpAddr>().ok().map(IpNet::from);
+        addr.or_else(|| parse_cidr(text).ok())
+    };
+    spec.nets.iter().filter_map(parse).collect()
+}
+
+/// Addresses by precedence: status, then the annotations of the network plugins. A finished pod has none.
+pub(crate) fn pod_addresses(pod: &v1::Pod) -> Vec<IpAddr> {
+    let annotation = |name: &str| pod.metadata.annotations.get(name).map(String::as_str);
+    let given_back = |name: &str| annotation(name) == Some("");
+    let finished = matches!(
+        pod.status.phase.as_str(),
+        "Failed" | "Succeeded" | "Completed"
+    ) || (pod.metadata.deletion_timestamp.is_some()
+        && (given_back("cni.projectcalico.org/podIP") || given_back("vpc.amazonaws.com/pod-ips")));
+    if finished {
+        return Vec::new();
+    }
+    let status_ips: Vec<&str> = pod.status.pod_ips.iter().map(|each| &*each.ip).collect();
+    let listed = |text: &str| text.split(',').filter_map(address).collect::<Vec<_>>();
+    let sources = [
+        status_ips.into_iter().filter_map(address).collect(),
+        listed(&pod.status.pod_ip),
+        listed(annotation("cni.projectcalico.org/podIPs").unwrap_or_default()),
+        listed(annotation("cni.projectcalico.org/podIP").unwrap_or_default()),
+        listed(annotation("vpc.amazonaws.com/pod-ips").unwrap_or_default()),
+    ];
+    sources
+        .into_iter()
+        .find(|addresses| !addresses.is_empty())
+        .unwrap_or_default()
+}
+
+/// An address, possibly with a prefix length behind it.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let (addr, _) = text.split_once('/').unwrap_or((text, ""));
+    addr.parse().ok()
+}
+
+fn named_ports(pod: &v1::Pod) -> Vec<NamedPort> {
+    let containers = pod.spec.containers.iter().chain(&pod.spec.init_containers);
+    containers
+        .flat_map(|container| &container.ports)
+        .filter(|port| !port.name.is_empty())
+        .filter_map(|port| {
+            Some(NamedPort {
+                name: port.name.clone(),
+                protocol: port.protocol.unwrap_or_default().into(),
+                port: u16::try_from(port.container_port).ok().filter(|n| *n > 0)?,
+            })
+        })
+        .collect()
+}
+
+/// A node's own addresses: its annotations first, then what it reports as internal.
+pub(crate) fn node_addresses(node: &v1::Node) -> Vec<IpAddr> {
+    let annotated = ["IPv4Address", "IPv6Address"]
+        .into_iter()
+        .filter_map(|name| {
+            let name = format!("projectcalico.org/{name}");
+            node.metadata.annotations.get(&name).map(String::as_str)
+        });
+    let reported = node.status.addresses.iter();
+    let internal = reported
+        .filter(|each| each.address_type == "InternalIP")
+        .map(|each| each.address.as_str());
+    annotated.chain(internal).filter_map(address).collect()
+}
+
+/// The first address of a family.
+pub(crate) fn of_family(addresses: &[IpAddr], family: Family) -> Option<IpAddr> {
+    let mut addresses = addresses.iter().copied();
+    addresses.find(|addr| family_of(*addr) == family)
+}

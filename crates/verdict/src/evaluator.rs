@@ -1,0 +1,347 @@
+//! From a question to its answer: who the two ends are, and the legs between them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use oncilla_api::{Object, ObjectKey};
+use oncilla_net::{Direction, Family, Packet, Verdict, family_of};
+
+use crate::answer::{Answer, DecidedRule, Decision, Leg};
+use crate::cluster::Cluster;
+use crate::endpoint::{
+    AddressSet, Endpoint, Inheritance, node_addresses, of_family, pod_addresses,
+};
+use crate::leg::{Applicable, Detail, judge};
+use crate::question::{Party, Question, QuestionError};
+use crate::rule::{Owner, Side, Traffic};
+use crate::tier::Tier;
+
+/// Answers one question with its whole trace. For many questions about one cluster keep an [`Evaluator`].
+///
+/// # Errors
+/// When the question names something that is not there.
+pub fn evaluate(cluster: &Cluster, question: &Question) -> Result<Answer, QuestionError> {
+    Evaluator::new(cluster).explain(question)
+}
+
+/// A cluster, read once: selectors parsed, tiers and policies sorted.
+#[derive(Debug)]
+pub struct Evaluator {
+    tiers: Vec<Tier>,
+    endpoints: Vec<Endpoint>,
+    sets: Vec<AddressSet>,
+    nodes: BTreeMap<String, Vec<IpAddr>>,
+    /// Pods of the host network, by `namespace/pod`: their node and their addresses.
+    host_pods: BTreeMap<String, (String, Vec<IpAddr>)>,
+    /// Pods that exist and have no endpoint, and are not of the host network.
+    unscheduled: Vec<String>,
+    endpoint_by_name: BTreeMap<Arc<str>, usize>,
+    endpoints_by_address: BTreeMap<IpAddr, Vec<usize>>,
+    node_by_address: BTreeMap<IpAddr, String>,
+    /// For each endpoint the tiers and policies that apply, ingress and egress; found when first asked.
+    applicable: Vec<[OnceLock<Places>; 2]>,
+}
+
+/// Tiers by their place in the list, each with the places of its policies.
+type Places = Vec<(usize, Vec<usize>)>;
+
+/// One end of a question, found.
+struct End {
+    name: Arc<str>,
+    address: IpAddr,
+    place: Place,
+}
+
+/// Where an end is.
+#[derive(Clone, PartialEq, Eq)]
+enum Place {
+    /// An endpoint, by its place in the list.
+    Pod(usize),
+    /// A node itself.
+    Node(String),
+    /// Neither.
+    Outside,
+}
+
+impl Evaluator {
+    /// Reads a cluster.
+    pub fn new(cluster: &Cluster) -> Self {
+        let inheritance = Inheritance::of(cluster);
+        let mut all = Self {
+            tiers: Tier::all(cluster),
+            endpoints: Vec::new(),
+            sets: Vec::new(),
+            nodes: BTreeMap::new(),
+            host_pods: BTreeMap::new(),
+            unscheduled: Vec::new(),
+            endpoint_by_name: BTreeMap::new(),
+            endpoints_by_address: BTreeMap::new(),
+            node_by_address: BTreeMap::new(),
+            applicable: Vec::new(),
+        };
+        for object in cluster.objects() {
+            match object {
+                Object::Pod(pod) => match Endpoint::of_pod(pod, &inheritance) {
+                    Some(endpoint) => all.add_endpoint(endpoint),
+                    None if pod.spec.host_network => {
+                        let place = (pod.spec.node_name.clone(), pod_addresses(pod));
+                        all.host_pods.insert(object.key().path(), place);
+                    }
+                    None => all.unscheduled.push(object.key().path()),
+                },
+                Object::GlobalNetworkSet(set) => all.sets.push(AddressSet::of_global(set)),
+                Object::NetworkSet(set) => {
+                    let set = AddressSet::of_namespaced(set, &inheritance);
+                    all.sets.push(set);
+                }
+                Object::Node(node) => {
+                    let addresses = node_addresses(node);
+                    for address in &addresses {
+                        let name = node.metadata.name.clone();
+                        all.node_by_address.entry(*address).or_insert(name);
+                    }
+                    all.nodes.insert(node.metadata.name.clone(), addresses);
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    fn add_endpoint(&mut self, endpoint: Endpoint) {
+        let index = self.endpoints.len();
+        for address in &endpoint.addresses {
+            let owners = self.endpoints_by_address.entry(*address).or_default();
+            owners.push(index);
+        }
+        self.endpoint_by_name
+            .insert(Arc::clone(&endpoint.name), index);
+        self.endpoints.push(endpoint);
+        self.applicable.push([OnceLock::new(), OnceLock::new()]);
+    }
+
+    /// The answer with the trace up to the decision: what lies behind it is left out. For many packets.
+    ///
+    /// # Errors
+    /// When the question names something that is not there.
+    pub fn decide(&self, question: &Question) -> Result<Answer, QuestionError> {
+        self.answer(question, Detail::Decision)
+    }
+
+    /// The answer with its whole trace: also the policies that were not reached, and both legs.
+    ///
+    /// # Errors
+    /// When the question names something that is not there.
+    pub fn explain(&self, question: &Question) -> Result<Answer, QuestionError> {
+        self.answer(question, Detail::Everything)
+    }
+
+    /// The pods that are endpoints, with their addresses, in the order of their keys.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&ObjectKey, &[IpAddr])> {
+        let endpoints = self.endpoints.iter();
+        endpoints.map(|endpoint| (&endpoint.key, &*endpoint.addresses))
+    }
+
+    fn answer(&self, question: &Question, detail: Detail) -> Result<Answer, QuestionError> {
+        let source = self.find(&question.source, question.family)?;
+        let destination = self.find(&question.destination, question.family)?;
+        let packet = Packet {
+            src: source.address,
+            dst: destination.address,
+            protocol: question.protocol,
+            src_port: question.source_port,
+            dst_port: question.destination_port,
+        };
+        let traffic = Traffic {
+            packet,
+            source: self.side(source.address, question.source_port),
+            destination: self.side(destination.address, question.destination_port),
+        };
+        let mut legs: Vec<Leg> = Vec::with_capacity(2);
+        for (endpoint, direction) in self.path(&source, &destination) {
+            let denied = legs.iter().any(|leg| leg.verdict == Verdict::Deny);
+            if denied && detail == Detail::Decision {
+                break;
+            }
+            let applicable = self.applicable(endpoint, direction);
+            let endpoint = &self.endpoints[endpoint];
+            let mut leg = judge(endpoint, direction, &applicable, &traffic, detail);
+            leg.reached = !denied;
+            legs.push(leg);
+        }
+        let denies = legs.iter().find(|leg| leg.verdict == Verdict::Deny);
+        let (verdict, decided_by) = match denies.or(legs.last()) {
+            Some(leg) => (leg.verdict, leg.decided_by.clone()),
+            None => (Verdict::Allow, unjudged(&source, &destination)),
+        };
+        Ok(Answer {
+            verdict,
+            decided_by,
+            packet,
+            source: source.name,
+            destination: destination.name,
+            legs,
+        })
+    }
+
+    /// Whose policy the packet meets, in path order.
+    fn path(&self, source: &End, destination: &End) -> Vec<(usize, Direction)> {
+        // A pod's traffic to itself never leaves it, and a node always reaches its own pods.
+        if source.place == destination.place {
+            return Vec::new();
+        }
+        let mut path = Vec::new();
+        if let Place::Pod(endpoint) = source.place {
+            path.push((endpoint, Direction::Egress));
+        }
+        if let Place::Pod(endpoint) = destination.place {
+            let node = &self.endpoints[endpoint].node;
+            if source.place != Place::Node(node.clone()) {
+                path.push((endpoint, Direction::Ingress));
+            }
+        }
+        path
+    }
+
+    fn find(&self, party: &Party, family: Family) -> Result<End, QuestionError> {
+        let no_address = || QuestionError::NoAddress {
+            party: party.clone(),
+            family,
+        };
+        match party {
+            Party::Address(address) if family_of(*address) == family => {
+                Ok(self.find_address(*address))
+            }
+            Party::Address(address) => Err(QuestionError::OtherFamily {
+                address: *address,
+                family,
+            }),
+            Party::Node(node) => {
+                let addresses = self.nodes.get(node).ok_or_else(|| {
+                    let node = node.clone();
+                    QuestionError::UnknownNode { node }
+                })?;
+                Ok(End {
+                    name: party.to_string().into(),
+                    address: of_family(addresses, family).ok_or_else(no_address)?,
+                    place: Place::Node(node.clone()),
+                })
+            }
+            Party::Pod { namespace, name } => {
+                let path = party.to_string();
+                if let Some(index) = self.endpoint_by_name.get(path.as_str()) {
+                    let addresses = &self.endpoints[*index].addresses;
+                    return Ok(End {
+                        address: of_family(addresses, family).ok_or_else(no_address)?,
+                        place: Place::Pod(*index),
+                        name: path.into(),
+                    });
+                }
+                if let Some((node, addresses)) = self.host_pods.get(&path) {
+                    return Ok(End {
+                        address: of_family(addresses, family).ok_or_else(no_address)?,
+                        place: Place::Node(node.clone()),
+                        name: path.into(),
+                    });
+                }
+                if self.unscheduled.contains(&path) {
+                    return Err(no_address());
+                }
+                Err(QuestionError::UnknownPod {
+                    namespace: namespace.clone(),
+                    name: name.clone(),
+                })
+            }
+        }
+    }
+
+    /// An address is the pod's that has it (the first by key, should two claim it), else the node's.
+    fn find_address(&self, address: IpAddr) -> End {
+        let pod = self.endpoints_by_address.get(&address);
+        let (name, place) = if let Some(index) = pod.and_then(|all| all.first()) {
+            (Arc::clone(&self.endpoints[*index].name), Place::Pod(*index))
+        } else if let Some(node) = self.node_by_address.get(&address) {
+            (format!("host:{node}").into(), Place::Node(node.clone()))
+        } else {
+            (address.to_string().into(), Place::Outside)
+        };
+        End {
+            name,
+            address,
+            place,
+        }
+    }
+
+    fn side(&self, address: IpAddr, port: u16) -> Side<'_> {
+        let pods = self
+            .endpoints_by_address
+            .get(&address)
+            .into_iter()
+            .flatten();
+        let pods = pods.map(|index| {
+            let endpoint = &self.endpoints[*index];
+            Owner {
+                labels: &endpoint.labels,
+                ports: &endpoint.ports,
+            }
+        });
+        let holds = |set: &&AddressSet| set.nets.iter().any(|net| net.contains(&address));
+        let sets = self.sets.iter().filter(holds).map(|set| Owner {
+            labels: &set.labels,
+            ports: &[],
+        });
+        Side {
+            address,
+            port,
+            owners: pods.chain(sets).collect(),
+        }
+    }
+
+    fn applicable(&self, endpoint: usize, direction: Direction) -> Applicable<'_> {
+        let slot = match direction {
+            Direction::Ingress => 0,
+            Direction::Egress => 1,
+        };
+        let found = self.applicable[endpoint][slot]
+            .get_or_init(|| self.find_applicable(&self.endpoints[endpoint], direction));
+        let tiers = found.iter().map(|(tier, policies)| {
+            let tier = &self.tiers[*tier];
+            let policies = policies.iter().map(|policy| &tier.policies[*policy]);
+            (tier, policies.collect())
+        });
+        tiers.collect()
+    }
+
+    /// A tier applies when one of its policies selects the endpoint and governs the direction.
+    fn find_applicable(&self, endpoint: &Endpoint, direction: Direction) -> Places {
+        let tiers = self.tiers.iter().enumerate().map(|(index, tier)| {
+            let policies = tier.policies.iter().enumerate().filter(|(_, policy)| {
+                policy.rules(direction).is_some() && policy.selects(endpoint)
+            });
+            (index, policies.map(|(policy, _)| policy).collect())
+        });
+        tiers
+            .filter(|(_, policies): &(usize, Vec<usize>)| !policies.is_empty())
+            .collect()
+    }
+}
+
+/// Traffic that meets no policy: said of the receiving end, unless only the sender is ours.
+fn unjudged(source: &End, destination: &End) -> Decision {
+    let sender_only = matches!(source.place, Place::Node(_)) && destination.place == Place::Outside;
+    let (end, direction) = if sender_only {
+        (source, Direction::Egress)
+    } else {
+        (destination, Direction::Ingress)
+    };
+    Decision {
+        at: Arc::clone(&end.name),
+        direction,
+        tier: None,
+        policy: None,
+        key: None,
+        rule: DecidedRule::NoPolicy,
+        isolated_by: Vec::new(),
+    }
+}

@@ -1,0 +1,266 @@
+//! One policy, read once: whom it selects, and its rules for each direction.
+
+use std::sync::Arc;
+
+use oncilla_api::{LabelSelector, ObjectKey, PolicyType, k8s, v3};
+use oncilla_net::Direction;
+use oncilla_selector::{ParseError, Selector, parse};
+
+use crate::endpoint::{Endpoint, namespace_of};
+use crate::labels::{
+    NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR, Reading, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
+    kubernetes_matches, matches,
+};
+use crate::rule::Rule;
+
+/// The tier of Kubernetes policies, and of Calico policies that name none.
+pub(crate) const DEFAULT_TIER: &str = "default";
+/// The order of every Kubernetes policy.
+const KUBERNETES_ORDER: f64 = 1000.0;
+
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) key: ObjectKey,
+    /// `np/ns/name`, `knp/ns/name` or `gnp/name`.
+    pub(crate) id: Arc<str>,
+    pub(crate) tier: String,
+    pub(crate) order: Option<f64>,
+    /// Decides between equal orders: `name/namespace/kind`.
+    pub(crate) tie_break: String,
+    /// Why the policy could not be read as written.
+    pub(crate) problem: Option<Arc<str>>,
+    subject: Subject,
+    /// `None` when the policy does not govern the direction.
+    ingress: Option<Vec<Rule>>,
+    egress: Option<Vec<Rule>>,
+}
+
+/// Whom a policy selects.
+#[derive(Debug)]
+enum Subject {
+    /// By Calico's selectors, each `None` when not given; all must hold.
+    Calico {
+        namespace: Option<String>,
+        selector: Option<Selector>,
+        namespaces: Option<Selector>,
+        accounts: Option<Selector>,
+    },
+    /// Pods of a namespace.
+    Kubernetes {
+        namespace: String,
+        pods: LabelSelector,
+    },
+    /// Everybody in a namespace, or everybody: an unreadable policy's widest meaning.
+    Everybody { namespace: Option<String> },
+    /// Nobody.
+    Nobody,
+}
+
+/// The parts that both Calico kinds have.
+struct Calico<'a> {
+    key: ObjectKey,
+    tier: &'a str,
+    order: Option<f64>,
+    types: &'a [PolicyType],
+    ingress: &'a [v3::Rule],
+    egress: &'a [v3::Rule],
+    subject: Result<Subject, ParseError>,
+}
+
+impl Policy {
+    pub(crate) fn of_network_policy(policy: &v3::NetworkPolicy) -> Self {
+        let namespace = namespace_of(&policy.metadata);
+        let spec = &policy.spec;
+        let subject = || {
+            Ok(Subject::Calico {
+                namespace: Some(namespace.clone()),
+                selector: optional(&spec.selector)?,
+                namespaces: None,
+                accounts: optional(&spec.service_account_selector)?,
+            })
+        };
+        Self::calico(Calico {
+            subject: subject(),
+            key: ObjectKey::namespaced(
+                oncilla_api::Kind::NetworkPolicy,
+                namespace.clone(),
+                policy.metadata.name.clone(),
+            ),
+            tier: &spec.tier,
+            order: spec.order,
+            types: &spec.types,
+            ingress: &spec.ingress,
+            egress: &spec.egress,
+        })
+    }
+
+    pub(crate) fn of_global(policy: &v3::GlobalNetworkPolicy) -> Self {
+        let spec = &policy.spec;
+        let subject = || {
+            if spec.do_not_track || spec.pre_dnat {
+                // These judge host endpoints only.
+                return Ok(Subject::Nobody);
+            }
+            Ok(Subject::Calico {
+                namespace: None,
+                selector: optional(&spec.selector)?,
+                namespaces: optional(&spec.namespace_selector)?,
+                accounts: optional(&spec.service_account_selector)?,
+            })
+        };
+        Self::calico(Calico {
+            subject: subject(),
+            key: ObjectKey::cluster(
+                oncilla_api::Kind::GlobalNetworkPolicy,
+                policy.metadata.name.clone(),
+            ),
+            tier: &spec.tier,
+            order: spec.order,
+            types: &spec.types,
+            ingress: &spec.ingress,
+            egress: &spec.egress,
+        })
+    }
+
+    fn calico(policy: Calico<'_>) -> Self {
+        let namespace = policy.key.namespace.clone();
+        let governs = |direction, own: &[v3::Rule]| match policy.types {
+            // Ingress, unless there are only egress rules.
+            [] => !own.is_empty() || (direction == Direction::Ingress && policy.egress.is_empty()),
+            types => types.iter().any(|each| Direction::from(*each) == direction),
+        };
+        let rules = |direction, own: &[v3::Rule]| {
+            let read = |rule| Rule::calico(rule, namespace.as_deref());
+            governs(direction, own).then(|| own.iter().map(read).collect())
+        };
+        let (mut ingress, mut egress) = (
+            rules(Direction::Ingress, policy.ingress),
+            rules(Direction::Egress, policy.egress),
+        );
+        let (subject, problem) = match policy.subject {
+            Ok(subject) => (subject, None),
+            Err(error) => {
+                for rules in [&mut ingress, &mut egress].into_iter().flatten() {
+                    *rules = vec![Rule::deny_everything()];
+                }
+                let namespace = namespace.clone();
+                (Subject::Everybody { namespace }, Some(error))
+            }
+        };
+        let kind = if namespace.is_some() {
+            ("np", "NetworkPolicy")
+        } else {
+            ("gnp", "GlobalNetworkPolicy")
+        };
+        Self {
+            id: format!("{}/{}", kind.0, policy.key.path()).into(),
+            tie_break: tie_break(&policy.key, kind.1),
+            key: policy.key,
+            tier: match policy.tier {
+                "" => DEFAULT_TIER.to_owned(),
+                tier => tier.to_owned(),
+            },
+            order: policy.order.filter(|order| !order.is_nan()),
+            problem: problem.map(|error| format!("bad selector: {error}").into()),
+            subject,
+            ingress,
+            egress,
+        }
+    }
+
+    pub(crate) fn of_kubernetes(policy: &k8s::NetworkPolicy) -> Self {
+        let namespace = namespace_of(&policy.metadata);
+        let spec = &policy.spec;
+        let governs = |direction| match spec.policy_types.as_slice() {
+            [] => direction == Direction::Ingress || !spec.egress.is_empty(),
+            types => types.iter().any(|each| Direction::from(*each) == direction),
+        };
+        let ingress = spec.ingress.iter();
+        let egress = spec.egress.iter();
+        let ingress = ingress.map(|rule| Rule::kubernetes_ingress(rule, &namespace));
+        let egress = egress.map(|rule| Rule::kubernetes_egress(rule, &namespace));
+        let key = ObjectKey::namespaced(
+            oncilla_api::Kind::KubernetesNetworkPolicy,
+            namespace.clone(),
+            policy.metadata.name.clone(),
+        );
+        Self {
+            id: format!("knp/{}", key.path()).into(),
+            tier: DEFAULT_TIER.to_owned(),
+            order: Some(KUBERNETES_ORDER),
+            tie_break: tie_break(&key, "KubernetesNetworkPolicy"),
+            problem: None,
+            key,
+            ingress: governs(Direction::Ingress).then(|| ingress.collect()),
+            egress: governs(Direction::Egress).then(|| egress.collect()),
+            subject: Subject::Kubernetes {
+                namespace,
+                pods: spec.pod_selector.clone(),
+            },
+        }
+    }
+
+    /// The rules for a direction; `None` when the policy does not govern it.
+    pub(crate) fn rules(&self, direction: Direction) -> Option<&[Rule]> {
+        match direction {
+            Direction::Ingress => self.ingress.as_deref(),
+            Direction::Egress => self.egress.as_deref(),
+        }
+    }
+
+    pub(crate) fn selects(&self, endpoint: &Endpoint) -> bool {
+        let labels = &endpoint.labels;
+        let lives_in = |namespace: &String| labels.get(NAMESPACE) == Some(namespace);
+        match &self.subject {
+            Subject::Calico {
+                namespace,
+                selector,
+                namespaces,
+                accounts,
+            } => {
+                // A namespace or service account selector narrows what `all()` means, in the other
+                // selectors too. A namespaced policy selects workloads anyhow.
+                let all = match (namespace, namespaces, accounts) {
+                    (None, Some(_), _) => Some(NAMESPACE),
+                    (None, None, Some(_)) => Some(SERVICE_ACCOUNT),
+                    _ => None,
+                };
+                let holds = |selector: &Option<Selector>, prefix, all| {
+                    let reading = Reading {
+                        prefix,
+                        all,
+                        global: None,
+                    };
+                    let mut selector = selector.iter();
+                    selector.all(|selector| matches(selector, labels, reading))
+                };
+                let all_accounts = namespace.is_none().then_some(SERVICE_ACCOUNT);
+                namespace.iter().all(lives_in)
+                    && holds(selector, "", all)
+                    && holds(namespaces, NAMESPACE_PREFIX, all)
+                    && holds(accounts, SERVICE_ACCOUNT_PREFIX, all_accounts)
+            }
+            Subject::Kubernetes { namespace, pods } => {
+                lives_in(namespace)
+                    && labels.get(ORCHESTRATOR).is_some_and(|by| by == "k8s")
+                    && kubernetes_matches(pods, labels, "")
+            }
+            Subject::Everybody { namespace } => namespace.iter().all(lives_in),
+            Subject::Nobody => false,
+        }
+    }
+}
+
+fn tie_break(key: &ObjectKey, kind: &str) -> String {
+    let namespace = key.namespace.as_deref().unwrap_or_default();
+    format!("{}/{namespace}/{kind}", key.name)
+}
+
+/// The empty text is no selector.
+fn optional(text: &str) -> Result<Option<Selector>, ParseError> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        parse(text).map(Some)
+    }
+}

@@ -1,0 +1,109 @@
+//! What can be asked: from whom, to whom, with which protocol and ports.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use oncilla_net::{Family, Packet, Protocol, family_of};
+
+/// One end of the traffic in a question.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Party {
+    /// A pod, by namespace and name; its address of the question's family is used.
+    Pod {
+        /// The pod's namespace.
+        namespace: String,
+        /// The pod's name.
+        name: String,
+    },
+    /// A node itself, by name.
+    Node(String),
+    /// An address: a pod's, a node's, or one outside the cluster.
+    Address(IpAddr),
+}
+
+impl Party {
+    /// A pod.
+    pub fn pod(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self::Pod {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+/// `namespace/pod`, `host:NODE` or the address.
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod { namespace, name } => write!(f, "{namespace}/{name}"),
+            Self::Node(node) => write!(f, "host:{node}"),
+            Self::Address(addr) => addr.fmt(f),
+        }
+    }
+}
+
+/// Whether a new flow's first packet gets through.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Question {
+    /// Who sends.
+    pub source: Party,
+    /// Who should receive, after any destination NAT: for a Service the pod behind it.
+    pub destination: Party,
+    /// Which addresses of the two are used.
+    pub family: Family,
+    /// The IP protocol.
+    pub protocol: Protocol,
+    /// The source port; 0 for protocols without ports.
+    pub source_port: u16,
+    /// The destination port; 0 for protocols without ports.
+    pub destination_port: u16,
+}
+
+impl From<Packet> for Question {
+    fn from(packet: Packet) -> Self {
+        Self {
+            source: Party::Address(packet.src),
+            destination: Party::Address(packet.dst),
+            family: family_of(packet.dst),
+            protocol: packet.protocol,
+            source_port: packet.src_port,
+            destination_port: packet.dst_port,
+        }
+    }
+}
+
+/// A question that has no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuestionError {
+    /// No such pod.
+    #[error("pod {namespace}/{name} does not exist")]
+    UnknownPod {
+        /// The pod's namespace.
+        namespace: String,
+        /// The pod's name.
+        name: String,
+    },
+    /// No such node.
+    #[error("node {node} does not exist")]
+    UnknownNode {
+        /// The node's name.
+        node: String,
+    },
+    /// The pod or node has no address of the family: not scheduled yet, finished, or single-stack.
+    #[error("{party} has no {family} address")]
+    NoAddress {
+        /// The pod or node.
+        party: Party,
+        /// The family that was asked for.
+        family: Family,
+    },
+    /// An address of the other family.
+    #[error("{address} is no {family} address")]
+    OtherFamily {
+        /// The address.
+        address: IpAddr,
+        /// The family that was asked for.
+        family: Family,
+    },
+}

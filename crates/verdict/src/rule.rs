@@ -1,0 +1,132 @@
+//! One rule against one packet.
+
+mod calico;
+mod kubernetes;
+
+use std::net::IpAddr;
+
+use oncilla_api::v3::Action;
+use oncilla_api::{k8s, v3};
+use oncilla_net::{Family, IpNet, Packet, Protocol};
+
+use crate::endpoint::NamedPort;
+use crate::labels::LabelMap;
+use calico::CalicoRule;
+use kubernetes::KubernetesRule;
+
+/// A packet, and who owns its addresses.
+#[derive(Debug)]
+pub(crate) struct Traffic<'a> {
+    pub(crate) packet: Packet,
+    pub(crate) source: Side<'a>,
+    pub(crate) destination: Side<'a>,
+}
+
+/// One end of a packet.
+#[derive(Debug)]
+pub(crate) struct Side<'a> {
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    /// Every endpoint and network set that the address belongs to.
+    pub(crate) owners: Vec<Owner<'a>>,
+}
+
+/// An endpoint or network set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner<'a> {
+    pub(crate) labels: &'a LabelMap,
+    /// None for network sets.
+    pub(crate) ports: &'a [NamedPort],
+}
+
+impl Owner<'_> {
+    pub(crate) fn serves(&self, name: &str, protocol: Protocol, port: u16) -> bool {
+        let mut ports = self.ports.iter();
+        ports.any(|own| own.name == name && own.protocol == protocol && own.port == port)
+    }
+}
+
+/// A rule, read once.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) action: Action,
+    criteria: Criteria,
+}
+
+#[derive(Debug)]
+enum Criteria {
+    Calico(Box<CalicoRule>),
+    Kubernetes(KubernetesRule),
+    /// Matches everything.
+    Everything,
+    /// Matches nothing.
+    Nothing,
+}
+
+impl Rule {
+    /// A rule of a Calico policy. `namespace` is the policy's own, `None` for a global one.
+    pub(crate) fn calico(rule: &v3::Rule, namespace: Option<&str>) -> Self {
+        match CalicoRule::read(rule, namespace) {
+            Some(read) => Self {
+                action: rule.action,
+                criteria: Criteria::Calico(Box::new(read)),
+            },
+            // What cannot be read may not widen: without the Deny or Pass more would get through, without
+            // the Allow less.
+            None => match rule.action {
+                Action::Deny | Action::Pass => Self::deny_everything(),
+                Action::Allow | Action::Log => Self {
+                    action: rule.action,
+                    criteria: Criteria::Nothing,
+                },
+            },
+        }
+    }
+
+    pub(crate) fn kubernetes_ingress(rule: &k8s::IngressRule, namespace: &str) -> Self {
+        Self::kubernetes(KubernetesRule::ingress(rule, namespace))
+    }
+
+    pub(crate) fn kubernetes_egress(rule: &k8s::EgressRule, namespace: &str) -> Self {
+        Self::kubernetes(KubernetesRule::egress(rule, namespace))
+    }
+
+    fn kubernetes(rule: Option<KubernetesRule>) -> Self {
+        Self {
+            action: Action::Allow,
+            criteria: rule.map_or(Criteria::Nothing, Criteria::Kubernetes),
+        }
+    }
+
+    pub(crate) const fn deny_everything() -> Self {
+        Self {
+            action: Action::Deny,
+            criteria: Criteria::Everything,
+        }
+    }
+
+    pub(crate) fn matches(&self, traffic: &Traffic<'_>) -> bool {
+        match &self.criteria {
+            Criteria::Calico(rule) => rule.matches(traffic),
+            Criteria::Kubernetes(rule) => rule.matches(traffic),
+            Criteria::Everything => true,
+            Criteria::Nothing => false,
+        }
+    }
+}
+
+/// The CIDRs of one family.
+fn of_family(nets: &[IpNet], family: Family) -> impl Iterator<Item = &IpNet> {
+    nets.iter().filter(move |net| Family::of_net(net) == family)
+}
+
+/// Whether an address fulfils `nets` and `notNets`. A list that holds CIDRs, but none of the packet's
+/// family, makes the whole rule pass over the packet.
+fn nets_hold(nets: &[IpNet], not_nets: &[IpNet], address: IpAddr) -> bool {
+    let family = oncilla_net::family_of(address);
+    let included = nets.is_empty() || of_family(nets, family).any(|net| net.contains(&address));
+    let mut excluding = of_family(not_nets, family).peekable();
+    let not_excluded = not_nets.is_empty()
+        || (excluding.peek().is_some() && !excluding.any(|net| net.contains(&address)));
+    included && not_excluded
+}

@@ -1,0 +1,254 @@
+//! A rule of a Calico policy: every criterion must hold, lists hold when one member does.
+
+use oncilla_api::v3;
+use oncilla_net::{Family, IpNet, PortRange, Protocol, parse_cidr};
+use oncilla_selector::{Selector, parse};
+
+use super::{Owner, Side, Traffic, nets_hold};
+use crate::labels::{
+    NAMESPACE, NAMESPACE_PREFIX, Reading, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, matches,
+};
+
+/// The protocols whose ports rules can name.
+const PORT_PROTOCOLS: [Protocol; 3] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
+
+#[derive(Debug)]
+pub(super) struct CalicoRule {
+    family: Option<Family>,
+    protocol: Option<Protocol>,
+    not_protocol: Option<Protocol>,
+    source: Entity,
+    destination: Entity,
+}
+
+/// One side of a rule.
+#[derive(Debug)]
+struct Entity {
+    nets: Vec<IpNet>,
+    not_nets: Vec<IpNet>,
+    /// Who is meant; `None` when the side has no selector of any kind but perhaps `notSelector`.
+    peers: Option<Peers>,
+    not_selector: Option<Selector>,
+    ports: Vec<Port>,
+    not_ports: Vec<Port>,
+}
+
+/// The owners that the selectors of a side mean; everything must hold of one and the same owner.
+#[derive(Debug)]
+struct Peers {
+    namespaces: Namespaces,
+    account_names: Vec<String>,
+    account_selector: Option<Selector>,
+    selector: Option<Selector>,
+}
+
+#[derive(Debug)]
+enum Namespaces {
+    /// Anywhere, and outside namespaces.
+    Any,
+    /// The policy's own.
+    Own(String),
+    /// By the namespace's labels; `all()` is every namespace, `global()` is outside namespaces.
+    Selected(Selector),
+}
+
+#[derive(Debug)]
+enum Port {
+    Range(PortRange),
+    Name(String),
+}
+
+impl CalicoRule {
+    /// Reads a rule; `None` when some part of it cannot be read or is not supported.
+    pub(super) fn read(rule: &v3::Rule, namespace: Option<&str>) -> Option<Self> {
+        if rule.icmp.is_some() || rule.not_icmp.is_some() || rule.http.is_some() {
+            return None;
+        }
+        let protocol = |written: &Option<v3::Protocol>| match written {
+            None => Some(None),
+            Some(protocol) => protocol.number().map(Some),
+        };
+        Some(Self {
+            family: match rule.ip_version {
+                None => None,
+                Some(4) => Some(Family::V4),
+                Some(6) => Some(Family::V6),
+                Some(_) => return None,
+            },
+            protocol: protocol(&rule.protocol)?,
+            not_protocol: protocol(&rule.not_protocol)?,
+            source: Entity::read(&rule.source, namespace)?,
+            destination: Entity::read(&rule.destination, namespace)?,
+        })
+    }
+
+    pub(super) fn matches(&self, traffic: &Traffic<'_>) -> bool {
+        let protocol = traffic.packet.protocol;
+        let family = traffic.packet.family();
+        self.family.is_none_or(|wanted| wanted == family)
+            && self
+                .protocol
+                .and_then(family_of_icmp)
+                .is_none_or(|only| only == family)
+            && self.protocol.is_none_or(|wanted| wanted == protocol)
+            && self.not_protocol.is_none_or(|other| other != protocol)
+            && self.source.matches(&traffic.source, protocol)
+            && self.destination.matches(&traffic.destination, protocol)
+    }
+}
+
+impl Entity {
+    fn read(entity: &v3::EntityRule, namespace: Option<&str>) -> Option<Self> {
+        if entity.services.is_some() {
+            return None;
+        }
+        let cidrs = |texts: &[String]| {
+            let parsed = texts.iter().map(|text| parse_cidr(text).ok());
+            parsed.collect::<Option<Vec<_>>>()
+        };
+        let ports = |ports: &[v3::Port]| ports.iter().map(Port::from).collect();
+        Some(Self {
+            nets: cidrs(&entity.nets)?,
+            not_nets: cidrs(&entity.not_nets)?,
+            peers: Peers::read(entity, namespace)?,
+            not_selector: selector(&entity.not_selector)?,
+            ports: ports(&entity.ports),
+            not_ports: ports(&entity.not_ports),
+        })
+    }
+
+    fn matches(&self, side: &Side<'_>, protocol: Protocol) -> bool {
+        nets_hold(&self.nets, &self.not_nets, side.address)
+            && self.owners_hold(side)
+            && (self.ports.is_empty() || self.has_port(&self.ports, side, protocol))
+            && (self.not_ports.is_empty() || !self.has_port(&self.not_ports, side, protocol))
+    }
+
+    /// With any selector beside it `notSelector` narrows that one: some owner is meant and not excluded.
+    /// Alone it excludes: no owner is excluded, also when the address has none.
+    fn owners_hold(&self, side: &Side<'_>) -> bool {
+        if self.peers.is_some() {
+            side.owners.iter().any(|owner| self.means(owner))
+        } else {
+            !side.owners.iter().any(|owner| self.excludes(owner))
+        }
+    }
+
+    fn means(&self, owner: &Owner<'_>) -> bool {
+        match &self.peers {
+            Some(peers) => peers.mean(owner) && !self.excludes(owner),
+            None => true,
+        }
+    }
+
+    fn excludes(&self, owner: &Owner<'_>) -> bool {
+        self.not_selector
+            .as_ref()
+            .is_some_and(|selector| matches(selector, owner.labels, Reading::PLAIN))
+    }
+
+    /// A name means the ports that the side's own peers call so.
+    fn has_port(&self, ports: &[Port], side: &Side<'_>, protocol: Protocol) -> bool {
+        PORT_PROTOCOLS.contains(&protocol)
+            && ports.iter().any(|port| match port {
+                Port::Range(range) => range.contains(side.port),
+                Port::Name(name) => side
+                    .owners
+                    .iter()
+                    .any(|owner| self.means(owner) && owner.serves(name, protocol, side.port)),
+            })
+    }
+}
+
+impl Peers {
+    /// `Some(None)` when the side has no selector; `None` when one cannot be read.
+    ///
+    /// In a namespaced policy any selector, `notSelector` too, looks in the policy's own namespace unless
+    /// `namespaceSelector` says otherwise; a side with only nets or ports looks everywhere.
+    #[expect(
+        clippy::option_option,
+        reason = "unreadable and absent are different, and only this module sees it"
+    )]
+    fn read(entity: &v3::EntityRule, namespace: Option<&str>) -> Option<Option<Self>> {
+        let accounts = entity.service_accounts.clone().unwrap_or_default();
+        let peers = Self {
+            namespaces: match (selector(&entity.namespace_selector)?, namespace) {
+                (Some(selector), _) => Namespaces::Selected(selector),
+                (None, Some(own)) => Namespaces::Own(own.to_owned()),
+                (None, None) => Namespaces::Any,
+            },
+            account_selector: selector(&accounts.selector)?,
+            account_names: accounts.names,
+            selector: selector(&entity.selector)?,
+        };
+        let positive = peers.selector.is_some()
+            || peers.account_selector.is_some()
+            || !peers.account_names.is_empty()
+            || matches!(peers.namespaces, Namespaces::Selected(_));
+        let own_namespace =
+            matches!(peers.namespaces, Namespaces::Own(_)) && !entity.not_selector.is_empty();
+        Some((positive || own_namespace).then_some(peers))
+    }
+
+    fn mean(&self, owner: &Owner<'_>) -> bool {
+        let labels = owner.labels;
+        let namespace = labels.get(NAMESPACE);
+        let in_namespace = match &self.namespaces {
+            Namespaces::Any => true,
+            Namespaces::Own(own) => namespace == Some(own),
+            Namespaces::Selected(selector) => {
+                let reading = Reading {
+                    prefix: NAMESPACE_PREFIX,
+                    all: Some(NAMESPACE),
+                    global: Some(NAMESPACE),
+                };
+                matches(selector, labels, reading)
+            }
+        };
+        let account = labels.get(SERVICE_ACCOUNT);
+        let account_reading = Reading {
+            prefix: SERVICE_ACCOUNT_PREFIX,
+            ..Reading::PLAIN
+        };
+        in_namespace
+            && (self.account_names.is_empty()
+                || account.is_some_and(|name| self.account_names.contains(name)))
+            && holds(self.account_selector.as_ref(), owner, account_reading)
+            && holds(self.selector.as_ref(), owner, Reading::PLAIN)
+    }
+}
+
+impl From<&v3::Port> for Port {
+    fn from(port: &v3::Port) -> Self {
+        match port {
+            v3::Port::Range(range) => Self::Range(*range),
+            v3::Port::Name(name) => Self::Name(name.clone()),
+        }
+    }
+}
+
+/// The two ICMPs belong to one family each.
+const fn family_of_icmp(protocol: Protocol) -> Option<Family> {
+    match protocol {
+        Protocol::ICMP => Some(Family::V4),
+        Protocol::ICMPV6 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+fn holds(selector: Option<&Selector>, owner: &Owner<'_>, reading: Reading) -> bool {
+    selector.is_none_or(|selector| matches(selector, owner.labels, reading))
+}
+
+/// The empty text is no selector; `None` when the text cannot be read.
+#[expect(
+    clippy::option_option,
+    reason = "unreadable and absent are different, and only this module sees it"
+)]
+fn selector(text: &str) -> Option<Option<Selector>> {
+    if text.is_empty() {
+        Some(None)
+    } else {
+        parse(text).ok().map(Some)
+    }
+}
