@@ -127,7 +127,18 @@ pub fn add_pod_address(
     let mut inside = Links::open_in(pod)?;
     let mac = inside.link(&cable.pod_iface)?.mac.unwrap_or(Mac([0; 6]));
     inside.ensure_address(&cable.pod_iface, IpNet::from(address))?;
-    Ok(route_to_pod(&mut host, &cable.host_iface, address, mac)?)
+    Ok(route_address(&mut host, &cable.host_iface, address, mac)?)
+}
+
+/// Sends what is for `address` over interface `iface` to hardware address `mac`, without asking anybody.
+pub fn route_address(
+    links: &mut Links,
+    iface: &str,
+    address: IpAddr,
+    mac: Mac,
+) -> Result<(), LinkError> {
+    links.replace_neighbour(iface, address, mac)?;
+    links.replace_route(&Route::new(IpNet::from(address), ROUTE_PROTOCOL).dev(iface))
 }
 
 fn connect(
@@ -153,7 +164,7 @@ fn connect(
     let pod_mac = pod.mac.unwrap_or(Mac([0; 6]));
     for &address in &cable.addresses {
         inside.ensure_address(iface, IpNet::from(address))?;
-        route_to_pod(host, name, address, pod_mac)?;
+        route_address(host, name, address, pod_mac)?;
     }
     default_routes(inside, iface)?;
     Ok(PlumbedPod {
@@ -182,16 +193,6 @@ fn default_routes(inside: &mut Links, iface: &str) -> Result<(), LinkError> {
             .dev(iface)
             .via(GATEWAY_V6.into()),
     )
-}
-
-fn route_to_pod(
-    host: &mut Links,
-    host_iface: &str,
-    address: IpAddr,
-    mac: Mac,
-) -> Result<(), LinkError> {
-    host.replace_neighbour(host_iface, address, mac)?;
-    host.replace_route(&Route::new(IpNet::from(address), ROUTE_PROTOCOL).dev(host_iface))
 }
 
 /// Addresses are assigned, not negotiated, so nothing is asked on the wire.

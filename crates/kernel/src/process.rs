@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal};
 use rustix::thread::{CpuSet, ThreadNameSpaceType, UnshareFlags};
 
 /// A set of namespaces to be entered or made.
@@ -221,6 +221,15 @@ pub fn lock(file: &File) -> io::Result<()> {
 /// Lets the lock of an open file go.
 pub fn unlock(file: &File) -> io::Result<()> {
     Ok(rustix::fs::flock(file, FlockOperation::Unlock)?)
+}
+
+/// Raises this process's limit of open files to the highest it may; gives the new limit. Namespaces and their sockets
+/// are files, and a lab has many.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    rustix::process::setrlimit(Resource::Nofile, limit)?;
+    Ok(limit.current.unwrap_or(u64::MAX))
 }
 
 fn process(pid: u32) -> io::Result<Pid> {

@@ -1,0 +1,34 @@
+//! The two checksums of the network and transport layers.
+
+/// The ones' complement sum of RFC 1071 over `parts`, of which all but the last have even length.
+pub fn internet(parts: &[&[u8]]) -> u16 {
+    let mut sum = 0_u32;
+    for part in parts {
+        let (pairs, odd) = part.as_chunks::<2>();
+        for pair in pairs {
+            sum += u32::from(u16::from_be_bytes(*pair));
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        if let [byte] = odd {
+            sum += u32::from(*byte) << 8;
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+    }
+    !(sum as u16)
+}
+
+/// CRC-32C (Castagnoli), as SCTP uses it; it is sent lowest byte first.
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    let mut crc = !0_u32;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            let carry = crc & 1 != 0;
+            crc >>= 1;
+            if carry {
+                crc ^= 0x82f6_3b78;
+            }
+        }
+    }
+    !crc
+}
