@@ -1,42 +1,118 @@
-//! Reading JSON values into types strictly, with all faults in one go.
+//! Faults of single fields, with their path and remedy.
+
+mod decode;
 
 use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+
+pub(crate) use decode::decode_strict;
+
+/// What sort of fault it is: the `code` of the machine form. Only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Code {
+    /// The file is empty or holds no object.
+    Empty,
+    /// The file is binary or not UTF-8.
+    Encoding,
+    /// A limit on size, depth, nodes or aliases.
+    Limit,
+    /// Neither YAML nor JSON.
+    Syntax,
+    /// A key that is there twice.
+    DuplicateKey,
+    /// A kind, or `apiVersion`, that nobody knows.
+    UnknownKind,
+    /// A kind or field that is known and not supported yet.
+    NotSupported,
+    /// A field that the kind does not have.
+    UnknownField,
+    /// A field that must be there.
+    MissingField,
+    /// A value of another JSON type.
+    WrongType,
+    /// A value that is not allowed.
+    InvalidValue,
+    /// A selector that does not parse.
+    InvalidSelector,
+    /// Two objects of one kind, namespace and name.
+    DuplicateObject,
+    /// Host bits were masked away (a warning).
+    HostBitsMasked,
+}
 
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// The field, from the object's top: `spec.ingress[1].destination.ports[0]`; empty for the object itself.
+    /// What sort of fault.
+    pub code: Code,
+    /// The field, from the object's top: `spec.ingress[1].source.nets[0]`; empty for the object itself.
     pub path: String,
     /// What is wrong: a lowercase fragment.
     pub message: String,
     /// How to mend it, when we know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// Where to point when that is not `path` itself: the path of another field.
+    #[serde(skip)]
+    pub at: Option<String>,
+    /// The field that `help` speaks of; its line number is added when the file is known.
+    #[serde(skip)]
+    pub see: Option<String>,
     /// The bytes at fault inside the field's text, when only a part of it is.
     #[serde(skip)]
     pub mark: Option<Range<usize>>,
 }
 
 impl FieldError {
-    /// A fault without a remedy.
+    /// An invalid value.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
+            code: Code::InvalidValue,
             path: path.into(),
             message: message.into(),
             help: None,
+            at: None,
+            see: None,
             mark: None,
         }
+    }
+
+    /// The same fault as another sort.
+    #[must_use]
+    pub fn with_code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
     }
 
     /// The same fault with a remedy.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// The same fault, pointing at another field.
+    #[must_use]
+    pub(crate) fn pointing_at(mut self, path: impl Into<String>) -> Self {
+        self.at = Some(path.into());
+        self
+    }
+
+    /// The same fault with a remedy that speaks of another field.
+    #[must_use]
+    pub(crate) fn seeing(mut self, path: impl Into<String>) -> Self {
+        self.see = Some(path.into());
+        self
+    }
+
+    /// The same fault, of these bytes of the field's text only.
+    #[must_use]
+    pub(crate) fn marking(mut self, bytes: Range<usize>) -> Self {
+        self.mark = Some(bytes);
         self
     }
 }
@@ -53,13 +129,3 @@ impl fmt::Display for FieldError {
 }
 
 impl std::error::Error for FieldError {}
-
-/// Reads a value into a type; fields that are `null` count as absent, as in Kubernetes.
-pub(crate) fn decode_strict<T: DeserializeOwned>(value: Value) -> Result<T, Vec<FieldError>> {
-    serde_path_to_error::deserialize(&value).map_err(|error| {
-        vec![FieldError::new(
-            error.path().to_string(),
-            error.inner().to_string(),
-        )]
-    })
-}

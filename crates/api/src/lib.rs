@@ -14,6 +14,7 @@ mod default;
 mod field;
 pub mod k8s;
 mod kind;
+pub mod manifest;
 mod meta;
 mod nearest;
 mod object;
@@ -21,7 +22,7 @@ pub mod v1;
 pub mod v3;
 mod validate;
 
-pub use field::FieldError;
+pub use field::{Code, FieldError};
 pub use kind::{Kind, KindError};
 pub use meta::{
     IntOrString, LabelOperator, LabelRequirement, LabelSelector, ObjectMeta, PolicyType,

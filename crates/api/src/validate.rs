@@ -8,4 +8,9 @@ impl Object {
     pub fn validate(&self) -> Vec<FieldError> {
         Vec::new()
     }
+
+    /// What the object as written does not quite mean; to be asked before defaulting.
+    pub fn warnings(&self) -> Vec<FieldError> {
+        Vec::new()
+    }
 }

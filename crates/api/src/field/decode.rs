@@ -1,0 +1,296 @@
+//! Reading JSON values into types strictly, with all faults in one go.
+//!
+//! Serde stops at the first fault. So the faulty field is reported and taken away, and the rest is read
+//! again, until nothing is left to report.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use super::{Code, FieldError};
+use crate::nearest::nearest;
+
+/// How many faults of one object are reported.
+const ERRORS_MAX: usize = 50;
+/// How many known fields or values a message lists.
+const LISTED_MAX: usize = 12;
+
+/// Reads a value into a type; fields that are `null` count as absent, as in Kubernetes.
+pub(crate) fn decode_strict<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<FieldError>> {
+    strip_nulls(&mut value);
+    let mut errors = Vec::new();
+    let mut removed = Removed::default();
+    while errors.len() < ERRORS_MAX {
+        let error = match serde_path_to_error::deserialize(&value) {
+            Ok(object) if errors.is_empty() => return Ok(object),
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let steps: Vec<Step> = error.path().iter().filter_map(Step::of).collect();
+        let fault = Fault::of(&error.inner().to_string());
+        let original = removed.original(&steps);
+        if !removed.caused(&original, &fault) {
+            errors.push(fault.describe(&original));
+        }
+        if !removed.remove(&mut value, &steps, original) {
+            break;
+        }
+    }
+    Err(errors)
+}
+
+/// Kubernetes reads `field: null` as if the field were not there.
+fn strip_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(strip_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// One step of a field path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Field(String),
+    Item(usize),
+}
+
+impl Step {
+    fn of(segment: &Segment) -> Option<Self> {
+        match segment {
+            Segment::Seq { index } => Some(Self::Item(*index)),
+            Segment::Map { key } => Some(Self::Field(key.clone())),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        }
+    }
+}
+
+fn path_text(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for step in steps {
+        match step {
+            Step::Field(name) if text.is_empty() => text.push_str(name),
+            Step::Field(name) => {
+                text.push('.');
+                text.push_str(name);
+            }
+            Step::Item(index) => text.push_str(&format!("[{index}]")),
+        }
+    }
+    text
+}
+
+/// What was taken away so far, by its path in the value as written.
+#[derive(Debug, Default)]
+struct Removed {
+    paths: Vec<Vec<Step>>,
+}
+
+impl Removed {
+    /// The path in the value as written of a path in what is left: list items may have moved up.
+    fn original(&self, steps: &[Step]) -> Vec<Step> {
+        let mut original: Vec<Step> = Vec::with_capacity(steps.len());
+        for step in steps {
+            let step = match step {
+                Step::Field(name) => Step::Field(name.clone()),
+                Step::Item(index) => Step::Item(self.original_index(&original, *index)),
+            };
+            original.push(step);
+        }
+        original
+    }
+
+    fn original_index(&self, list: &[Step], index: usize) -> usize {
+        let mut gone: Vec<usize> = self
+            .paths
+            .iter()
+            .filter(|path| path.len() == list.len() + 1 && path.starts_with(list))
+            .filter_map(|path| match path.last() {
+                Some(Step::Item(index)) => Some(*index),
+                Some(Step::Field(_)) | None => None,
+            })
+            .collect();
+        gone.sort_unstable();
+        gone.into_iter().fold(
+            index,
+            |index, gone| if gone <= index { index + 1 } else { index },
+        )
+    }
+
+    /// Whether a field is only missing because it was wrong and taken away.
+    fn caused(&self, parent: &[Step], fault: &Fault) -> bool {
+        let Fault::Missing(name) = fault else {
+            return false;
+        };
+        self.paths.iter().any(|path| {
+            path.split_last()
+                .is_some_and(|(last, rest)| rest == parent && *last == Step::Field(name.clone()))
+        })
+    }
+
+    /// Takes the value at `steps` away; `false` when there is nothing to take.
+    fn remove(&mut self, value: &mut Value, steps: &[Step], original: Vec<Step>) -> bool {
+        let Some((last, parents)) = steps.split_last() else {
+            return false;
+        };
+        let mut parent = value;
+        for step in parents {
+            let child = match step {
+                Step::Field(name) => parent.get_mut(name.as_str()),
+                Step::Item(index) => parent.get_mut(*index),
+            };
+            match child {
+                Some(child) => parent = child,
+                None => return false,
+            }
+        }
+        let found = match (last, parent) {
+            (Step::Field(name), Value::Object(fields)) => fields.shift_remove(name).is_some(),
+            (Step::Item(index), Value::Array(items)) if *index < items.len() => {
+                items.remove(*index);
+                true
+            }
+            _ => false,
+        };
+        if found {
+            self.paths.push(original);
+        }
+        found
+    }
+}
+
+/// One of serde's messages, understood.
+#[derive(Debug)]
+enum Fault {
+    UnknownField { name: String, known: Vec<String> },
+    UnknownVariant { name: String, known: Vec<String> },
+    Missing(String),
+    Type { found: String, expected: String },
+    Other(String),
+}
+
+impl Fault {
+    fn of(message: &str) -> Self {
+        let names = || -> Vec<String> {
+            message
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        if message.starts_with("unknown field `") {
+            let (name, known) = split_first(names());
+            return Self::UnknownField { name, known };
+        }
+        if message.starts_with("unknown variant `") {
+            let (name, known) = split_first(names());
+            return Self::UnknownVariant { name, known };
+        }
+        if message.starts_with("missing field `") {
+            return Self::Missing(split_first(names()).0);
+        }
+        let typed = message
+            .strip_prefix("invalid type: ")
+            .or_else(|| message.strip_prefix("invalid value: "))
+            .and_then(|rest| rest.rsplit_once(", expected "));
+        match typed {
+            Some((found, expected)) => Self::Type {
+                found: found_in_words(found),
+                expected: expected_in_words(expected),
+            },
+            None => Self::Other(message.to_owned()),
+        }
+    }
+
+    fn describe(self, steps: &[Step]) -> FieldError {
+        let path = path_text(steps);
+        match self {
+            Self::UnknownField { name, known } => {
+                FieldError::new(path, format!("unknown field {name:?}"))
+                    .with_code(Code::UnknownField)
+                    .with_help(suggest(&name, &known, "known here"))
+            }
+            Self::UnknownVariant { name, known } => FieldError::new(
+                path,
+                format!("unknown value {name:?}"),
+            )
+            .with_help(suggest(&name, &known, "expected one of")),
+            Self::Missing(name) => FieldError::new(path, format!("{name:?} is required"))
+                .with_code(Code::MissingField)
+                .with_help(format!("add `{name}:`")),
+            Self::Type { found, expected } => {
+                let error = FieldError::new(path, format!("expected {expected}, found {found}"))
+                    .with_code(Code::WrongType);
+                match retype(&found, &expected) {
+                    Some(help) => error.with_help(help),
+                    None => error,
+                }
+            }
+            Self::Other(message) => FieldError::new(path, message),
+        }
+    }
+}
+
+fn split_first(names: Vec<String>) -> (String, Vec<String>) {
+    let mut names = names.into_iter();
+    (names.next().unwrap_or_default(), names.collect())
+}
+
+fn suggest(name: &str, known: &[String], intro: &str) -> String {
+    if let Some(nearest) = nearest(name, known) {
+        return format!("did you mean `{nearest}`?");
+    }
+    let listed = known.get(..LISTED_MAX).unwrap_or(known).join(", ");
+    let more = if known.len() > LISTED_MAX {
+        ", …"
+    } else {
+        ""
+    };
+    format!("{intro}: {listed}{more}")
+}
+
+fn expected_in_words(expected: &str) -> String {
+    match expected {
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        "f64" => "a number",
+        "i64" | "u64" | "i32" | "u16" | "u8" => "an integer",
+        "string or map" | "variant identifier" => "a string",
+        other if other.starts_with("struct ") => "a mapping",
+        other => other,
+    }
+    .to_owned()
+}
+
+fn found_in_words(found: &str) -> String {
+    match found {
+        "map" => "a mapping".to_owned(),
+        "sequence" => "a list".to_owned(),
+        "null" | "unit value" => "nothing".to_owned(),
+        other => other.replace('`', "").replace("floating point", "number"),
+    }
+}
+
+/// How to turn what was found into what was expected, when quotes are all that is wrong.
+fn retype(found: &str, expected: &str) -> Option<String> {
+    let (sort, value) = found.split_once(' ')?;
+    match sort {
+        "integer" | "number" | "boolean" if expected == "a string" => {
+            Some(format!("put it in quotes: \"{value}\""))
+        }
+        "string" if matches!(expected, "an integer" | "a number" | "true or false") => {
+            let bare = value.trim_matches('"');
+            let fits = match expected {
+                "true or false" => bare == "true" || bare == "false",
+                _ => bare.parse::<f64>().is_ok_and(f64::is_finite),
+            };
+            fits.then(|| format!("write {bare} without quotes"))
+        }
+        _ => None,
+    }
+}

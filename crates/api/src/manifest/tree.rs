@@ -1,0 +1,610 @@
+//! Text to values: parser events become JSON values and, beside them, a tree of places.
+//!
+//! Aliases and merge keys are resolved here, against a budget, so that a short file cannot become a large one.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use serde_saphyr::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag};
+
+use super::Limits;
+use super::diagnostic::Diagnostic;
+use super::scalar::{ScalarError, resolve};
+use super::source::Source;
+use super::span::{Children, Node};
+use crate::field::{Code, FieldError};
+
+/// One document of a file: what it says, and where.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    pub(super) value: Value,
+    pub(super) spans: Node,
+    /// A fault was reported in it: it may be examined for more faults but never used.
+    pub(super) broken: bool,
+}
+
+/// Every document of a file that is not empty. Faults go to `diagnostics`; after one, reading goes on with
+/// the next document.
+pub(super) fn read(
+    source: &Arc<Source>,
+    limits: &Limits,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Document> {
+    let mut reader = Reader {
+        source,
+        limits,
+        diagnostics,
+        nodes: 0,
+        alias_nodes: 0,
+        documents: Vec::new(),
+    };
+    for part in json_stream(&source.text) {
+        if reader.part(part).is_err() {
+            break;
+        }
+    }
+    reader.documents
+}
+
+/// JSON values one after the other, as `jq` writes them, are no YAML: they are read one by one. Anything
+/// else is one part.
+fn json_stream(text: &str) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    if text.trim_start().starts_with('{') {
+        let mut stream =
+            serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+        let mut start = 0;
+        while let Some(result) = stream.next() {
+            if result.is_err() {
+                parts.clear();
+                break;
+            }
+            parts.push(start..stream.byte_offset());
+            start = stream.byte_offset();
+        }
+    }
+    if parts.len() < 2 {
+        vec![0..text.len()]
+    } else {
+        parts
+    }
+}
+
+/// A limit of the whole file was hit: nothing more is read.
+struct Stop;
+
+struct Reader<'a> {
+    source: &'a Arc<Source>,
+    limits: &'a Limits,
+    diagnostics: &'a mut Vec<Diagnostic>,
+    /// Values so far, those from aliases included.
+    nodes: usize,
+    /// Values so far that came from aliases.
+    alias_nodes: usize,
+    documents: Vec<Document>,
+}
+
+impl Reader<'_> {
+    fn part(&mut self, part: Range<usize>) -> Result<(), Stop> {
+        let base = part.start;
+        let text = self.source.text.get(part).unwrap_or_default();
+        let options = serde_saphyr::granit_parser::options! { emit_comments: false };
+        let mut parser = Parser::new_from_str_with_options(text, options);
+        let mut builder = Builder::new(base);
+        while let Some(next) = parser.next_event() {
+            let outcome = match next {
+                Ok((event, span)) => self.event(&mut builder, event, span),
+                Err(error) => Err(Fault::Document(Box::new(self.syntax(base, &error)))),
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(Fault::Document(diagnostic)) => {
+                    self.diagnostics.push(*diagnostic);
+                    builder = Builder::new(base);
+                    if !matches!(parser.proceed_next_document(), Ok(true)) {
+                        break;
+                    }
+                }
+                Err(Fault::File(diagnostic)) => {
+                    self.diagnostics.push(*diagnostic);
+                    return Err(Stop);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, builder: &mut Builder, event: Event<'_>, span: Span) -> Result<(), Fault> {
+        let bytes = builder.bytes(span);
+        match event {
+            Event::DocumentStart(..) => *builder = Builder::new(builder.base),
+            Event::DocumentEnd => {
+                let document = std::mem::take(&mut builder.document);
+                if !document.value.is_null() {
+                    self.documents.push(document);
+                }
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.count(&bytes, 1)?;
+                let value = self.scalar(&text, style, tag.as_deref(), &bytes)?;
+                let key_text = Some(text.into_owned());
+                builder.add(
+                    self,
+                    Leaf {
+                        value,
+                        key_text,
+                        bytes,
+                        anchor,
+                    },
+                )?;
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.open(builder, tag.as_deref(), &bytes)?;
+                builder.open(Frame::list(anchor, bytes, self.nodes));
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.open(builder, tag.as_deref(), &bytes)?;
+                builder.open(Frame::map(anchor, bytes, self.nodes));
+            }
+            Event::SequenceEnd | Event::MappingEnd => builder.close(self, &bytes)?,
+            Event::Alias(anchor) => builder.alias(self, anchor, bytes)?,
+            // Start and end of the stream, comments, and whatever a later parser adds as metadata.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Checks before a list or mapping is opened.
+    fn open(&mut self, builder: &Builder, tag: Option<&Tag>, bytes: &Bytes) -> Result<(), Fault> {
+        self.count(bytes, 1)?;
+        self.check_tag(tag, &["seq", "map"], bytes)?;
+        if builder.stack.len() >= self.limits.depth_max {
+            return Err(self.too_deep(bytes.clone()));
+        }
+        Ok(())
+    }
+
+    /// Counts values against the file's limit.
+    fn count(&mut self, bytes: &Bytes, added: usize) -> Result<(), Fault> {
+        self.nodes = self.nodes.saturating_add(added);
+        if self.nodes <= self.limits.nodes_max {
+            return Ok(());
+        }
+        let message = format!(
+            "the file has more values than the limit of {}",
+            self.limits.nodes_max
+        );
+        let error = FieldError::new("", message)
+            .with_code(Code::Limit)
+            .with_help("split it into several files");
+        Err(Fault::File(Box::new(self.at(bytes, error))))
+    }
+
+    /// Counts values that an alias repeats.
+    fn count_alias(&mut self, bytes: &Bytes, added: usize) -> Result<(), Fault> {
+        self.alias_nodes = self.alias_nodes.saturating_add(added);
+        if self.alias_nodes <= self.limits.alias_nodes_max {
+            return self.count(bytes, added);
+        }
+        let message = format!(
+            "aliases expand to more values than the limit of {}",
+            self.limits.alias_nodes_max
+        );
+        let error = FieldError::new("", message)
+            .with_code(Code::Limit)
+            .with_help("write the values out instead of nesting aliases");
+        Err(Fault::File(Box::new(self.at(bytes, error))))
+    }
+
+    fn too_deep(&self, bytes: Bytes) -> Fault {
+        let message = format!(
+            "lists and mappings are nested deeper than the limit of {}",
+            self.limits.depth_max
+        );
+        let error = FieldError::new("", message).with_code(Code::Limit);
+        Fault::Document(Box::new(self.at(&bytes, error)))
+    }
+
+    fn at(&self, bytes: &Bytes, error: FieldError) -> Diagnostic {
+        Diagnostic::at(self.source, bytes.start as usize..bytes.end as usize, error)
+    }
+
+    fn fault(&self, bytes: &Bytes, message: impl Into<String>, help: &str) -> Fault {
+        let error = FieldError::new("", message)
+            .with_code(Code::Syntax)
+            .with_help(help);
+        Fault::Document(Box::new(self.at(bytes, error)))
+    }
+
+    fn syntax(&self, base: usize, error: &ScanError) -> Diagnostic {
+        let start = base + error.marker().byte_offset().unwrap_or_default();
+        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+            let start = u32::try_from(start).unwrap_or(u32::MAX);
+            if let Fault::Document(diagnostic) = self.too_deep(start..start) {
+                return *diagnostic;
+            }
+        }
+        let message = format!("neither YAML nor JSON: {}", error.info());
+        let fault = FieldError::new("", message).with_code(Code::Syntax);
+        let help = match error.kind() {
+            ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation => "indent with spaces",
+            ErrorKind::UnknownAnchor => {
+                "an alias (`*name`) needs an anchor (`&name`) before it; put the text in quotes if it is no alias"
+            }
+            _ => "check the indentation, quotes and colons around this place",
+        };
+        Diagnostic::at(self.source, start..start, fault.with_help(help))
+    }
+
+    /// The value of a text, by its quotes and tag.
+    fn scalar(
+        &self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        bytes: &Bytes,
+    ) -> Result<Value, Fault> {
+        self.check_tag(tag, &["str", "int", "bool", "float", "null"], bytes)?;
+        let quoted = style != ScalarStyle::Plain
+            || tag.is_some_and(|tag| tag.core_suffix().is_none_or(|suffix| suffix == "str"));
+        if quoted {
+            return Ok(Value::String(text.to_owned()));
+        }
+        resolve(text).map_err(|error| match error {
+            ScalarError::LeadingZero => self.fault(
+                bytes,
+                format!("the number {text} has a leading zero, which some readers take for octal"),
+                &format!(
+                    "write {} for the number, or \"{text}\" for the text",
+                    text.trim_start_matches('0')
+                ),
+            ),
+            ScalarError::NotFinite => self.fault(
+                bytes,
+                format!("{text} is not a finite number"),
+                "leave the field out, or put the text in quotes",
+            ),
+        })
+    }
+
+    /// Tags that change nothing are accepted, everything else would be guessing.
+    fn check_tag(&self, tag: Option<&Tag>, known: &[&str], bytes: &Bytes) -> Result<(), Fault> {
+        match tag {
+            Some(tag) if !tag_fits(tag, known) => Err(self.fault(
+                bytes,
+                format!("the tag {} is not supported", tag.original()),
+                "remove the tag",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn tag_fits(tag: &Tag, known: &[&str]) -> bool {
+    match tag.core_suffix() {
+        Some(suffix) => known.contains(&suffix),
+        // A lone `!` says "not resolved": a text stays a text.
+        None => tag.handle().is_empty() && tag.suffix() == "!" || tag.original() == "!",
+    }
+}
+
+/// Bytes of the file.
+type Bytes = Range<u32>;
+
+/// Why a document or the whole file is given up.
+enum Fault {
+    Document(Box<Diagnostic>),
+    File(Box<Diagnostic>),
+}
+
+/// A finished value with its place.
+#[derive(Clone, Debug)]
+struct Anchored {
+    value: Value,
+    spans: Node,
+    nodes: usize,
+}
+
+/// A text, number or alias about to be added.
+struct Leaf {
+    value: Value,
+    /// The text as written, for use as a key; `None` when it cannot be one.
+    key_text: Option<String>,
+    bytes: Bytes,
+    anchor: usize,
+}
+
+/// A list or mapping that is still open.
+struct Frame {
+    anchor: usize,
+    start: u32,
+    /// The reader's count when it was opened, its own included.
+    nodes_before: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Value>, Vec<Node>),
+    Map(MapFrame),
+}
+
+#[derive(Default)]
+struct MapFrame {
+    fields: Map<String, Value>,
+    spans: Vec<(Box<str>, Node)>,
+    key: Option<(String, Bytes)>,
+    /// Values of `<<`, first ones win.
+    merged: Vec<(Value, Node, Bytes)>,
+}
+
+impl Frame {
+    fn list(anchor: usize, bytes: Bytes, nodes_before: usize) -> Self {
+        Self {
+            anchor,
+            start: bytes.start,
+            nodes_before,
+            content: Content::List(Vec::new(), Vec::new()),
+        }
+    }
+
+    fn map(anchor: usize, bytes: Bytes, nodes_before: usize) -> Self {
+        Self {
+            anchor,
+            start: bytes.start,
+            nodes_before,
+            content: Content::Map(MapFrame::default()),
+        }
+    }
+}
+
+/// The document that is being read.
+struct Builder {
+    /// Where the parsed part starts in the file.
+    base: usize,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, Anchored>,
+    document: Document,
+}
+
+impl Builder {
+    fn new(base: usize) -> Self {
+        Self {
+            base,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            document: Document::default(),
+        }
+    }
+
+    fn bytes(&self, span: Span) -> Bytes {
+        let offset = |bytes: Option<usize>| {
+            u32::try_from(self.base + bytes.unwrap_or_default()).unwrap_or(u32::MAX)
+        };
+        offset(span.start.byte_offset())..offset(span.end.byte_offset())
+    }
+
+    fn open(&mut self, frame: Frame) {
+        self.stack.push(frame);
+    }
+
+    fn add(&mut self, reader: &mut Reader<'_>, leaf: Leaf) -> Result<(), Fault> {
+        let spans = Node {
+            value: leaf.bytes.clone(),
+            ..Node::default()
+        };
+        if leaf.anchor > 0 {
+            let anchored = Anchored {
+                value: leaf.value.clone(),
+                spans: spans.clone(),
+                nodes: 1,
+            };
+            self.anchors.insert(leaf.anchor, anchored);
+        }
+        let is_key = match self.stack.last() {
+            Some(Frame {
+                content: Content::Map(map),
+                ..
+            }) => map.key.is_none(),
+            Some(Frame {
+                content: Content::List(..),
+                ..
+            })
+            | None => false,
+        };
+        match leaf.key_text {
+            Some(text) if is_key => {
+                self.begin_entry(reader, text, leaf.bytes);
+                Ok(())
+            }
+            _ => self.place(reader, leaf.value, spans),
+        }
+    }
+
+    /// Notes the key of the entry that follows.
+    fn begin_entry(&mut self, reader: &mut Reader<'_>, key: String, bytes: Bytes) {
+        let path = self.path(&key);
+        let Some(Frame {
+            content: Content::Map(map),
+            ..
+        }) = self.stack.last_mut()
+        else {
+            return;
+        };
+        if map.fields.contains_key(&key)
+            && let Some((_, first)) = map.spans.iter().find(|(name, _)| **name == *key)
+        {
+            let line = reader.source.position(first.field_span()).line;
+            let error = FieldError::new(path, format!("duplicate key {key:?}"))
+                .with_code(Code::DuplicateKey)
+                .with_help(format!(
+                    "it is already on line {line}: remove one of the two"
+                ));
+            let diagnostic = reader.at(&bytes, error);
+            reader.diagnostics.push(diagnostic);
+            self.document.broken = true;
+        }
+        map.key = Some((key, bytes));
+    }
+
+    /// The path of a key in the innermost mapping.
+    fn path(&self, key: &str) -> String {
+        let mut path = String::new();
+        for frame in &self.stack {
+            match &frame.content {
+                Content::List(items, _) => path.push_str(&format!("[{}]", items.len())),
+                Content::Map(map) => {
+                    let name = map.key.as_ref().map_or(key, |(name, _)| name);
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(name);
+                }
+            }
+        }
+        path
+    }
+
+    /// Puts a finished value where it belongs.
+    fn place(&mut self, reader: &Reader<'_>, value: Value, mut spans: Node) -> Result<(), Fault> {
+        let Some(frame) = self.stack.last_mut() else {
+            self.document.value = value;
+            self.document.spans = spans;
+            return Ok(());
+        };
+        match &mut frame.content {
+            Content::List(items, places) => {
+                items.push(value);
+                places.push(spans);
+            }
+            Content::Map(map) => {
+                let Some((key, bytes)) = map.key.take() else {
+                    return Err(reader.fault(
+                        &spans.value,
+                        "a key is a list or mapping",
+                        "keys are texts; put it in quotes",
+                    ));
+                };
+                if key == "<<" {
+                    map.merged.push((value, spans, bytes));
+                    return Ok(());
+                }
+                spans.key = bytes;
+                if !map.fields.contains_key(&key) {
+                    map.spans.push((key.clone().into_boxed_str(), spans));
+                    map.fields.insert(key, value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, reader: &mut Reader<'_>, end: &Bytes) -> Result<(), Fault> {
+        let Some(frame) = self.stack.pop() else {
+            return Ok(());
+        };
+        let (value, children) = match frame.content {
+            Content::List(items, places) => (Value::Array(items), Children::List(places)),
+            Content::Map(mut map) => {
+                for (value, spans, bytes) in std::mem::take(&mut map.merged) {
+                    merge(reader, &mut map, value, spans, &bytes)?;
+                }
+                (Value::Object(map.fields), Children::Map(map.spans))
+            }
+        };
+        let spans = Node {
+            key: 0..0,
+            value: frame.start..end.end.max(frame.start),
+            children,
+        };
+        if frame.anchor > 0 {
+            let anchored = Anchored {
+                value: value.clone(),
+                spans: spans.clone(),
+                nodes: reader.nodes - frame.nodes_before + 1,
+            };
+            self.anchors.insert(frame.anchor, anchored);
+        }
+        self.place(reader, value, spans)
+    }
+
+    fn alias(&mut self, reader: &mut Reader<'_>, anchor: usize, bytes: Bytes) -> Result<(), Fault> {
+        let Some(anchored) = self.anchors.get(&anchor) else {
+            return Err(reader.fault(
+                &bytes,
+                "the alias stands inside the value that it repeats",
+                "write the value out",
+            ));
+        };
+        reader.count_alias(&bytes, anchored.nodes)?;
+        let Anchored {
+            value, mut spans, ..
+        } = anchored.clone();
+        if depth(&value) + self.stack.len() > reader.limits.depth_max {
+            return Err(reader.too_deep(bytes));
+        }
+        if let Children::None = spans.children {
+            let key_text = match &value {
+                Value::String(text) => Some(text.clone()),
+                Value::Null | Value::Array(_) | Value::Object(_) => None,
+                Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+            };
+            return self.add(
+                reader,
+                Leaf {
+                    value,
+                    key_text,
+                    bytes,
+                    anchor: 0,
+                },
+            );
+        }
+        // The alias is what the document shows here; the fields inside are where the anchor is.
+        spans.key = 0..0;
+        self.place(reader, value, spans)
+    }
+}
+
+/// Lists and mappings inside each other.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+/// Adds the fields of a `<<` value that the mapping does not have itself.
+fn merge(
+    reader: &Reader<'_>,
+    map: &mut MapFrame,
+    value: Value,
+    spans: Node,
+    bytes: &Bytes,
+) -> Result<(), Fault> {
+    match (value, spans.children) {
+        (Value::Object(fields), Children::Map(entries)) => {
+            for ((key, value), (_, spans)) in fields.into_iter().zip(entries) {
+                if !map.fields.contains_key(&key) {
+                    map.spans.push((key.clone().into_boxed_str(), spans));
+                    map.fields.insert(key, value);
+                }
+            }
+            Ok(())
+        }
+        (Value::Array(items), Children::List(places)) if items.iter().all(Value::is_object) => {
+            for (item, place) in items.into_iter().zip(places) {
+                merge(reader, map, item, place, bytes)?;
+            }
+            Ok(())
+        }
+        _ => Err(reader.fault(
+            bytes,
+            "`<<` needs a mapping or a list of mappings",
+            "write `<<: *name` with an anchor on a mapping",
+        )),
+    }
+}
