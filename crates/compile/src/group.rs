@@ -1,0 +1,188 @@
+//! One group definition to one program group: tiers with banks, then the profiles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use oncilla_model::{Action, Predicate, Profile, Rule as ModelRule, Side, TierEnd as ModelTierEnd};
+use oncilla_net::Direction;
+use oncilla_program::{
+    Bank, Group, Peer, ProfileEnd, Rule, RuleVerdict, SetName, SetRef, Tier, TierEnd,
+};
+use oncilla_resolve::node::{GroupDef, TierDef};
+
+use crate::bank::{Lowered, build};
+use crate::lower::{Lookup, Lowering, Origin};
+
+/// A group and the sets that its rules mention, with their predicates.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Compiled {
+    pub(crate) group: Arc<Group>,
+    pub(crate) sets: BTreeMap<SetName, Predicate>,
+}
+
+/// Compiles a group. `answers` make the rules, `deciding` their form.
+pub(crate) fn compile<'a>(
+    def: &'a GroupDef,
+    answers: Lookup<'a>,
+    deciding: Lookup<'a>,
+) -> Compiled {
+    let mut lowering = Lowering {
+        direction: def.direction,
+        local_ports: &def.local_ports,
+        answers,
+        deciding,
+        sets: BTreeMap::new(),
+    };
+    let tiers = def
+        .tiers
+        .iter()
+        .map(|tier| compile_tier(tier, &mut lowering))
+        .collect();
+    let profiles = compile_profiles(&def.profiles, &mut lowering);
+    let group = Group {
+        id: def.id.clone(),
+        direction: def.direction,
+        tiers,
+        profiles,
+    };
+    let used = sets_of(&group);
+    let mut sets = lowering.sets;
+    sets.retain(|name, _| used.contains(name));
+    Compiled {
+        group: Arc::new(group),
+        sets,
+    }
+}
+
+/// Every predicate that a group asks of its peers, repeated as often as it is asked.
+pub(crate) fn peer_predicates(def: &GroupDef) -> impl Iterator<Item = &Predicate> {
+    let tiers = def.tiers.iter().flat_map(|tier| &tier.policies);
+    let policies = tiers.filter_map(|policy| match def.direction {
+        Direction::Ingress => policy.ingress.as_deref(),
+        Direction::Egress => policy.egress.as_deref(),
+    });
+    let profiles = def
+        .profiles
+        .iter()
+        .flatten()
+        .map(|profile| profile_rules(profile, def.direction));
+    policies.chain(profiles).flatten().flat_map(|rule| {
+        let side: &Side = match def.direction {
+            Direction::Ingress => &rule.source,
+            Direction::Egress => &rule.destination,
+        };
+        let ports = side.ports.iter().chain(&side.not_ports);
+        side.all
+            .iter()
+            .chain(&side.none)
+            .chain(ports.flat_map(|ports| &ports.names))
+    })
+}
+
+fn compile_tier(def: &TierDef, lowering: &mut Lowering<'_>) -> Tier {
+    let mut rules = Vec::new();
+    for policy in &def.policies {
+        let governed = match lowering.direction {
+            Direction::Ingress => policy.ingress.as_deref(),
+            Direction::Egress => policy.egress.as_deref(),
+        };
+        let origin = format!("{}/{}", def.name, policy.key);
+        for rule in governed.into_iter().flatten() {
+            rules.extend(lower(lowering, rule, verdict(rule.action), &origin));
+        }
+    }
+    let policies: Vec<String> = def
+        .policies
+        .iter()
+        .map(|policy| policy.key.to_string())
+        .collect();
+    Tier {
+        name: Arc::clone(&def.name.0),
+        comment: policies.join(", ").into(),
+        banks: build(rules),
+        end: match def.end {
+            ModelTierEnd::Deny => TierEnd::Deny,
+            ModelTierEnd::Pass => TierEnd::Pass,
+        },
+    }
+}
+
+fn compile_profiles(profiles: &[Option<Arc<Profile>>], lowering: &mut Lowering<'_>) -> ProfileEnd {
+    let mut rules: Vec<Lowered> = Vec::new();
+    for profile in profiles {
+        // A profile that does not exist denies, whatever later profiles say.
+        let Some(profile) = profile else { break };
+        let origin = format!("profile {}", profile.name);
+        for rule in profile_rules(profile, lowering.direction) {
+            // There is no tier to pass to.
+            let verdict = match verdict(rule.action) {
+                RuleVerdict::Pass => RuleVerdict::Deny,
+                verdict => verdict,
+            };
+            rules.extend(lower(lowering, rule, verdict, &origin));
+        }
+    }
+    let is_idle = |rule: &Rule| !matches!(rule.verdict, RuleVerdict::Allow | RuleVerdict::Log);
+    if rules.iter().all(|lowered| is_idle(&lowered.rule)) {
+        return ProfileEnd::Deny;
+    }
+    match rules.first() {
+        Some(Lowered { rule, .. })
+            if *rule == Rule::new(RuleVerdict::Allow, Arc::clone(&rule.comment)) =>
+        {
+            ProfileEnd::Allow
+        }
+        _ => ProfileEnd::Banks(build(rules)),
+    }
+}
+
+fn profile_rules(profile: &Profile, direction: Direction) -> &[ModelRule] {
+    match direction {
+        Direction::Ingress => &profile.ingress,
+        Direction::Egress => &profile.egress,
+    }
+}
+
+fn lower(
+    lowering: &mut Lowering<'_>,
+    rule: &ModelRule,
+    verdict: RuleVerdict,
+    origin: &str,
+) -> Vec<Lowered> {
+    let comment = format!("{origin} {}[{}]", lowering.direction, rule.index).into();
+    lowering.lower(rule, &Origin { verdict, comment })
+}
+
+const fn verdict(action: Action) -> RuleVerdict {
+    match action {
+        Action::Allow => RuleVerdict::Allow,
+        Action::Deny => RuleVerdict::Deny,
+        Action::Pass => RuleVerdict::Pass,
+        Action::Log => RuleVerdict::Log,
+    }
+}
+
+/// The sets that linear rules of a group refer to.
+fn sets_of(group: &Group) -> BTreeSet<&SetName> {
+    let profiles: &[Bank] = match &group.profiles {
+        ProfileEnd::Banks(banks) => banks,
+        ProfileEnd::Allow | ProfileEnd::Deny => &[],
+    };
+    let mut sets = BTreeSet::new();
+    for rule in group
+        .tiers
+        .iter()
+        .flat_map(|tier| &tier.banks)
+        .chain(profiles)
+        .flat_map(|bank| &bank.tail)
+    {
+        sets.extend(rule.local.iter().map(|criterion| &criterion.set));
+        sets.extend(rule.named_ports.iter().map(|criterion| &criterion.set));
+        if let Peer::Sets(peer) = &rule.peer {
+            sets.extend(peer.iter().map(|criterion| match &criterion.set {
+                SetRef::Classes(name) | SetRef::Addresses(name) => name,
+            }));
+        }
+    }
+    sets
+}

@@ -1,0 +1,424 @@
+//! From policy vocabulary to match vocabulary: one model rule to the program rules that say the same.
+//!
+//! The peer is the source in ingress and the destination in egress. Alternatives of a port criterion become
+//! consecutive rules of the same verdict; everything else of a rule is a conjunction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use oncilla_model::{Families, Ports, Predicate, Rule as ModelRule, Side};
+use oncilla_net::{Direction, Family, PORTS_KEYED_MAX, PortSet, Protocol};
+use oncilla_program::{
+    ClassId, LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetName,
+    SetRef,
+};
+
+use crate::answer::{Answer, SetKind, set_name};
+use crate::bank::{CLASSES_KEYED_MAX, Lowered, is_keyable_but_for_peer};
+
+/// Looks up the answers about a predicate of the peer.
+pub(crate) type Lookup<'a> = &'a dyn Fn(&Predicate) -> Option<&'a Answer>;
+
+/// How many ports there are.
+const PORTS_ALL: u32 = 65_536;
+
+/// What lowering reads, and the sets that the lowered rules mention.
+pub(crate) struct Lowering<'a> {
+    /// The direction of the group.
+    pub(crate) direction: Direction,
+    /// The ports of the group's endpoints by named-port predicate.
+    pub(crate) local_ports: &'a BTreeMap<Predicate, Vec<u16>>,
+    /// The answers that rules are made of.
+    pub(crate) answers: Lookup<'a>,
+    /// The answers that decide whether a peer is broad: in the preparing phase the old ones, so that rules
+    /// keep their form and only entries are added.
+    pub(crate) deciding: Lookup<'a>,
+    /// Sets that the rules mention, with their predicates.
+    pub(crate) sets: BTreeMap<SetName, Predicate>,
+}
+
+/// What the rule will do and where it comes from.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    /// What it does here: a pass in a profile is a deny.
+    pub(crate) verdict: RuleVerdict,
+    /// For people.
+    pub(crate) comment: Arc<str>,
+}
+
+/// The rule asks something that cannot be asked: it fails closed.
+struct Unanswerable;
+
+/// A port criterion of the peer.
+enum PeerPorts<'a> {
+    /// No criterion.
+    Any,
+    /// The port is one of these.
+    Numbers(PortSet),
+    /// The port is what this name leads to.
+    Name(&'a Predicate),
+}
+
+/// What the rule asks of the peer's address.
+struct PeerPlan<'a> {
+    side: &'a Side,
+    families: Families,
+    /// All criteria are positive and answered by class: the classes for which they hold, ascending.
+    classes: Option<Vec<ClassId>>,
+    /// Few enough classes for keys.
+    is_narrow: bool,
+}
+
+impl Lowering<'_> {
+    /// Lowers one rule. What can match nothing is left out.
+    pub(crate) fn lower(&mut self, rule: &ModelRule, origin: &Origin) -> Vec<Lowered> {
+        let no_family = rule.families
+            == Families {
+                v4: false,
+                v6: false,
+            };
+        if no_family || (rule.protocol.is.is_some() && rule.protocol.is == rule.protocol.is_not) {
+            return Vec::new();
+        }
+        let lowered = self.lower_answerable(rule, origin);
+        lowered.unwrap_or_else(|Unanswerable| fail_closed(rule, origin))
+    }
+
+    fn lower_answerable(
+        &mut self,
+        rule: &ModelRule,
+        origin: &Origin,
+    ) -> Result<Vec<Lowered>, Unanswerable> {
+        let (peer, local) = match self.direction {
+            Direction::Ingress => (&rule.source, &rule.destination),
+            Direction::Egress => (&rule.destination, &rule.source),
+        };
+        for predicate in peer
+            .all
+            .iter()
+            .chain(&peer.none)
+            .chain(&local.all)
+            .chain(&local.none)
+        {
+            if matches!(predicate, Predicate::NamedPort { .. }) {
+                return Err(Unanswerable);
+            }
+        }
+        let plan = self.plan(peer, rule.families)?;
+        let mut base = Rule::new(origin.verdict, Arc::clone(&origin.comment));
+        base.family = only_family(rule.families);
+        base.local = self.local_criteria(local);
+        let mut lowered = Vec::new();
+        let asks_ports = |side: &Side| side.ports.is_some() || side.not_ports.is_some();
+        if !asks_ports(peer) && !asks_ports(local) {
+            base.protocol = rule.protocol.is;
+            base.not_protocol = rule.protocol.is_not.filter(|_| base.protocol.is_none());
+            lowered.push(self.with_peer(base, &plan));
+            return Ok(lowered);
+        }
+        // A rule with ports is about protocols with ports; names lead to different numbers in each.
+        let protocols = Protocol::WITH_PORTS.into_iter().filter(|protocol| {
+            rule.protocol.is.is_none_or(|is| is == *protocol)
+                && rule.protocol.is_not != Some(*protocol)
+        });
+        for protocol in protocols {
+            let mut base = base.clone();
+            base.protocol = Some(protocol);
+            self.lower_protocol(base, (&plan, local), &mut lowered)?;
+        }
+        Ok(lowered)
+    }
+
+    /// Lowers the port criteria of a rule that is about one protocol.
+    fn lower_protocol(
+        &mut self,
+        mut base: Rule,
+        (plan, local): (&PeerPlan<'_>, &Side),
+        lowered: &mut Vec<Lowered>,
+    ) -> Result<(), Unanswerable> {
+        let Some(protocol) = base.protocol else {
+            return Ok(());
+        };
+        let (local_side, peer_side) = match self.direction {
+            Direction::Ingress => (PortSide::Destination, PortSide::Source),
+            Direction::Egress => (PortSide::Source, PortSide::Destination),
+        };
+        if let Some(ports) = &local.ports
+            && !set_ports(&mut base, local_side, self.local_numbers(ports, protocol)?)
+        {
+            return Ok(());
+        }
+        if let Some(ports) = &local.not_ports
+            && !set_not_ports(&mut base, local_side, self.local_numbers(ports, protocol)?)
+        {
+            return Ok(());
+        }
+        if let Some(ports) = &plan.side.not_ports {
+            if !set_not_ports(&mut base, peer_side, ports.numbers.clone()) {
+                return Ok(());
+            }
+            for name in names(ports, protocol)? {
+                base.named_ports.push(self.named(name, peer_side, true)?);
+            }
+        }
+        let mut alternatives = Vec::new();
+        match &plan.side.ports {
+            None => alternatives.push(PeerPorts::Any),
+            Some(ports) => {
+                alternatives.push(PeerPorts::Numbers(ports.numbers.clone()));
+                alternatives.extend(names(ports, protocol)?.into_iter().map(PeerPorts::Name));
+            }
+        }
+        for alternative in alternatives {
+            let mut rule = base.clone();
+            match alternative {
+                PeerPorts::Any => lowered.push(self.with_peer(rule, plan)),
+                PeerPorts::Numbers(numbers) => {
+                    if set_ports(&mut rule, peer_side, numbers) {
+                        lowered.push(self.with_peer(rule, plan));
+                    }
+                }
+                PeerPorts::Name(name) => self.lower_name(rule, (plan, peer_side), name, lowered)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lowers a port name of the peer: keys for each class, or a set of classes and ports.
+    fn lower_name(
+        &mut self,
+        mut rule: Rule,
+        (plan, side): (&PeerPlan<'_>, PortSide),
+        name: &Predicate,
+        lowered: &mut Vec<Lowered>,
+    ) -> Result<(), Unanswerable> {
+        let deciding = (self.deciding)(name).ok_or(Unanswerable)?;
+        let is_narrow = class_ports(deciding, plan).is_some();
+        let by_class =
+            plan.side.all.is_empty() && plan.side.none.is_empty() || plan.classes.is_some();
+        let answer = (self.answers)(name).ok_or(Unanswerable)?;
+        if answer.by_address {
+            return Err(Unanswerable);
+        }
+        if side == PortSide::Source || !is_keyable_but_for_peer(&rule) || !by_class || !is_narrow {
+            rule.named_ports.push(self.named(name, side, false)?);
+            lowered.push(self.with_peer(rule, plan));
+            return Ok(());
+        }
+        rule.family = None;
+        let mut classes_by_ports: BTreeMap<Vec<u16>, Vec<ClassId>> = BTreeMap::new();
+        for (class, ports) in ports_by_class(answer, plan) {
+            classes_by_ports.entry(ports).or_default().push(class);
+        }
+        // A name that leads nowhere yet keeps its place: what comes before it cannot be overtaken later.
+        if classes_by_ports.is_empty() {
+            classes_by_ports.insert(Vec::new(), Vec::new());
+        }
+        for (ports, classes) in classes_by_ports {
+            let mut rule = rule.clone();
+            rule.peer = Peer::Classes(classes.into());
+            rule.dst_ports = Some(ports.into_iter().collect());
+            lowered.push(rule.into());
+        }
+        Ok(())
+    }
+
+    fn named(
+        &mut self,
+        name: &Predicate,
+        side: PortSide,
+        negated: bool,
+    ) -> Result<NamedPortMatch, Unanswerable> {
+        if (self.answers)(name).is_none_or(|answer| answer.by_address) {
+            return Err(Unanswerable);
+        }
+        Ok(NamedPortMatch {
+            set: self.mention(SetKind::Ports, name),
+            side,
+            negated,
+        })
+    }
+
+    /// The numbers of a port criterion of the local side: its names are known.
+    fn local_numbers(&self, ports: &Ports, protocol: Protocol) -> Result<PortSet, Unanswerable> {
+        // A name that these endpoints do not have leads to no port.
+        let numbers = names(ports, protocol)?
+            .into_iter()
+            .flat_map(|name| self.local_ports.get(name).into_iter().flatten())
+            .map(|port| oncilla_net::PortRange::single(*port));
+        Ok(ports
+            .numbers
+            .ranges()
+            .iter()
+            .copied()
+            .chain(numbers)
+            .collect())
+    }
+
+    fn local_criteria(&mut self, local: &Side) -> Vec<LocalMatch> {
+        let all = local.all.iter().map(|predicate| (predicate, false));
+        let none = local.none.iter().map(|predicate| (predicate, true));
+        all.chain(none)
+            .map(|(predicate, negated)| LocalMatch {
+                set: self.mention(SetKind::Addresses, predicate),
+                negated,
+            })
+            .collect()
+    }
+
+    fn plan<'b>(&self, side: &'b Side, families: Families) -> Result<PeerPlan<'b>, Unanswerable> {
+        let intersection = |lookup: Lookup<'_>| {
+            let mut answers = Vec::with_capacity(side.all.len());
+            for predicate in &side.all {
+                answers.push(lookup(predicate).ok_or(Unanswerable)?);
+            }
+            if !side.none.is_empty() || answers.iter().any(|answer| answer.by_address) {
+                return Ok(None);
+            }
+            let Some((first, rest)) = answers.split_first() else {
+                return Ok(None);
+            };
+            let mut classes: Vec<ClassId> = first
+                .classes(families)
+                .filter(|class| rest.iter().all(|answer| answer.holds(*class)))
+                .collect();
+            classes.sort_unstable();
+            Ok(Some(classes))
+        };
+        for predicate in &side.none {
+            (self.answers)(predicate).ok_or(Unanswerable)?;
+        }
+        let deciding: Option<Vec<ClassId>> = intersection(self.deciding)?;
+        Ok(PeerPlan {
+            side,
+            families,
+            classes: intersection(self.answers)?,
+            is_narrow: deciding.is_none_or(|classes| classes.len() <= CLASSES_KEYED_MAX),
+        })
+    }
+
+    /// Adds the criteria on the peer's address: classes when the rule can be keys, otherwise sets, so that a
+    /// linear rule never changes when classes come and go.
+    fn with_peer(&mut self, mut rule: Rule, plan: &PeerPlan<'_>) -> Lowered {
+        let keyable = is_keyable_but_for_peer(&rule);
+        if let (Some(classes), true, true) = (&plan.classes, plan.is_narrow, keyable) {
+            rule.peer = Peer::Classes(classes.as_slice().into());
+            rule.family = None;
+            return rule.into();
+        }
+        let all = plan.side.all.iter().map(|predicate| (predicate, false));
+        let none = plan.side.none.iter().map(|predicate| (predicate, true));
+        let mut sets = Vec::new();
+        for (predicate, negated) in all.chain(none) {
+            let by_address = (self.answers)(predicate).is_some_and(|answer| answer.by_address);
+            let set = if by_address {
+                SetRef::Addresses(self.mention(SetKind::Addresses, predicate))
+            } else {
+                SetRef::Classes(self.mention(SetKind::Classes, predicate))
+            };
+            sets.push(PeerMatch { set, negated });
+        }
+        rule.peer = if sets.is_empty() {
+            Peer::Any
+        } else {
+            Peer::Sets(sets)
+        };
+        let broad = plan.classes.as_deref().filter(|_| keyable).map(Into::into);
+        Lowered { rule, broad }
+    }
+
+    fn mention(&mut self, kind: SetKind, predicate: &Predicate) -> SetName {
+        let name = set_name(kind, predicate);
+        self.sets
+            .entry(name.clone())
+            .or_insert_with(|| predicate.clone());
+        name
+    }
+}
+
+/// A rule that asks what cannot be answered never widens access: a deny matches all packets of its families
+/// and protocol, anything else is dropped. A pass is dropped too: the tier goes on to judge.
+fn fail_closed(rule: &ModelRule, origin: &Origin) -> Vec<Lowered> {
+    if origin.verdict != RuleVerdict::Deny {
+        return Vec::new();
+    }
+    let mut deny = Rule::new(RuleVerdict::Deny, Arc::clone(&origin.comment));
+    deny.family = only_family(rule.families);
+    deny.protocol = rule.protocol.is;
+    deny.not_protocol = rule.protocol.is_not;
+    vec![deny.into()]
+}
+
+fn only_family(families: Families) -> Option<Family> {
+    match families {
+        Families {
+            v4: true,
+            v6: false,
+        } => Some(Family::V4),
+        Families {
+            v4: false,
+            v6: true,
+        } => Some(Family::V6),
+        Families { .. } => None,
+    }
+}
+
+/// The names of a port criterion that are about this protocol.
+fn names(ports: &Ports, protocol: Protocol) -> Result<Vec<&Predicate>, Unanswerable> {
+    let mut names = Vec::new();
+    for name in &ports.names {
+        match name {
+            Predicate::NamedPort { protocol: of, .. } if *of == protocol => names.push(name),
+            Predicate::NamedPort { .. } => {}
+            Predicate::Selector { .. } | Predicate::Nets { .. } => return Err(Unanswerable),
+        }
+    }
+    Ok(names)
+}
+
+/// Adds a positive port criterion; false when it can match nothing. The rule names a protocol with ports.
+fn set_ports(rule: &mut Rule, side: PortSide, ports: PortSet) -> bool {
+    let is_possible = !ports.is_empty();
+    let criterion = Some(ports).filter(|ports| ports.count() < PORTS_ALL);
+    match side {
+        PortSide::Source => rule.src_ports = criterion,
+        PortSide::Destination => rule.dst_ports = criterion,
+    }
+    is_possible
+}
+
+/// Adds a negative port criterion; false when it can match nothing.
+fn set_not_ports(rule: &mut Rule, side: PortSide, ports: PortSet) -> bool {
+    let is_possible = ports.count() < PORTS_ALL;
+    let criterion = Some(ports).filter(|ports| !ports.is_empty());
+    match side {
+        PortSide::Source => rule.not_src_ports = criterion,
+        PortSide::Destination => rule.not_dst_ports = criterion,
+    }
+    is_possible
+}
+
+/// The ports that a name leads to on each class of the peer, ascending.
+fn ports_by_class(answer: &Answer, plan: &PeerPlan<'_>) -> BTreeMap<ClassId, Vec<u16>> {
+    let mut ports: BTreeMap<ClassId, Vec<u16>> = BTreeMap::new();
+    let is_peer = |class: &ClassId| {
+        plan.classes
+            .as_ref()
+            .is_none_or(|classes| classes.binary_search(class).is_ok())
+    };
+    for (class, port) in answer
+        .ports(plan.families)
+        .filter(|(class, _)| is_peer(class))
+    {
+        ports.entry(class).or_default().push(port);
+    }
+    ports
+}
+
+/// The same when they are few enough for keys.
+fn class_ports(answer: &Answer, plan: &PeerPlan<'_>) -> Option<BTreeMap<ClassId, Vec<u16>>> {
+    let ports = ports_by_class(answer, plan);
+    let few =
+        |ports: &Vec<u16>| u32::try_from(ports.len()).is_ok_and(|ports| ports <= PORTS_KEYED_MAX);
+    (ports.len() <= CLASSES_KEYED_MAX && ports.values().all(few)).then_some(ports)
+}
