@@ -21,10 +21,12 @@ const PROTOCOLS: [Protocol; 4] = [
 
 /// Drops port 81 of every protocol towards workloads, established flows aside.
 const RULES: &str = "table inet t {
-    chain f { type filter hook forward priority 0
+    chain f { type filter hook forward priority 0;
         ct state established,related accept
         meta l4proto { tcp, udp, sctp, udplite } th dport 81 drop
-        meta l4proto { icmp, icmpv6 } oifname \"cali2\" drop } }";
+        meta l4proto { icmp, icmpv6 } oifname \"cali2\" drop
+    }
+}";
 
 fn address(name: &str, v6: bool) -> IpAddr {
     let (node, pod) = name
@@ -120,7 +122,7 @@ fn an_open_connection_does_not_colour_later_probes() {
     let node = topology.node("node-2").unwrap();
     nft(
         &node.netns,
-        "table inet t { chain f { type filter hook forward priority 0; ct state established accept; } }",
+        "table inet t { chain f { type filter hook forward priority 0;\n ct state established accept\n}\n}",
     );
     let dst = address("pod-2-1", false);
     let _listener = listen(&topology.pod("pod-2-1").unwrap().netns, (dst, 80).into()).unwrap();
