@@ -1,0 +1,378 @@
+//! Scenarios with manifests beside them, probes with the deciding rule, and matrices.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use oncilla_api::Object;
+use oncilla_net::{Direction, Family, Protocol, Verdict, family_of};
+use oncilla_verdict::Party;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::objects::object;
+use super::{FormatError, protocol_and_port, read_bytes};
+use crate::case::{Case, Cell, Change, DecidedBy, Step, Suite};
+use crate::left_out::LeftOut;
+
+/// Objects that the runner leaves out: they describe hosts and addressing, not what pods may do.
+const LEFT_OUT_KINDS: [&str; 2] = ["HostEndpoint", "IPPool"];
+/// What marks a party as a host.
+const HOST_PREFIX: &str = "host:";
+
+#[derive(Deserialize)]
+pub(super) struct Scenarios {
+    matrix_cols: BTreeMap<String, Vec<String>>,
+    scenarios: Vec<Scenario>,
+}
+
+#[derive(Deserialize)]
+struct Scenario {
+    id: String,
+    title: String,
+    cluster: PathBuf,
+    steps: Vec<RawStep>,
+}
+
+#[derive(Deserialize)]
+struct RawStep {
+    step: u64,
+    title: String,
+    #[serde(default)]
+    apply: Vec<PathBuf>,
+    #[serde(default)]
+    delete: Vec<PathBuf>,
+    result: Outcome,
+    #[serde(default)]
+    error_contains: String,
+    #[serde(default)]
+    probes: Vec<Probe>,
+    #[serde(default)]
+    matrix: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Accepted,
+    Rejected,
+}
+
+#[derive(Deserialize)]
+struct Probe {
+    src: String,
+    dst: String,
+    proto: String,
+    port: u16,
+    #[serde(default = "four")]
+    family: u8,
+    expect: Expect,
+    decided_by: RawDecidedBy,
+    #[serde(default)]
+    before: Vec<String>,
+}
+
+const fn four() -> u8 {
+    4
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Expect {
+    Allow,
+    Deny,
+}
+
+#[derive(Deserialize)]
+struct RawDecidedBy {
+    at: String,
+    direction: RawDirection,
+    tier: Option<String>,
+    policy: Option<String>,
+    rule: Value,
+    #[serde(default)]
+    isolated_by: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawDirection {
+    Ingress,
+    Egress,
+}
+
+pub(super) fn read(path: &Path, file: &Scenarios) -> Result<Suite, FormatError> {
+    let folder = Folder {
+        path: path.parent().unwrap_or(Path::new("")).to_owned(),
+    };
+    let mut suite = Suite::default();
+    for scenario in &file.scenarios {
+        let meaningless = |message: String| FormatError::Meaningless {
+            path: path.to_owned(),
+            message: format!("scenario {}: {message}", scenario.id),
+        };
+        let cols = file
+            .matrix_cols
+            .iter()
+            .find_map(|(cluster, cols)| (Path::new(cluster) == scenario.cluster).then_some(cols))
+            .ok_or_else(|| meaningless("its cluster has no matrix_cols".to_owned()))?;
+        if let Some(what) = folder.needs_hosts(scenario)? {
+            let judged = scenario.steps.iter().map(judged_of);
+            let name = format!("judgements of scenario {} ({what})", scenario.id);
+            suite.left_out.add(name, judged.sum());
+            continue;
+        }
+        let objects = folder.cluster(&scenario.cluster, &mut suite.left_out)?;
+        let mut steps = Vec::with_capacity(scenario.steps.len());
+        for raw in &scenario.steps {
+            let step = folder.step(raw, cols, &mut suite.left_out)?;
+            steps.push(step.map_err(&meaningless)?);
+        }
+        suite.cases.push(Case {
+            name: format!("{} {}", scenario.id, scenario.title),
+            objects,
+            steps,
+        });
+    }
+    Ok(suite)
+}
+
+/// How many probes and cells of a step say something.
+fn judged_of(step: &RawStep) -> usize {
+    let rows = step.matrix.values().flat_map(BTreeMap::values);
+    let marks = rows.flat_map(|row| row.chars()).filter(|mark| *mark != '-');
+    step.probes.len() + marks.count()
+}
+
+/// The folder of the case file: every path in the file starts here.
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// The documents of a manifest file.
+    fn documents(&self, file: &Path) -> Result<Vec<Value>, FormatError> {
+        let path = self.path.join(file);
+        let bytes = read_bytes(&path)?;
+        let yaml = |message| FormatError::Yaml {
+            path: path.clone(),
+            message,
+        };
+        let text = String::from_utf8(bytes).map_err(|error| yaml(error.to_string()))?;
+        serde_saphyr::from_multiple(&text).map_err(|error| yaml(error.to_string()))
+    }
+
+    /// The documents of a manifest file that the runner does not leave out.
+    fn judged(&self, file: &Path, left_out: &mut LeftOut) -> Result<Vec<Value>, FormatError> {
+        let mut documents = self.documents(file)?;
+        documents.retain(|document| {
+            let kind = document
+                .get("kind")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let keep = !LEFT_OUT_KINDS.contains(&kind);
+            if !keep {
+                left_out.count(format!("{kind} objects"));
+            }
+            keep
+        });
+        Ok(documents)
+    }
+
+    /// What of a scenario only host endpoints can fulfil: it is left out whole, as its later steps build on
+    /// its earlier ones.
+    fn needs_hosts(&self, scenario: &Scenario) -> Result<Option<String>, FormatError> {
+        for file in scenario.steps.iter().flat_map(|step| &step.apply) {
+            let documents = self.documents(file)?;
+            if let Some(what) = documents.iter().find_map(host_feature) {
+                return Ok(Some(what));
+            }
+        }
+        Ok(None)
+    }
+
+    fn cluster(&self, file: &Path, left_out: &mut LeftOut) -> Result<Vec<Object>, FormatError> {
+        let documents = self.judged(file, left_out)?.into_iter();
+        let objects = documents.map(object).collect::<Result<_, String>>();
+        objects.map_err(|message| FormatError::Meaningless {
+            path: self.path.join(file),
+            message,
+        })
+    }
+
+    /// A step; the inner error is about the case file itself.
+    fn step(
+        &self,
+        raw: &RawStep,
+        cols: &[String],
+        left_out: &mut LeftOut,
+    ) -> Result<Result<Step, String>, FormatError> {
+        let mut delete = Vec::new();
+        for file in &raw.delete {
+            delete.extend(self.judged(file, left_out)?);
+        }
+        let mut apply = Vec::new();
+        for file in &raw.apply {
+            apply.extend(self.judged(file, left_out)?);
+        }
+        let delete = delete
+            .into_iter()
+            .map(|document| object(document).map(|object| Change::Delete(object.key())));
+        let apply = apply
+            .into_iter()
+            .map(|document| object(document).map(Change::Apply));
+        let refused_with = (raw.result == Outcome::Rejected).then(|| raw.error_contains.clone());
+        let cells = cells(raw, cols, left_out);
+        Ok(cells.map(|cells| Step {
+            name: format!("step {} ({})", raw.step, raw.title),
+            changes: delete.chain(apply).collect(),
+            refused_with,
+            cells,
+        }))
+    }
+}
+
+/// What of a manifest acts on host endpoints only.
+fn host_feature(document: &Value) -> Option<String> {
+    if document
+        .get("kind")
+        .is_some_and(|kind| kind == "FelixConfiguration")
+    {
+        return Some("FelixConfiguration".to_owned());
+    }
+    let spec = document.get("spec")?;
+    let set = |name: &&str| spec.get(name).is_some_and(|value| value == true);
+    let mut features = ["applyOnForward", "preDNAT", "doNotTrack"].into_iter();
+    features.find(set).map(str::to_owned)
+}
+
+fn cells(raw: &RawStep, cols: &[String], left_out: &mut LeftOut) -> Result<Vec<Cell>, String> {
+    let mut cells = Vec::new();
+    for probe in &raw.probes {
+        if is_host(&probe.src) || is_host(&probe.dst) {
+            left_out.count("host: probes");
+        } else {
+            cells.push(probe_cell(probe)?);
+        }
+    }
+    for (service, rows) in &raw.matrix {
+        matrix_cells(service, rows, cols, left_out, &mut cells)?;
+    }
+    Ok(cells)
+}
+
+fn probe_cell(probe: &Probe) -> Result<Cell, String> {
+    let protocol = Protocol::from_name(&probe.proto)
+        .ok_or_else(|| format!("unknown protocol {:?} in a probe", probe.proto))?;
+    let family = match probe.family {
+        4 => Family::V4,
+        6 => Family::V6,
+        other => return Err(format!("unknown family {other} in a probe")),
+    };
+    let raw = &probe.decided_by;
+    let rule = match &raw.rule {
+        Value::String(word) => word.clone(),
+        other => other.to_string(),
+    };
+    Ok(Cell {
+        source: party(&probe.src),
+        destination: party(&probe.dst),
+        protocol,
+        port: probe.port,
+        family,
+        expect: match probe.expect {
+            Expect::Allow => Verdict::Allow,
+            Expect::Deny => Verdict::Deny,
+        },
+        decided_by: Some(DecidedBy {
+            at: raw.at.clone(),
+            direction: match raw.direction {
+                RawDirection::Ingress => Direction::Ingress,
+                RawDirection::Egress => Direction::Egress,
+            },
+            tier: raw.tier.clone(),
+            policy: raw.policy.clone(),
+            rule,
+            isolated_by: raw.isolated_by.clone(),
+        }),
+        before: Some(probe.before.clone()),
+    })
+}
+
+/// The cells of one protocol and port; `TCP/80/ipv6` has the columns of pods only.
+fn matrix_cells(
+    service: &str,
+    rows: &BTreeMap<String, String>,
+    cols: &[String],
+    left_out: &mut LeftOut,
+    cells: &mut Vec<Cell>,
+) -> Result<(), String> {
+    let (name, ipv6) = match service.strip_suffix("/ipv6") {
+        Some(name) => (name, true),
+        None => (service, false),
+    };
+    let (protocol, port) = protocol_and_port(name)
+        .ok_or_else(|| format!("{service:?} is no protocol and port, as in TCP/80"))?;
+    let cols: Vec<&String> = cols
+        .iter()
+        .filter(|col| !ipv6 || matches!(party(col), Party::Pod { .. }))
+        .collect();
+    for (from, row) in rows {
+        if row.chars().count() != cols.len() {
+            return Err(format!(
+                "row {from:?} of {service} has not one character a column"
+            ));
+        }
+        for (to, mark) in cols.iter().zip(row.chars()) {
+            let expect = match mark {
+                '.' => Verdict::Allow,
+                'X' => Verdict::Deny,
+                '-' => continue,
+                other => return Err(format!("row {from:?} has the unknown mark {other:?}")),
+            };
+            if is_host(from) || is_host(to) {
+                left_out.count("host: cells");
+                continue;
+            }
+            let (source, destination) = (party(from), party(to));
+            cells.push(Cell {
+                family: if ipv6 {
+                    Family::V6
+                } else {
+                    family(&source, &destination)
+                },
+                source,
+                destination,
+                protocol,
+                port,
+                expect,
+                decided_by: None,
+                before: None,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_host(party: &str) -> bool {
+    party.starts_with(HOST_PREFIX)
+}
+
+/// An address, or `namespace/pod`.
+fn party(text: &str) -> Party {
+    match (text.parse::<IpAddr>(), text.split_once('/')) {
+        (Ok(address), _) => Party::Address(address),
+        (Err(_), Some((namespace, name))) => Party::pod(namespace, name),
+        // Hosts are sorted out before.
+        (Err(_), None) => Party::Node(text.trim_start_matches(HOST_PREFIX).to_owned()),
+    }
+}
+
+/// An outside address has one family; pods talk IPv4 unless told otherwise.
+fn family(source: &Party, destination: &Party) -> Family {
+    let of = |party: &Party| match party {
+        Party::Address(address) => Some(family_of(*address)),
+        Party::Pod { .. } | Party::Node(_) => None,
+    };
+    of(source).or(of(destination)).unwrap_or(Family::V4)
+}
