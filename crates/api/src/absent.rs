@@ -16,11 +16,7 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Writes an order as people do: `10`, not `10.0`.
-#[expect(
-    clippy::ref_option,
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature is serde's"
-)]
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
 pub(crate) fn serialize_order<S: Serializer>(
     order: &Option<f64>,
     serializer: S,
@@ -57,7 +53,7 @@ impl Visitor<'_> for IntOrStringVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<IntOrString, E> {
         i64::try_from(value)
             .map(IntOrString::Int)
-            .map_err(|_| E::custom("the number is too large"))
+            .map_err(|_too_large| E::custom("the number is too large"))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<IntOrString, E> {

@@ -25,7 +25,8 @@ impl Object {
             }
         }
         match self {
-            Self::Namespace(_) | Self::Node(_) | Self::ServiceAccount(_) => {}
+            Self::Namespace(namespace) => default_namespace(namespace),
+            Self::Node(_) | Self::ServiceAccount(_) => {}
             Self::Service(service) => default_service(service),
             Self::Tier(tier) => default_tier(tier),
             Self::GlobalNetworkSet(set) => default_nets(&mut set.spec),
@@ -43,6 +44,18 @@ impl Object {
             Self::KubernetesNetworkPolicy(policy) => default_kubernetes(&mut policy.spec),
             Self::Pod(pod) => default_pod(pod),
         }
+    }
+}
+
+/// The label by which selectors can name one namespace; the API server insists on its value.
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+fn default_namespace(namespace: &mut v1::Namespace) {
+    let metadata = &mut namespace.metadata;
+    if !metadata.name.is_empty() {
+        metadata
+            .labels
+            .insert(NAMESPACE_NAME_LABEL.to_owned(), metadata.name.clone());
     }
 }
 

@@ -62,6 +62,9 @@ pub struct FieldError {
     /// The field that `help` speaks of; its line number is added when the file is known.
     #[serde(skip)]
     pub see: Option<String>,
+    /// Whether to point at the field's name rather than at its value.
+    #[serde(skip)]
+    pub at_key: bool,
     /// The bytes at fault inside the field's text, when only a part of it is.
     #[serde(skip)]
     pub mark: Option<Range<usize>>,
@@ -77,6 +80,7 @@ impl FieldError {
             help: None,
             at: None,
             see: None,
+            at_key: false,
             mark: None,
         }
     }
@@ -93,6 +97,20 @@ impl FieldError {
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same fault, pointing at the field's name.
+    #[must_use]
+    pub(crate) fn pointing_at_key(mut self) -> Self {
+        self.at_key = true;
+        self
+    }
+
+    /// A feature that upstream has and oncilla does not support yet.
+    pub(crate) fn not_supported(path: impl Into<String>, feature: &str) -> Self {
+        Self::new(path, format!("{feature} is not supported yet"))
+            .with_code(Code::NotSupported)
+            .pointing_at_key()
     }
 
     /// The same fault, pointing at another field.

@@ -12,27 +12,27 @@ use catalogue::{FOREIGN, Names};
 /// A supported kind. Sorts in the order in which objects can be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
-    /// `v1` Namespace.
+    /// `v1` `Namespace`.
     Namespace,
-    /// `v1` Node.
+    /// `v1` `Node`.
     Node,
-    /// `v1` ServiceAccount.
+    /// `v1` `ServiceAccount`.
     ServiceAccount,
-    /// `v1` Service.
+    /// `v1` `Service`.
     Service,
-    /// `projectcalico.org/v3` Tier.
+    /// `projectcalico.org/v3` `Tier`.
     Tier,
-    /// `projectcalico.org/v3` GlobalNetworkSet.
+    /// `projectcalico.org/v3` `GlobalNetworkSet`.
     GlobalNetworkSet,
-    /// `projectcalico.org/v3` NetworkSet.
+    /// `projectcalico.org/v3` `NetworkSet`.
     NetworkSet,
-    /// `projectcalico.org/v3` GlobalNetworkPolicy.
+    /// `projectcalico.org/v3` `GlobalNetworkPolicy`.
     GlobalNetworkPolicy,
-    /// `projectcalico.org/v3` NetworkPolicy.
+    /// `projectcalico.org/v3` `NetworkPolicy`.
     NetworkPolicy,
-    /// `networking.k8s.io/v1` NetworkPolicy.
+    /// `networking.k8s.io/v1` `NetworkPolicy`.
     KubernetesNetworkPolicy,
-    /// `v1` Pod.
+    /// `v1` `Pod`.
     Pod,
 }
 

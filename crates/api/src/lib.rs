@@ -16,6 +16,7 @@ pub mod k8s;
 mod kind;
 pub mod manifest;
 mod meta;
+pub mod names;
 mod nearest;
 mod object;
 pub mod v1;

@@ -76,12 +76,11 @@ impl Manifest {
             let mut own = BTreeMap::new();
             for located in manifest.objects {
                 let key = located.object.key();
-                match first.get(&key) {
-                    Some(place) => joined.diagnostics.push(located.duplicate_of(place)),
-                    None => {
-                        own.insert(key, located.place());
-                        joined.objects.push(located);
-                    }
+                if let Some(place) = first.get(&key) {
+                    joined.diagnostics.push(located.duplicate_of(place));
+                } else {
+                    own.insert(key, located.place());
+                    joined.objects.push(located);
                 }
             }
             // Doubles inside one file were reported when it was decoded.

@@ -63,10 +63,6 @@ macro_rules! objects {
         /// One object of a supported kind. Serialises with `apiVersion` and `kind` in front, and reads
         /// back from the same form.
         #[derive(Clone, Debug, PartialEq)]
-        #[expect(
-            clippy::large_enum_variant,
-            reason = "objects are kept in lists of their own type or behind a reference, not by the million here"
-        )]
         pub enum Object {
             $($(#[$doc])* $variant($type)),*
         }

@@ -116,6 +116,10 @@ pub struct GlobalNetworkPolicy {
 /// Whom a [`GlobalNetworkPolicy`] selects and its rules.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the fields are upstream's schema"
+)]
 pub struct GlobalNetworkPolicySpec {
     /// The tier; empty when not given (defaulting says `default`).
     #[serde(skip_serializing_if = "String::is_empty")]

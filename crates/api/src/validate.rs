@@ -1,4 +1,15 @@
-//! What makes an object invalid.
+//! What makes an object invalid: one module a family of kinds, each a list of checks in the order of the
+//! fields. Texts that users of Calico know are kept (semantics page §4).
+
+mod k8s;
+mod labels;
+mod metadata;
+mod rule;
+mod selector;
+#[cfg(test)]
+mod tests;
+mod v1;
+mod v3;
 
 use crate::field::FieldError;
 use crate::object::Object;
@@ -6,11 +17,60 @@ use crate::object::Object;
 impl Object {
     /// Everything that is wrong with a defaulted object, in the order of its fields; empty when it is valid.
     pub fn validate(&self) -> Vec<FieldError> {
-        Vec::new()
+        let mut errors = Errors::default();
+        metadata::check(self, &mut errors);
+        match self {
+            Self::Namespace(_) | Self::ServiceAccount(_) => {}
+            Self::Node(node) => v1::node(node, &mut errors),
+            Self::Service(service) => v1::service(service, &mut errors),
+            Self::Pod(pod) => v1::pod(pod, &mut errors),
+            Self::KubernetesNetworkPolicy(policy) => k8s::policy(policy, &mut errors),
+            Self::Tier(tier) => v3::tier(tier, &mut errors),
+            Self::GlobalNetworkSet(set) => v3::network_set(&set.metadata, &set.spec, &mut errors),
+            Self::NetworkSet(set) => v3::network_set(&set.metadata, &set.spec, &mut errors),
+            Self::GlobalNetworkPolicy(policy) => v3::global_policy(&policy.spec, &mut errors),
+            Self::NetworkPolicy(policy) => v3::policy(&policy.spec, &mut errors),
+        }
+        errors.list
     }
 
     /// What the object as written does not quite mean; to be asked before defaulting.
     pub fn warnings(&self) -> Vec<FieldError> {
-        Vec::new()
+        match self {
+            Self::KubernetesNetworkPolicy(policy) => k8s::warnings(policy),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The faults so far.
+#[derive(Debug, Default)]
+struct Errors {
+    list: Vec<FieldError>,
+}
+
+impl Errors {
+    fn push(&mut self, error: FieldError) {
+        self.list.push(error);
+    }
+
+    /// A value that is not allowed.
+    fn invalid(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.push(FieldError::new(path, message));
+    }
+
+    /// The reason why a check failed, if it did.
+    fn check<E: std::fmt::Display>(&mut self, path: &str, result: Result<(), E>) {
+        if let Err(error) = result {
+            self.invalid(path, error.to_string());
+        }
+    }
+
+    /// A list with more items than allowed.
+    fn count(&mut self, path: &str, count: usize, max: usize) {
+        if count > max {
+            let message = format!("has {count} items, more than the limit of {max}");
+            self.push(FieldError::new(path, message).pointing_at_key());
+        }
     }
 }

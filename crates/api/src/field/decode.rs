@@ -77,7 +77,7 @@ fn path_text(steps: &[Step]) -> String {
                 text.push('.');
                 text.push_str(name);
             }
-            Step::Item(index) => text.push_str(&format!("[{index}]")),
+            Step::Item(index) => text.extend(["[", &index.to_string(), "]"]),
         }
     }
     text
@@ -212,6 +212,7 @@ impl Fault {
             Self::UnknownField { name, known } => {
                 FieldError::new(path, format!("unknown field {name:?}"))
                     .with_code(Code::UnknownField)
+                    .pointing_at_key()
                     .with_help(suggest(&name, &known, "known here"))
             }
             Self::UnknownVariant { name, known } => FieldError::new(

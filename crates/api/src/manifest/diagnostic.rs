@@ -83,9 +83,8 @@ impl Diagnostic {
     ) -> Self {
         let found = spans.find(error.at.as_deref().unwrap_or(&error.path));
         // A number or text points at itself, a list or mapping at its name.
-        let whole_field = matches!(error.code, Code::UnknownField | Code::NotSupported);
         let mut span = match &error.mark {
-            _ if whole_field || !found.complete => found.node.field_span(),
+            _ if error.at_key || !found.complete => found.node.field_span(),
             Some(mark) => source.inside_scalar(&found.node.value, mark),
             None => found.node.value_span(),
         };
@@ -96,7 +95,7 @@ impl Diagnostic {
             let seen = spans.find(see);
             if seen.complete {
                 let line = source.position(seen.node.field_span()).line;
-                help.push_str(&format!(" (line {line})"));
+                help.extend([" (line ", &line.to_string(), ")"]);
             }
         }
         let mut diagnostic = Self::at(source, span, error);

@@ -80,7 +80,7 @@ impl Items<'_> {
 
     fn object(&mut self, value: Value, spans: Node) {
         let label = label(&value);
-        let errors = match kind_of(&value).map_err(|error| vec![error]) {
+        let errors = match kind_of(&value).map_err(|error| vec![*error]) {
             Ok(kind) => match Object::decode(kind, value) {
                 Ok(object) => return self.typed(object, spans),
                 Err(errors) => errors,
@@ -144,11 +144,14 @@ fn label(value: &Value) -> Option<String> {
     })
 }
 
+/// What every object has.
+const TYPE_HELP: &str = "an object starts with `apiVersion:` and `kind:`";
+
 /// What kind an object says it is.
-fn kind_of(value: &Value) -> Result<Kind, FieldError> {
+fn kind_of(value: &Value) -> Result<Kind, Box<FieldError>> {
     let Value::Object(fields) = value else {
         let error = FieldError::new("", "expected an object").with_code(Code::WrongType);
-        return Err(error.with_help("an object starts with `apiVersion:` and `kind:`"));
+        return Err(Box::new(error.with_help(TYPE_HELP)));
     };
     for field in ["apiVersion", "kind"] {
         match fields.get(field) {
@@ -156,15 +159,16 @@ fn kind_of(value: &Value) -> Result<Kind, FieldError> {
             None | Some(Value::Null | Value::String(_)) => {
                 let error = FieldError::new("", format!("{field:?} is required"))
                     .with_code(Code::MissingField);
-                return Err(error.with_help(missing_type_help(fields)));
+                return Err(Box::new(error.with_help(missing_type_help(fields))));
             }
             Some(_) => {
-                return Err(FieldError::new(field, "expected a string").with_code(Code::WrongType));
+                let error = FieldError::new(field, "expected a string");
+                return Err(Box::new(error.with_code(Code::WrongType)));
             }
         }
     }
     Kind::of_manifest(text(value, "apiVersion"), text(value, "kind"))
-        .map_err(|error| kind_fault(&error))
+        .map_err(|error| Box::new(kind_fault(&error)))
 }
 
 fn missing_type_help(fields: &serde_json::Map<String, Value>) -> String {
@@ -178,7 +182,7 @@ fn missing_type_help(fields: &serde_json::Map<String, Value>) -> String {
         .map(Kind::api_version)
         .collect();
     if versions.is_empty() {
-        "an object starts with `apiVersion:` and `kind:`".to_owned()
+        TYPE_HELP.to_owned()
     } else {
         format!("add `apiVersion: {}`", versions.join("` or `apiVersion: "))
     }

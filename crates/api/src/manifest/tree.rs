@@ -66,7 +66,7 @@ fn json_stream(text: &str) -> Vec<Range<usize>> {
         }
     }
     if parts.len() < 2 {
-        vec![0..text.len()]
+        std::iter::once(0..text.len()).collect()
     } else {
         parts
     }
@@ -455,7 +455,7 @@ impl Builder {
         let mut path = String::new();
         for frame in &self.stack {
             match &frame.content {
-                Content::List(items, _) => path.push_str(&format!("[{}]", items.len())),
+                Content::List(items, _) => path.extend(["[", &items.len().to_string(), "]"]),
                 Content::Map(map) => {
                     let name = map.key.as_ref().map_or(key, |(name, _)| name);
                     if !path.is_empty() {

@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for Protocol {
 
 fn number(text: &str) -> Result<u16, String> {
     text.parse()
-        .map_err(|_| format!("invalid port format ({text})"))
+        .map_err(|_not_u16| format!("invalid port format ({text})"))
 }
 
 /// Whether a text can name a port: `^[a-zA-Z0-9_.-]{1,128}$`.
@@ -136,7 +136,7 @@ impl Visitor<'_> for PortVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<Port, E> {
         u16::try_from(value)
             .map(|port| Port::Range(PortRange::single(port)))
-            .map_err(|_| E::custom(OUT_OF_RANGE))
+            .map_err(|_too_large| E::custom(OUT_OF_RANGE))
     }
 
     fn visit_i64<E: Error>(self, _value: i64) -> Result<Port, E> {
@@ -163,7 +163,7 @@ impl Visitor<'_> for ProtocolVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<Protocol, E> {
         u8::try_from(value)
             .map(Protocol::Number)
-            .map_err(|_| E::custom("protocol number invalid: expected 1 to 255"))
+            .map_err(|_too_large| E::custom("protocol number invalid: expected 1 to 255"))
     }
 
     fn visit_i64<E: Error>(self, _value: i64) -> Result<Protocol, E> {
@@ -171,8 +171,9 @@ impl Visitor<'_> for ProtocolVisitor {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Protocol, E> {
-        Ok(value
-            .parse()
-            .map_or_else(|_| Protocol::Name(value.to_owned()), Protocol::Number))
+        Ok(value.parse().map_or_else(
+            |_not_a_number| Protocol::Name(value.to_owned()),
+            Protocol::Number,
+        ))
     }
 }

@@ -1,0 +1,91 @@
+//! Labels, annotations and Kubernetes' label selectors.
+
+use std::collections::BTreeMap;
+
+use super::Errors;
+use crate::field::FieldError;
+use crate::meta::{LabelOperator, LabelRequirement, LabelSelector};
+use crate::names;
+
+/// All annotations of an object together, names and values, in bytes.
+const ANNOTATIONS_SIZE_MAX: usize = 256 * 1024;
+
+pub(super) fn check(path: &str, labels: &BTreeMap<String, String>, errors: &mut Errors) {
+    for (name, value) in labels {
+        let path = format!("{path}.{name}");
+        check_key(&path, "label name", name, errors);
+        check_value(&path, value, errors);
+    }
+}
+
+pub(super) fn check_annotations(
+    path: &str,
+    annotations: &BTreeMap<String, String>,
+    errors: &mut Errors,
+) {
+    let mut size = 0;
+    for (name, value) in annotations {
+        size += name.len() + value.len();
+        // Kubernetes compares the names of annotations in lower case.
+        let lower = name.to_ascii_lowercase();
+        check_key(&format!("{path}.{name}"), "annotation name", &lower, errors);
+    }
+    if size > ANNOTATIONS_SIZE_MAX {
+        let over = size - ANNOTATIONS_SIZE_MAX;
+        let message = format!("total size of annotations is too large by {over} bytes");
+        errors.push(FieldError::new(path, message).pointing_at_key());
+    }
+}
+
+pub(super) fn check_selector(path: &str, selector: &LabelSelector, errors: &mut Errors) {
+    check(
+        &format!("{path}.matchLabels"),
+        &selector.match_labels,
+        errors,
+    );
+    for (index, requirement) in selector.match_expressions.iter().enumerate() {
+        let path = format!("{path}.matchExpressions[{index}]");
+        check_requirement(&path, requirement, errors);
+    }
+}
+
+fn check_requirement(path: &str, requirement: &LabelRequirement, errors: &mut Errors) {
+    if let Err(error) = names::qualified_name(&requirement.key) {
+        errors.invalid(format!("{path}.key"), format!("label name {error}"));
+    }
+    let values = &requirement.values;
+    match requirement.operator {
+        LabelOperator::In | LabelOperator::NotIn if values.is_empty() => errors.push(
+            FieldError::new(
+                path,
+                "values must be specified when operator is In or NotIn",
+            )
+            .pointing_at(format!("{path}.operator"))
+            .with_help("add `values:` with at least one value"),
+        ),
+        LabelOperator::Exists | LabelOperator::DoesNotExist if !values.is_empty() => errors.push(
+            FieldError::new(
+                format!("{path}.values"),
+                "values may not be specified when operator is Exists or DoesNotExist",
+            )
+            .pointing_at_key()
+            .with_help("remove `values:`, or use In or NotIn"),
+        ),
+        _ => {}
+    }
+    for (index, value) in values.iter().enumerate() {
+        check_value(&format!("{path}.values[{index}]"), value, errors);
+    }
+}
+
+fn check_key(path: &str, what: &str, name: &str, errors: &mut Errors) {
+    if let Err(error) = names::qualified_name(name) {
+        errors.push(FieldError::new(path, format!("{what} {error}")).pointing_at_key());
+    }
+}
+
+fn check_value(path: &str, value: &str, errors: &mut Errors) {
+    if let Err(error) = names::label_value(value) {
+        errors.invalid(path, format!("label value {error}"));
+    }
+}

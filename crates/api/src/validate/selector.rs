@@ -1,0 +1,83 @@
+//! Calico's selectors: they must parse, and `global()` has one place.
+
+use oncilla_selector::{ParseErrorKind, parse};
+
+use super::Errors;
+use crate::field::{Code, FieldError};
+
+/// The longest selector, in characters.
+const SELECTOR_LENGTH_MAX: usize = 1024;
+/// How much of a faulty selector a message repeats, in characters.
+const REPEATED_MAX: usize = 24;
+
+const GLOBAL_PLACE: &str = "global() can only be used in an EntityRule namespaceSelector";
+const GLOBAL_ALONE: &str = "global() cannot be combined with other selectors";
+
+/// A selector anywhere but in a rule's `namespaceSelector`.
+pub(super) fn check(path: &str, text: &str, errors: &mut Errors) {
+    if parses(path, text, errors) && text.contains("global(") {
+        errors
+            .push(FieldError::new(path, GLOBAL_PLACE).with_help(
+                "move it to the `namespaceSelector:` of a rule's source or destination",
+            ));
+    }
+}
+
+/// The `namespaceSelector` of a rule's end: `global()` may stand there alone.
+pub(super) fn check_rule_namespaces(path: &str, text: &str, errors: &mut Errors) {
+    let alone = parse(text).is_ok_and(|selector| selector.to_string() == "global()");
+    if parses(path, text, errors) && text.contains("global(") && !alone {
+        errors.invalid(path, GLOBAL_ALONE);
+    }
+}
+
+/// Reports why a selector cannot be used; `true` when it can.
+fn parses(path: &str, text: &str, errors: &mut Errors) -> bool {
+    let length = text.chars().count();
+    if length > SELECTOR_LENGTH_MAX {
+        let message = format!(
+            "the selector has {length} characters, more than the limit of {SELECTOR_LENGTH_MAX}"
+        );
+        errors.push(FieldError::new(path, message).with_code(Code::InvalidSelector));
+        return false;
+    }
+    let Err(error) = parse(text) else {
+        return true;
+    };
+    let (before, rest) = text.split_at_checked(error.offset).unwrap_or((text, ""));
+    let place = if rest.is_empty() {
+        "at the end".to_owned()
+    } else {
+        let character = before.chars().count() + 1;
+        let repeated: String = rest.chars().take(REPEATED_MAX).collect();
+        let more = if rest.chars().nth(REPEATED_MAX).is_some() {
+            "…"
+        } else {
+            ""
+        };
+        format!("at character {character}, where it says {repeated}{more}")
+    };
+    let end = (error.offset + error.length).min(text.len());
+    errors.push(
+        FieldError::new(path, format!("invalid selector: {}, {place}", error.kind))
+            .with_code(Code::InvalidSelector)
+            .with_help(help(&error.kind))
+            .marking(error.offset..end),
+    );
+    false
+}
+
+fn help(kind: &ParseErrorKind) -> &'static str {
+    match kind {
+        ParseErrorKind::ExpectedDoubleEqual => "write `==`",
+        ParseErrorKind::ExpectedDoubleAnd => "write `&&`",
+        ParseErrorKind::ExpectedDoubleOr => "write `||`",
+        ParseErrorKind::UnterminatedString => "close the quotes",
+        ParseErrorKind::ExpectedString => "put the value in quotes, as in app == 'web'",
+        ParseErrorKind::ExpectedParen => "close the parenthesis",
+        ParseErrorKind::ExpectedBrace | ParseErrorKind::ExpectedSet => {
+            "write a set, as in app in {'web', 'api'}"
+        }
+        _ => "selectors look like: app == 'web' && role in {'a', 'b'} && !has(legacy)",
+    }
+}
