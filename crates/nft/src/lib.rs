@@ -1,7 +1,30 @@
 //! Program to nf_tables objects, and reading them back.
 //!
 //! [`object`] is the vocabulary: what nf_tables holds, as values. It knows neither netlink nor programs.
+//! Everything else lowers a program to it, or understands what was read. A stage of values: nothing here
+//! asks a kernel.
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod content;
+mod group;
+mod linear;
+mod lower;
+mod names;
 pub mod object;
+mod read;
+mod ruleset;
+mod skeleton;
+
+pub use content::{
+    AddressForm, Placed, address_set_name, address_sets, class_set, dispatch_element, dispatch_of,
+    host_element, net_element, port_set, tombstone,
+};
+pub use group::{
+    GroupObjects, Placement, Surroundings, bank_elements, banks, entry_chain, lower_group,
+};
+pub use lower::lower;
+pub use names::{BankPlace, BankSetName, ChainPlace, GroupChainName, Level, TABLE, Version};
+pub use read::{Adopted, Destination, adopt};
+pub use ruleset::{FilledChain, FilledSet, Ruleset};
+pub use skeleton::{DENY_LOG_GROUP, TOMBSTONES_MAX, skeleton, table};

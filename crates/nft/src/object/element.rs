@@ -53,12 +53,16 @@ impl Element {
 
     /// All keys from `first` to `last`, both included, field by field in a concatenation. A range of one key is the key.
     pub fn range(first: impl Into<Value>, last: impl Into<Value>) -> Self {
-        let (key, key_end) = (first.into(), last.into());
-        let mut element = Self::new(key);
-        if element.key != key_end {
-            element.rare_mut().key_end = Some(key_end);
+        Self::new(first).until(last.into())
+    }
+
+    /// The same for all keys up to `last`, included.
+    #[must_use]
+    pub fn until(mut self, last: Value) -> Self {
+        if self.key != last {
+            self.rare_mut().key_end = Some(last);
         }
-        element
+        self
     }
 
     /// All addresses of a network; a network of one address is that address.

@@ -1,0 +1,245 @@
+//! A rule that cannot be keyed as one or more nf_tables rules.
+//!
+//! One rule of the program becomes several of the kernel's where a criterion is an address set: per family,
+//! and per set that may hold the address (single addresses in a hash, prefixes in an interval set). The
+//! alternatives are disjoint in effect because they share the verdict.
+
+use oncilla_net::{Direction, Family, PortSet, Protocol};
+use oncilla_program::{NamedPortMatch, Peer, PortSide, RuleVerdict, SetName, SetRef};
+
+use crate::content::{AddressForm, address_set_name};
+use crate::group::{Surroundings, local_is_source};
+use crate::object::{AnonymousSet, Element, FieldType, Load, Log, Rule, Value, Verdict};
+use crate::skeleton::{DENY_LOG_GROUP, LOG_RATE};
+
+/// How many bytes of a logged packet go to the log group: the headers.
+const LOG_BYTES: u32 = 80;
+
+/// One criterion: the packet's address is in an address set, or not.
+struct AddressMatch<'a> {
+    set: &'a SetName,
+    negated: bool,
+    source: bool,
+}
+
+/// The kernel's rules for one rule of the program. `verdict` is where a match leads; for log it is not used.
+pub(crate) fn lower(
+    rule: &oncilla_program::Rule,
+    direction: Direction,
+    verdict: &Verdict,
+    around: Surroundings<'_>,
+) -> Vec<Rule> {
+    let addresses = address_matches(rule, direction);
+    let heads = if addresses.is_empty() {
+        vec![family(Rule::new(), rule.family)]
+    } else {
+        Family::ALL
+            .into_iter()
+            .filter(|family| rule.family.is_none_or(|only| only == *family))
+            .flat_map(|family| alternatives(&addresses, family, around))
+            .collect()
+    };
+    heads
+        .into_iter()
+        .map(|head| finish(criteria(head, rule, around), rule, verdict))
+        .collect()
+}
+
+fn address_matches(rule: &oncilla_program::Rule, direction: Direction) -> Vec<AddressMatch<'_>> {
+    let local = local_is_source(direction);
+    let mut matches: Vec<AddressMatch<'_>> = rule
+        .local
+        .iter()
+        .map(|found| AddressMatch {
+            set: &found.set,
+            negated: found.negated,
+            source: local,
+        })
+        .collect();
+    if let Peer::Sets(sets) = &rule.peer {
+        matches.extend(sets.iter().filter_map(|found| match &found.set {
+            SetRef::Addresses(set) => Some(AddressMatch {
+                set,
+                negated: found.negated,
+                source: !local,
+            }),
+            SetRef::Classes(_) => None,
+        }));
+    }
+    matches
+}
+
+/// Every way in which the address criteria can hold in one family.
+fn alternatives(
+    matches: &[AddressMatch<'_>],
+    family: Family,
+    around: Surroundings<'_>,
+) -> Vec<Rule> {
+    let mut rules = vec![Rule::new()];
+    for found in matches {
+        let load = match (family, found.source) {
+            (Family::V4, true) => Load::Src4,
+            (Family::V4, false) => Load::Dst4,
+            (Family::V6, true) => Load::Src6,
+            (Family::V6, false) => Load::Dst6,
+        };
+        let forms: Vec<AddressForm> = match around.address_sets.get(found.set) {
+            Some(set) => AddressForm::of(set, family),
+            None => Vec::new(),
+        };
+        let name = |form: &AddressForm| address_set_name(found.set, family, *form);
+        rules = if found.negated {
+            let mut rules: Vec<Rule> = rules;
+            for form in &forms {
+                rules = rules
+                    .into_iter()
+                    .map(|rule| rule.not_in_set(&[load], name(form)))
+                    .collect();
+            }
+            if forms.is_empty() {
+                // Nothing to compare with, but the rule still belongs to this family only.
+                rules = rules
+                    .into_iter()
+                    .map(|rule| self::family(rule, Some(family)))
+                    .collect();
+            }
+            rules
+        } else {
+            // In no set of this family: no way to match.
+            rules
+                .iter()
+                .flat_map(|rule| {
+                    forms
+                        .iter()
+                        .map(|form| rule.clone().in_set(&[load], name(form)))
+                })
+                .collect()
+        };
+    }
+    rules
+}
+
+fn family(rule: Rule, family: Option<Family>) -> Rule {
+    match family {
+        None => rule,
+        Some(Family::V4) => rule.ipv4(),
+        Some(Family::V6) => rule.ipv6(),
+    }
+}
+
+fn criteria(head: Rule, rule: &oncilla_program::Rule, around: Surroundings<'_>) -> Rule {
+    let class = Load::MarkMasked(around.mask.bits());
+    let mut out = head;
+    match &rule.peer {
+        Peer::Any => {}
+        Peer::Classes(classes) => {
+            let keys = classes
+                .iter()
+                .map(|id| Element::new(Value::word(around.mask.encode(id.0).0)));
+            out = out.in_set(&[class], AnonymousSet::new(FieldType::Mark, keys));
+        }
+        Peer::Sets(sets) => {
+            for found in sets {
+                if let SetRef::Classes(set) = &found.set {
+                    out = if found.negated {
+                        out.not_in_set(&[class], &set.0)
+                    } else {
+                        out.in_set(&[class], &set.0)
+                    };
+                }
+            }
+        }
+    }
+    if let Some(protocol) = rule.protocol {
+        out = out.l4proto(protocol.0);
+    } else if has_ports(rule) {
+        let ports = Protocol::WITH_PORTS.map(|protocol| Element::new(Value::byte(protocol.0)));
+        out = out.in_set(
+            &[Load::L4Proto],
+            AnonymousSet::new(FieldType::InetProto, ports),
+        );
+    }
+    if let Some(protocol) = rule.not_protocol {
+        out = out.l4proto_not(protocol.0);
+    }
+    out = ports(
+        out,
+        Load::SrcPort,
+        rule.src_ports.as_ref(),
+        rule.not_src_ports.as_ref(),
+    );
+    out = ports(
+        out,
+        Load::DstPort,
+        rule.dst_ports.as_ref(),
+        rule.not_dst_ports.as_ref(),
+    );
+    rule.named_ports
+        .iter()
+        .fold(out, |out, found| named_port(out, found, class))
+}
+
+fn has_ports(rule: &oncilla_program::Rule) -> bool {
+    let sets = [
+        &rule.src_ports,
+        &rule.not_src_ports,
+        &rule.dst_ports,
+        &rule.not_dst_ports,
+    ];
+    sets.into_iter().any(Option::is_some) || !rule.named_ports.is_empty()
+}
+
+fn ports(rule: Rule, load: Load, within: Option<&PortSet>, without: Option<&PortSet>) -> Rule {
+    let mut rule = rule;
+    if let Some(set) = within {
+        rule = match set.ranges() {
+            [range] => rule.in_range(load, Value::port(range.first()), Value::port(range.last())),
+            _ => rule.in_set(&[load], port_set(set)),
+        };
+    }
+    if let Some(set) = without.filter(|set| !set.is_empty()) {
+        rule = match set.ranges() {
+            [range] => {
+                rule.not_in_range(load, Value::port(range.first()), Value::port(range.last()))
+            }
+            _ => rule.not_in_set(&[load], port_set(set)),
+        };
+    }
+    rule
+}
+
+fn port_set(set: &PortSet) -> AnonymousSet {
+    let ranges = set.ranges().iter();
+    AnonymousSet::new(
+        FieldType::InetService,
+        ranges.map(|range| Element::range(Value::port(range.first()), Value::port(range.last()))),
+    )
+}
+
+fn named_port(rule: Rule, found: &NamedPortMatch, class: Load) -> Rule {
+    let port = match found.side {
+        PortSide::Source => Load::SrcPort,
+        PortSide::Destination => Load::DstPort,
+    };
+    let loads = [class, Load::L4Proto, port];
+    if found.negated {
+        rule.not_in_set(&loads, &found.set.0)
+    } else {
+        rule.in_set(&loads, &found.set.0)
+    }
+}
+
+fn finish(rule: Rule, from: &oncilla_program::Rule, verdict: &Verdict) -> Rule {
+    let rule = match from.verdict {
+        RuleVerdict::Log => {
+            let prefix = format!("oncilla L {}", from.comment);
+            rule.limit(LOG_RATE).log(
+                Log::group(DENY_LOG_GROUP)
+                    .prefix(&prefix)
+                    .snaplen(LOG_BYTES),
+            )
+        }
+        RuleVerdict::Allow | RuleVerdict::Deny | RuleVerdict::Pass => rule.verdict(verdict.clone()),
+    };
+    rule.comment(&from.comment)
+}

@@ -1,0 +1,97 @@
+//! A whole program as a table: what the kernel should hold.
+
+use std::collections::BTreeMap;
+
+use oncilla_net::{Direction, IpNet};
+use oncilla_program::{Dispatch, GroupId, Program};
+
+use crate::content::{
+    address_sets, class_set, dispatch_element, dispatch_of, host_element, net_element, port_set,
+};
+use crate::group::{Placement, Surroundings, entry_chain, lower_group};
+use crate::object::{Name, Table};
+use crate::ruleset::{FilledSet, Ruleset};
+use crate::skeleton::skeleton;
+
+/// The table of a program, with its groups in the versions that `placements` says (0 where it says
+/// nothing).
+pub fn lower(
+    program: &Program,
+    placements: &BTreeMap<GroupId, Placement>,
+    table: Table,
+) -> Ruleset {
+    let mut ruleset = skeleton(&program.settings, table);
+    let mask = program.settings.mask;
+    let around = Surroundings {
+        mask,
+        address_sets: &program.address_sets,
+    };
+    for (name, set) in &program.class_sets {
+        put(&mut ruleset, class_set(name, set, mask));
+    }
+    for (name, set) in &program.port_sets {
+        put(&mut ruleset, port_set(name, set, mask));
+    }
+    for (name, set) in &program.address_sets {
+        for filled in address_sets(name, set) {
+            put(&mut ruleset, filled);
+        }
+    }
+    put_addresses(&mut ruleset, program);
+    let first = Placement::default();
+    for (id, group) in &program.groups {
+        let objects = lower_group(group, placements.get(id).unwrap_or(&first), around);
+        ruleset.sets.extend(objects.sets);
+        ruleset.chains.extend(objects.chains);
+    }
+    for (interface, endpoint) in &program.endpoints {
+        for direction in Direction::ALL {
+            let chain = match dispatch_of(endpoint, direction) {
+                Dispatch::Open => None,
+                // A group that does not exist: no element, so the packets are dropped.
+                Dispatch::Group(id) => match program.groups.get(id) {
+                    Some(group) => {
+                        let version = placements.get(id).unwrap_or(&first).version;
+                        Some(entry_chain(group, version))
+                    }
+                    None => continue,
+                },
+            };
+            let placed = dispatch_element(interface, endpoint, direction, chain);
+            ruleset.put_element(&placed.set, placed.element);
+        }
+    }
+    ruleset
+}
+
+fn put(ruleset: &mut Ruleset, filled: FilledSet) {
+    ruleset.sets.insert(Name::clone(&filled.set.name), filled);
+}
+
+fn put_addresses(ruleset: &mut Ruleset, program: &Program) {
+    let (mask, addresses) = (program.settings.mask, &program.addresses);
+    let hosts4 = addresses
+        .hosts4
+        .iter()
+        .map(|(addr, class)| ((*addr).into(), *class));
+    let hosts6 = addresses
+        .hosts6
+        .iter()
+        .map(|(addr, class)| ((*addr).into(), *class));
+    for (addr, class) in hosts4.chain(hosts6) {
+        let placed = host_element(mask, addr, class);
+        ruleset.put_element(&placed.set, placed.element);
+    }
+    let nets4 = addresses
+        .nets4
+        .iter()
+        .map(|(net, class)| (IpNet::V4(*net), *class));
+    let nets6 = addresses
+        .nets6
+        .iter()
+        .map(|(net, class)| (IpNet::V6(*net), *class));
+    for (net, class) in nets4.chain(nets6) {
+        let placed = net_element(mask, net, class);
+        ruleset.put_element(&placed.set, placed.element);
+    }
+}
