@@ -45,8 +45,8 @@ pub struct EmbeddedStore {
     /// `None` only while the store is being dropped.
     jobs: Option<SyncSender<Job>>,
     writer: Option<JoinHandle<()>>,
-    /// Held until the file is closed.
-    _ownership: Option<Ownership>,
+    /// Held until the file is closed, for its lock.
+    ownership: Option<Ownership>,
 }
 
 impl EmbeddedStore {
@@ -60,7 +60,7 @@ impl EmbeddedStore {
         let ownership = Ownership::acquire(path)?;
         let backend = file::open_or_create(path, &ownership)?;
         let mut store = Self::on_backend(path, backend)?;
-        store._ownership = Some(ownership);
+        store.ownership = Some(ownership);
         Ok(store)
     }
 
@@ -81,7 +81,7 @@ impl EmbeddedStore {
             feed,
             jobs: Some(jobs),
             writer: Some(writer),
-            _ownership: None,
+            ownership: None,
         })
     }
 

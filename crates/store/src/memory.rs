@@ -189,3 +189,14 @@ impl Store for MemoryStore {
         self.write().feed.bookmark();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryStore;
+    use crate::behaviour;
+
+    #[test]
+    fn behaves_as_a_store() {
+        behaviour::check(&|| Box::new(MemoryStore::new()));
+    }
+}

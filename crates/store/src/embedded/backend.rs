@@ -1,6 +1,7 @@
 //! redb backends: the file behind our header, and a view of a backend that writes nothing.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -120,12 +121,11 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
             let count = (bytes_in_memory(PIECE_BYTES) - within).min(out.len() - done);
             let piece = at / PIECE_BYTES;
             let target = &mut out[done..done + count];
-            match state.pieces.get(&piece) {
-                Some(bytes) => target.copy_from_slice(&bytes[within..within + count]),
-                None => {
-                    let bytes = self.below_piece(state.visible, piece)?;
-                    target.copy_from_slice(&bytes[within..within + count]);
-                }
+            if let Some(bytes) = state.pieces.get(&piece) {
+                target.copy_from_slice(&bytes[within..within + count]);
+            } else {
+                let bytes = self.below_piece(state.visible, piece)?;
+                target.copy_from_slice(&bytes[within..within + count]);
             }
             done += count;
         }
@@ -160,13 +160,11 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
             let within = bytes_in_memory(at % PIECE_BYTES);
             let count = (bytes_in_memory(PIECE_BYTES) - within).min(data.len() - done);
             let piece = at / PIECE_BYTES;
-            if !state.pieces.contains_key(&piece) {
-                let bytes = self.below_piece(visible, piece)?;
-                state.pieces.insert(piece, bytes);
-            }
-            if let Some(bytes) = state.pieces.get_mut(&piece) {
-                bytes[within..within + count].copy_from_slice(&data[done..done + count]);
-            }
+            let bytes = match state.pieces.entry(piece) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(free) => free.insert(self.below_piece(visible, piece)?),
+            };
+            bytes[within..within + count].copy_from_slice(&data[done..done + count]);
             done += count;
         }
         state.len = state.len.max(offset + data.len() as u64);

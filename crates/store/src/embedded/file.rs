@@ -187,13 +187,12 @@ pub(super) fn open_or_create(
     path: &Path,
     _owned: &Ownership,
 ) -> Result<impl StorageBackend + use<>, OpenError> {
-    let file = match open_existing(path)? {
-        Some(file) => file,
-        None => {
-            create(path)?;
-            open_existing(path)?
-                .ok_or_else(|| OpenError::io(path, "open", io::ErrorKind::NotFound.into()))?
-        }
+    let file = if let Some(file) = open_existing(path)? {
+        file
+    } else {
+        create(path)?;
+        open_existing(path)?
+            .ok_or_else(|| OpenError::io(path, "open", io::ErrorKind::NotFound.into()))?
     };
     let version = checked_version(path, &file)?;
     let file = if version == FORMAT_VERSION {
@@ -201,7 +200,10 @@ pub(super) fn open_or_create(
     } else {
         migrate::migrate(path, file, version)?
     };
-    probe(path, &file)?;
+    let copy = file
+        .try_clone()
+        .map_err(|source| OpenError::io(path, "open", source))?;
+    probe(path, BehindHeader::new(copy))?;
     // A second lock, on the file itself: the lock file might have been removed by hand.
     lock_exclusively(&file, path, || None)?;
     Ok(BehindHeader::new(file))
@@ -266,17 +268,10 @@ fn checked_version(path: &Path, file: &File) -> Result<u32, OpenError> {
 
 /// Opens and verifies the whole database through a view that writes nothing. A file whose last
 /// owner was killed is repaired in that view, as it will be in the file.
-fn probe(path: &Path, file: &File) -> Result<(), OpenError> {
-    let copy = file
-        .try_clone()
-        .map_err(|source| OpenError::io(path, "open", source))?;
-    let view = Overlay::new(BehindHeader::new(copy))
-        .map_err(|source| OpenError::io(path, "read", source))?;
-    let empty = view
-        .len()
-        .map_err(|source| OpenError::io(path, "read", source))?
-        == 0;
-    if empty {
+pub(super) fn probe(path: &Path, backend: impl StorageBackend) -> Result<(), OpenError> {
+    let view = Overlay::new(backend).map_err(|source| OpenError::io(path, "read", source))?;
+    let bytes = view.len();
+    if bytes.map_err(|source| OpenError::io(path, "read", source))? == 0 {
         let cut = redb::Error::Corrupted("nothing follows the header".to_owned());
         return Err(OpenError::damaged(path, cut));
     }

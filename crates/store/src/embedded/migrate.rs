@@ -26,7 +26,7 @@ pub(super) const META_0: TableDefinition<'static, &str, u64> = TableDefinition::
 /// Brings a file of an older format to the present one and returns it, open.
 pub(super) fn migrate(path: &Path, old: File, from: u32) -> Result<File, OpenError> {
     // One step per format, each from the one before; there has been one so far.
-    assert!(from < FORMAT_VERSION, "only older formats are migrated");
+    debug_assert!(from < FORMAT_VERSION, "only older formats are migrated");
     copy_beside(path, from)?;
     let view = Overlay::new(BehindHeader::new(old))
         .map_err(|source| OpenError::io(path, "read", source))?;
@@ -93,8 +93,11 @@ fn from_0_to_1(path: &Path, source: &Database, target: &Database) -> Result<(), 
     write_1(target, &records, revision).map_err(damaged)
 }
 
-/// Every key and JSON of a file of format 0, and its revision.
-fn read_0(source: &Database) -> Result<(Vec<(String, Vec<u8>)>, u64), redb::Error> {
+/// Key and JSON of format 0.
+type Row0 = (String, Vec<u8>);
+
+/// Every row of a file of format 0, and its revision.
+fn read_0(source: &Database) -> Result<(Vec<Row0>, u64), redb::Error> {
     let read = source.begin_read()?;
     let objects = read.open_table(OBJECTS_0)?;
     let mut found = Vec::new();

@@ -118,8 +118,7 @@ impl Client {
     /// [`RestError`]; see [`RestError::is_conflict`].
     pub async fn update(&self, key: &ObjectKey, value: &Value) -> Result<StoredObject, RestError> {
         let target = object_target(key, "", &[]);
-        self.write(Method::PUT, &target, JSON, key.kind, value)
-            .await
+        self.write(Method::PUT, &target, key.kind, value).await
     }
 
     /// As [`Client::update`], but everything is checked and nothing is stored.
@@ -132,8 +131,7 @@ impl Client {
         value: &Value,
     ) -> Result<StoredObject, RestError> {
         let target = object_target(key, "", DRY_RUN);
-        self.write(Method::PUT, &target, JSON, key.kind, value)
-            .await
+        self.write(Method::PUT, &target, key.kind, value).await
     }
 
     /// Changes the fields that `patch` names, as RFC 7386 says: `null` removes.
@@ -146,8 +144,7 @@ impl Client {
         patch: &Value,
     ) -> Result<StoredObject, RestError> {
         let target = object_target(key, "", &[]);
-        self.write(Method::PATCH, &target, MERGE_PATCH, key.kind, patch)
-            .await
+        self.write(Method::PATCH, &target, key.kind, patch).await
     }
 
     /// As [`Client::merge_patch`], but everything is checked and nothing is stored.
@@ -160,8 +157,7 @@ impl Client {
         patch: &Value,
     ) -> Result<StoredObject, RestError> {
         let target = object_target(key, "", DRY_RUN);
-        self.write(Method::PATCH, &target, MERGE_PATCH, key.kind, patch)
-            .await
+        self.write(Method::PATCH, &target, key.kind, patch).await
     }
 
     /// As [`Client::merge_patch`], of the `status` of a pod or node and nothing else.
@@ -174,8 +170,7 @@ impl Client {
         patch: &Value,
     ) -> Result<StoredObject, RestError> {
         let target = object_target(key, "status", &[]);
-        self.write(Method::PATCH, &target, MERGE_PATCH, key.kind, patch)
-            .await
+        self.write(Method::PATCH, &target, key.kind, patch).await
     }
 
     /// Removes an object; with `expected`, only when it is still at that revision. Returns its
@@ -216,7 +211,7 @@ impl Client {
             ("allowWatchBookmarks", "true"),
             ("timeoutSeconds", &seconds),
         ]);
-        let request = self.request(Method::GET, &target, JSON, Bytes::new())?;
+        let request = self.request(Method::GET, &target, Bytes::new())?;
         let (wire, body) = self.in_time(self.head(request)).await?;
         Ok(WatchStream::new(
             self.server(),
@@ -236,7 +231,7 @@ impl Client {
     /// # Errors
     /// [`RestError`].
     pub async fn read(&self, target: &str) -> Result<Value, RestError> {
-        let bytes = self.call(Method::GET, target, JSON, Bytes::new()).await?;
+        let bytes = self.call(Method::GET, target, Bytes::new()).await?;
         self.parse(&bytes)
     }
 
@@ -245,7 +240,7 @@ impl Client {
     /// # Errors
     /// [`RestError`].
     pub async fn read_text(&self, target: &str) -> Result<String, RestError> {
-        let bytes = self.call(Method::GET, target, JSON, Bytes::new()).await?;
+        let bytes = self.call(Method::GET, target, Bytes::new()).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -259,8 +254,7 @@ impl Client {
         if dry_run {
             append_query(&mut target, DRY_RUN.iter().copied());
         }
-        self.write(Method::POST, &target, JSON, key.kind, value)
-            .await
+        self.write(Method::POST, &target, key.kind, value).await
     }
 
     async fn delete_with(
@@ -278,7 +272,7 @@ impl Client {
         });
         let body = options.map_or_else(Bytes::new, |options| options.to_string().into());
         let target = object_target(key, "", parameters);
-        let bytes = self.call(Method::DELETE, &target, JSON, body).await?;
+        let bytes = self.call(Method::DELETE, &target, body).await?;
         let value = self.parse(&bytes)?;
         // A kube-apiserver answers with the object or with a Status, as the kind pleases.
         if value.get("kind").and_then(Value::as_str) == Some("Status") {
@@ -291,24 +285,17 @@ impl Client {
         &self,
         method: Method,
         target: &str,
-        content_type: &'static str,
         kind: Kind,
         value: &Value,
     ) -> Result<StoredObject, RestError> {
         let body = value.to_string().into();
-        let bytes = self.call(method, target, content_type, body).await?;
+        let bytes = self.call(method, target, body).await?;
         decode::object(&self.server(), kind, self.parse(&bytes)?)
     }
 
     /// Sends a request and reads its whole answer.
-    async fn call(
-        &self,
-        method: Method,
-        target: &str,
-        content_type: &'static str,
-        body: Bytes,
-    ) -> Result<Vec<u8>, RestError> {
-        let request = self.request(method, target, content_type, body)?;
+    async fn call(&self, method: Method, target: &str, body: Bytes) -> Result<Vec<u8>, RestError> {
+        let request = self.request(method, target, body)?;
         self.in_time(async {
             let (mut wire, mut body) = self.head(request).await?;
             let bytes = self.collect(&mut wire, &mut body).await?;
@@ -370,9 +357,12 @@ impl Client {
         &self,
         method: Method,
         target: &str,
-        content_type: &'static str,
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, RestError> {
+        let content_type = match method {
+            Method::PATCH => MERGE_PATCH,
+            _ => JSON,
+        };
         let mut request = Request::builder()
             .method(method)
             .uri(target)

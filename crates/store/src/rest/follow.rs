@@ -209,5 +209,5 @@ fn backoff(failures: u32) -> Duration {
     let longest = doubled.min(BACKOFF_MAX);
     let random = RandomState::new().build_hasher().finish();
     let spread = u32::try_from(random % 512).unwrap_or_default();
-    longest - longest * spread / 1024
+    longest.saturating_sub(longest * spread / 1024)
 }
