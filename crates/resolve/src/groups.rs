@@ -1,0 +1,199 @@
+//! Groups: what judges one direction of an endpoint, in order, and the name made of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use oncilla_model::{
+    Action, Labels, Order, Policy, PolicyKey, PolicyKind, Predicate, Profile, ProfileName, Rule,
+    Side, Tier, TierEnd, TierName,
+};
+use oncilla_net::Direction;
+use oncilla_program::GroupId;
+use sha2::{Digest as _, Sha256};
+
+use crate::node::{GroupDef, TierDef};
+use crate::usage::{port_names, sides};
+
+/// What the profiles come to in one direction.
+enum Ending {
+    Allow,
+    Deny,
+    Rules,
+}
+
+/// The tiers of a direction: existing ones by order and name, then missing ones by name (§2.2).
+pub(crate) fn tiers(
+    tiers: &BTreeMap<TierName, Arc<Tier>>,
+    direction: Direction,
+    selected: &[&Arc<Policy>],
+) -> Vec<TierDef> {
+    let mut places: BTreeMap<(bool, Order, &TierName), Vec<&Arc<Policy>>> = BTreeMap::new();
+    for policy in selected.iter().filter(|policy| governs(policy, direction)) {
+        let tier = tiers.get(&policy.tier);
+        let order = tier.map_or(Order::LAST, |tier| tier.order);
+        places
+            .entry((tier.is_none(), order, &policy.tier))
+            .or_default()
+            .push(policy);
+    }
+    let tier_def = |((_, _, name), mut policies): ((bool, Order, &TierName), Vec<&Arc<Policy>>)| {
+        policies.sort_by_cached_key(|policy| (policy.order, tie_text(&policy.key)));
+        TierDef {
+            name: name.clone(),
+            // A tier that does not exist denies at its end: closed.
+            end: tiers.get(name).map_or(TierEnd::Deny, |tier| tier.end),
+            policies: policies.into_iter().map(Arc::clone).collect(),
+        }
+    };
+    places.into_iter().map(tier_def).collect()
+}
+
+/// The definition of a group; `None`: nothing to evaluate, everything passes.
+pub(crate) fn define(
+    direction: Direction,
+    tiers: Vec<TierDef>,
+    profiles: &[Option<&Arc<Profile>>],
+    ports_of: &mut dyn FnMut(&Predicate) -> Vec<u16>,
+) -> Option<GroupDef> {
+    let profiles = match ending(direction, profiles) {
+        Ending::Allow if tiers.is_empty() => return None,
+        Ending::Allow => vec![Some(allow_all())],
+        Ending::Deny => Vec::new(),
+        Ending::Rules => profiles
+            .iter()
+            .map(|each| each.map(|p| one_way(direction, p)))
+            .collect(),
+    };
+    let mut group = GroupDef {
+        id: GroupId("".into()),
+        direction,
+        tiers,
+        profiles,
+        local_ports: BTreeMap::new(),
+    };
+    let rules = crate::usage::rules_of(&group).flat_map(|rules| rules.iter());
+    let names: BTreeSet<&Predicate> = rules
+        .flat_map(|rule| port_names(sides(rule, direction).1))
+        .collect();
+    let answers = names.into_iter().map(|name| (name.clone(), ports_of(name)));
+    let local_ports = answers.filter(|(_, ports)| !ports.is_empty()).collect();
+    group.local_ports = local_ports;
+    group.id = name(&group);
+    Some(group)
+}
+
+/// The text that breaks ties of order: name, namespace, kind (§2.2).
+fn tie_text(key: &PolicyKey) -> String {
+    let kind = match key.kind {
+        PolicyKind::GlobalNetworkPolicy => "GlobalNetworkPolicy",
+        PolicyKind::KubernetesNetworkPolicy => "KubernetesNetworkPolicy",
+        PolicyKind::NetworkPolicy => "NetworkPolicy",
+    };
+    format!(
+        "{}/{}/{kind}",
+        key.name,
+        key.namespace.as_deref().unwrap_or_default()
+    )
+}
+
+fn governs(policy: &Policy, direction: Direction) -> bool {
+    match direction {
+        Direction::Ingress => policy.ingress.is_some(),
+        Direction::Egress => policy.egress.is_some(),
+    }
+}
+
+/// What the profiles decide when they decide the same for every packet; the first decisive rule counts.
+fn ending(direction: Direction, profiles: &[Option<&Arc<Profile>>]) -> Ending {
+    for profile in profiles {
+        let Some(profile) = profile else {
+            return Ending::Deny;
+        };
+        let rules = match direction {
+            Direction::Ingress => &profile.ingress,
+            Direction::Egress => &profile.egress,
+        };
+        match rules.first() {
+            None => {}
+            Some(rule) if !is_unconditional(rule) || rule.action == Action::Log => {
+                return Ending::Rules;
+            }
+            Some(rule) if rule.action == Action::Allow => return Ending::Allow,
+            Some(_) => return Ending::Deny,
+        }
+    }
+    Ending::Deny
+}
+
+fn is_unconditional(rule: &Rule) -> bool {
+    rule.families == oncilla_model::Families::BOTH
+        && rule.protocol == oncilla_model::ProtocolMatch::default()
+        && rule.source == Side::default()
+        && rule.destination == Side::default()
+}
+
+/// Stands for every list of profiles that allows everything, so that pods of several namespaces share.
+fn allow_all() -> Arc<Profile> {
+    let rules: Arc<[Rule]> = [Rule {
+        action: Action::Allow,
+        families: oncilla_model::Families::BOTH,
+        protocol: oncilla_model::ProtocolMatch::default(),
+        source: Side::default(),
+        destination: Side::default(),
+        index: 0,
+    }]
+    .into();
+    Arc::new(Profile {
+        name: ProfileName("allow".into()),
+        labels: Labels::from([]),
+        ingress: Arc::clone(&rules),
+        egress: rules,
+    })
+}
+
+/// A profile without what does not matter to a group: its labels and its other direction.
+fn one_way(direction: Direction, profile: &Arc<Profile>) -> Arc<Profile> {
+    let (ingress, egress) = match direction {
+        Direction::Ingress => (Arc::clone(&profile.ingress), Arc::from([])),
+        Direction::Egress => (Arc::from([]), Arc::clone(&profile.egress)),
+    };
+    Arc::new(Profile {
+        name: profile.name.clone(),
+        labels: Labels::from([]),
+        ingress,
+        egress,
+    })
+}
+
+/// The hash of the key, 16 hexadecimal digits. Each part stands behind its length: no two keys run into one.
+fn name(group: &GroupDef) -> GroupId {
+    let mut hash = Sha256::new();
+    let mut part = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    part(&group.direction.to_string());
+    for tier in &group.tiers {
+        part("tier");
+        part(&tier.name.0);
+        for policy in &tier.policies {
+            part("policy");
+            part(&policy.key.to_string());
+        }
+    }
+    for profile in &group.profiles {
+        part("profile");
+        part(profile.as_ref().map_or("", |profile| &profile.name.0));
+    }
+    for (predicate, ports) in &group.local_ports {
+        part("port");
+        part(predicate.text());
+        ports.iter().for_each(|port| part(&port.to_string()));
+    }
+    let digest = hash.finalize();
+    let digits: String = digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    GroupId(digits.into())
+}

@@ -1,0 +1,408 @@
+//! From labels to answers: shapes, identities and active predicates kept in step.
+//!
+//! ```text
+//!   endpoint ──▶ shape ──project──▶ identity ──evaluate──▶ signature of answers
+//!   profiles ──────▲                   ▲ words of the active predicates
+//! ```
+//! Knows nothing of addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use oncilla_model::{EndpointPort, Labels, Predicate, Profile, ProfileName};
+
+use crate::filing::Filing;
+use crate::identity::{Identities, IdentityId, IdentityKey};
+use crate::labels::{LabelView, Pairs, TextId, Texts};
+use crate::predicates::Predicates;
+use crate::shapes::{ShapeId, Shapes};
+use crate::signature::{PredicateId, SigId, Signature, Signatures};
+use crate::work::Work;
+
+#[derive(Debug)]
+struct ProfileSlot {
+    profile: Arc<Profile>,
+    labels: Pairs,
+}
+
+/// The index. Owned by the resolver.
+#[derive(Debug)]
+pub(crate) struct Index {
+    texts: Texts,
+    profiles: BTreeMap<TextId, ProfileSlot>,
+    shapes: Shapes,
+    identities: Identities,
+    pub(crate) predicates: Predicates,
+    pub(crate) work: Work,
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        Self {
+            texts: Texts::new(),
+            profiles: BTreeMap::new(),
+            shapes: Shapes::new(),
+            identities: Identities::new(),
+            predicates: Predicates::new(),
+            work: Work::default(),
+        }
+    }
+
+    /// The shape of labels, profiles and ports with one reference more; its identity is known afterwards.
+    pub(crate) fn intern(
+        &mut self,
+        signatures: &mut Signatures,
+        labels: &Labels,
+        profiles: &[ProfileName],
+        ports: &[EndpointPort],
+    ) -> ShapeId {
+        let shape = self.shapes.intern(&mut self.texts, labels, profiles, ports);
+        if self.shapes.identity(shape).is_none() {
+            self.identify(signatures, shape);
+        }
+        shape
+    }
+
+    /// One reference more.
+    pub(crate) fn retain(&mut self, shape: ShapeId) {
+        self.shapes.retain(shape);
+    }
+
+    /// One reference less.
+    pub(crate) fn release(&mut self, shape: ShapeId) {
+        if let Some(identity) = self.shapes.release(&mut self.texts, shape) {
+            self.identities.release(&mut self.texts, identity);
+        }
+    }
+
+    /// What holds of everything of this shape.
+    pub(crate) fn answers(&self, shape: ShapeId) -> SigId {
+        self.shapes
+            .identity(shape)
+            .map_or(SigId::EMPTY, |id| self.identities.answers(id))
+    }
+
+    /// All labels of a shape, own and inherited.
+    pub(crate) fn labels(&self, shape: ShapeId) -> LabelView<'_> {
+        let shape = self.shapes.of(shape);
+        let inherited = shape
+            .profiles
+            .iter()
+            .filter_map(|name| self.profiles.get(name));
+        let pairs = shape
+            .labels
+            .iter()
+            .chain(inherited.flat_map(|slot| slot.labels.iter()));
+        LabelView::new(pairs.map(|(name, value)| (self.texts.text(*name), self.texts.text(*value))))
+    }
+
+    /// The profiles of a shape in order; `None` where one does not exist.
+    pub(crate) fn profiles_of(
+        &self,
+        shape: ShapeId,
+    ) -> impl Iterator<Item = Option<&Arc<Profile>>> + '_ {
+        let names = self.shapes.of(shape).profiles.iter();
+        names.map(|name| self.profiles.get(name).map(|slot| &slot.profile))
+    }
+
+    /// The ports that a named-port predicate leads to on a shape, ascending.
+    pub(crate) fn ports_of(&mut self, shape: ShapeId, predicate: &Predicate) -> Vec<u16> {
+        let Predicate::NamedPort {
+            selector,
+            port,
+            protocol,
+            ..
+        } = predicate
+        else {
+            return Vec::new();
+        };
+        if let Some(selector) = selector {
+            self.work.predicates_evaluated += 1;
+            if !selector.evaluate(&self.labels(shape)) {
+                return Vec::new();
+            }
+        }
+        let name = self.texts.find(port);
+        let ports = self.shapes.of(shape).ports.iter();
+        let mut found: Vec<u16> = ports
+            .filter(|(own, of, _)| Some(*own) == name && of == protocol)
+            .map(|(.., number)| *number)
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Whether a selector selects a shape, by all of its labels.
+    pub(crate) fn selects(
+        &mut self,
+        selector: &oncilla_selector::Selector,
+        shape: ShapeId,
+    ) -> bool {
+        self.work.predicates_evaluated += 1;
+        selector.evaluate(&self.labels(shape))
+    }
+
+    /// Which filed selectors select a shape, ascending.
+    pub(crate) fn selected<'a, T: Ord + Clone>(
+        &mut self,
+        shape: ShapeId,
+        filing: &Filing<T>,
+        selector: impl Fn(&T) -> Option<&'a oncilla_selector::Selector>,
+    ) -> Vec<T> {
+        let labels = self.labels(shape);
+        let mut evaluated = 0;
+        let mut candidates = filing.candidates(&labels);
+        candidates.retain(|item| {
+            evaluated += 1;
+            selector(item).is_some_and(|selector| selector.evaluate(&labels))
+        });
+        self.work.predicates_evaluated += evaluated;
+        candidates
+    }
+
+    /// Puts or removes a profile. Says which name changed its labels; shapes are brought up to date by
+    /// [`Self::reproject`].
+    pub(crate) fn set_profile(
+        &mut self,
+        name: &ProfileName,
+        profile: Option<&Arc<Profile>>,
+    ) -> TextId {
+        let name = self.texts.intern(&name.0);
+        let old = match profile {
+            Some(profile) => {
+                self.texts.retain(name);
+                let pairs = profile.labels.iter();
+                let labels = pairs
+                    .map(|(name, value)| (self.texts.intern(name), self.texts.intern(value)))
+                    .collect();
+                self.profiles.insert(
+                    name,
+                    ProfileSlot {
+                        profile: Arc::clone(profile),
+                        labels,
+                    },
+                )
+            }
+            None => self.profiles.remove(&name),
+        };
+        if let Some(old) = old {
+            for (name, value) in &old.labels {
+                self.texts.release(*name);
+                self.texts.release(*value);
+            }
+            self.texts.release(name);
+        }
+        self.texts.release(name);
+        name
+    }
+
+    /// The profile of a name.
+    pub(crate) fn profile(&self, name: &ProfileName) -> Option<&Arc<Profile>> {
+        self.texts
+            .find(&name.0)
+            .and_then(|name| self.profiles.get(&name))
+            .map(|slot| &slot.profile)
+    }
+
+    /// The shapes that inherit from one of these profiles.
+    pub(crate) fn shapes_of_profiles(&mut self, names: &BTreeSet<TextId>) -> Vec<ShapeId> {
+        let mut shapes = self.shapes.ids();
+        self.work.rows_touched += shapes.len() as u64;
+        shapes.retain(|id| {
+            self.shapes
+                .of(*id)
+                .profiles
+                .iter()
+                .any(|name| names.contains(name))
+        });
+        shapes
+    }
+
+    /// Finds the identity of a shape anew. Whether its answers changed.
+    pub(crate) fn reproject(&mut self, signatures: &mut Signatures, shape: ShapeId) -> bool {
+        let before = self.answers(shape);
+        self.identify(signatures, shape);
+        before != self.answers(shape)
+    }
+
+    /// Registers predicates that are not active yet and answers them for every identity.
+    pub(crate) fn activate(
+        &mut self,
+        signatures: &mut Signatures,
+        predicates: &BTreeSet<Predicate>,
+    ) -> Vec<PredicateId> {
+        let words = self.predicates.words();
+        let mut fresh: Filing<PredicateId> = Filing::new();
+        let mut ids = Vec::new();
+        for predicate in predicates {
+            let id = self.predicates.activate(&mut self.texts, predicate);
+            if let Predicate::Selector { selector, .. } = predicate {
+                fresh.insert(id, selector);
+            }
+            ids.push(id);
+        }
+        if self.predicates.words() != words {
+            self.refine();
+        }
+        let ports: BTreeSet<PredicateId> = ids.iter().copied().collect();
+        for identity in self.identities.ids() {
+            let more = self.evaluate(identity, &fresh, &|id| ports.contains(&id));
+            let more = signatures.intern(more);
+            let answers = signatures.union(self.identities.answers(identity), more);
+            self.identities.set_answers(identity, answers);
+        }
+        ids
+    }
+
+    /// Forgets predicates: identities that become equal merge.
+    pub(crate) fn retire(&mut self, signatures: &mut Signatures, ids: &BTreeSet<PredicateId>) {
+        for id in ids {
+            self.predicates.retire(&mut self.texts, *id);
+        }
+        let keep: BTreeSet<PredicateId> = self.predicates.iter().map(|(id, _)| id).collect();
+        for identity in self.identities.ids() {
+            let answers = self.identities.answers(identity);
+            let answers = signatures.restrict(answers, &keep);
+            self.identities.set_answers(identity, answers);
+        }
+        self.refine();
+    }
+
+    /// Signatures that identities refer to.
+    pub(crate) fn live_signatures(&self) -> BTreeSet<SigId> {
+        self.identities
+            .ids()
+            .into_iter()
+            .map(|id| self.identities.answers(id))
+            .collect()
+    }
+
+    /// Projects every shape on the words as they are now; a new identity inherits the answers of the old.
+    fn refine(&mut self) {
+        for shape in self.shapes.ids() {
+            self.work.rows_touched += 1;
+            let answers = self.answers(shape);
+            let key = self.project(shape);
+            let identity = match self.identities.retain(&key) {
+                Some(known) => known,
+                None => {
+                    self.work.identities_created += 1;
+                    self.identities.insert(&mut self.texts, key, answers)
+                }
+            };
+            if let Some(old) = self.shapes.set_identity(shape, identity) {
+                self.identities.release(&mut self.texts, old);
+            }
+        }
+    }
+
+    fn identify(&mut self, signatures: &mut Signatures, shape: ShapeId) {
+        let key = self.project(shape);
+        let identity = match self.identities.retain(&key) {
+            Some(known) => known,
+            None => {
+                self.work.identities_created += 1;
+                let made = self.identities.insert(&mut self.texts, key, SigId::EMPTY);
+                let answers = self.evaluate_all(made);
+                let answers = signatures.intern(answers);
+                self.identities.set_answers(made, answers);
+                made
+            }
+        };
+        if let Some(old) = self.shapes.set_identity(shape, identity) {
+            self.identities.release(&mut self.texts, old);
+        }
+    }
+
+    fn project(&self, shape: ShapeId) -> IdentityKey {
+        let shape = self.shapes.of(shape);
+        let inherited = shape
+            .profiles
+            .iter()
+            .filter_map(|name| self.profiles.get(name));
+        let pairs = shape
+            .labels
+            .iter()
+            .chain(inherited.flat_map(|slot| slot.labels.iter()));
+        let mut labels: Vec<(TextId, TextId)> = pairs
+            .filter(|(name, _)| self.predicates.uses_name(*name))
+            .copied()
+            .collect();
+        // Stable: the first of a name stays, which is the endpoint's own.
+        labels.sort_by_key(|(name, _)| *name);
+        labels.dedup_by_key(|(name, _)| *name);
+        let ports = shape.ports.iter();
+        let mut ports: Vec<_> = ports
+            .filter(|(name, of, _)| self.predicates.uses_port(*name, *of))
+            .copied()
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        IdentityKey {
+            labels: labels.into(),
+            ports: ports.into(),
+        }
+    }
+
+    fn evaluate_all(&mut self, identity: IdentityId) -> Signature {
+        let key = Arc::clone(self.identities.key(identity));
+        let (signature, evaluated) = answer(self, &key, self.predicates.filing(), &|_| true);
+        self.work.predicates_evaluated += evaluated;
+        signature
+    }
+
+    fn evaluate(
+        &mut self,
+        identity: IdentityId,
+        filing: &Filing<PredicateId>,
+        wanted: &dyn Fn(PredicateId) -> bool,
+    ) -> Signature {
+        let key = Arc::clone(self.identities.key(identity));
+        let (signature, evaluated) = answer(self, &key, filing, wanted);
+        self.work.predicates_evaluated += evaluated;
+        signature
+    }
+}
+
+/// What holds of an identity among the filed selectors and the wanted named ports, and how many selectors
+/// were evaluated.
+fn answer(
+    index: &Index,
+    key: &IdentityKey,
+    filing: &Filing<PredicateId>,
+    wanted: &dyn Fn(PredicateId) -> bool,
+) -> (Signature, u64) {
+    let pairs = key.labels.iter();
+    let labels = LabelView::new(pairs.map(|(n, v)| (index.texts.text(*n), index.texts.text(*v))));
+    let mut evaluated = 0;
+    let mut matches = |id: PredicateId| match index.predicates.of(id) {
+        Predicate::Selector { selector, .. } => {
+            evaluated += 1;
+            selector.evaluate(&labels)
+        }
+        Predicate::NamedPort { selector, .. } => selector.as_ref().is_none_or(|selector| {
+            evaluated += 1;
+            selector.evaluate(&labels)
+        }),
+        Predicate::Nets { .. } => false,
+    };
+    let holds = filing
+        .candidates(&labels)
+        .into_iter()
+        .filter(|id| matches(*id))
+        .collect();
+    let mut ports = Vec::new();
+    for (name, protocol, port) in &key.ports {
+        for id in index
+            .predicates
+            .of_port(*name, *protocol)
+            .filter(|id| wanted(*id))
+        {
+            if matches(id) {
+                ports.push((id, *port));
+            }
+        }
+    }
+    (Signature::new(holds, ports), evaluated)
+}

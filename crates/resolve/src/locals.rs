@@ -1,0 +1,346 @@
+//! This node's endpoints: which policies select them and which groups judge them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use oncilla_model::{Endpoint, EndpointKey, Policy, PolicyKey, Tier, TierName};
+use oncilla_net::Direction;
+use oncilla_program::{Dispatch, GroupId, LocalEndpoint};
+
+use crate::dirty::Dirty;
+use crate::filing::Filing;
+use crate::groups;
+use crate::index::Index;
+use crate::node::GroupDef;
+use crate::shapes::ShapeId;
+use crate::usage::Usage;
+
+/// A shape that local endpoints have.
+#[derive(Debug)]
+struct LocalShape {
+    endpoints: u32,
+    selected: BTreeSet<PolicyKey>,
+    /// Ingress and egress; `None` until the groups are found.
+    dispatch: Option<[Dispatch; 2]>,
+}
+
+#[derive(Debug)]
+struct GroupSlot {
+    def: Arc<GroupDef>,
+    shapes: u32,
+}
+
+/// Local endpoints, policies and groups as the input wants them. Owned by the resolver.
+#[derive(Debug)]
+pub(crate) struct Locals {
+    tiers: BTreeMap<TierName, Arc<Tier>>,
+    policies: BTreeMap<PolicyKey, Arc<Policy>>,
+    filing: Filing<PolicyKey>,
+    rows: BTreeMap<EndpointKey, (Arc<Endpoint>, ShapeId)>,
+    interfaces: BTreeMap<Arc<str>, BTreeSet<EndpointKey>>,
+    addresses: BTreeMap<IpAddr, u32>,
+    shapes: BTreeMap<ShapeId, LocalShape>,
+    groups: BTreeMap<GroupId, GroupSlot>,
+    pub(crate) usage: Usage,
+}
+
+impl Locals {
+    pub(crate) fn new() -> Self {
+        Self {
+            tiers: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            filing: Filing::new(),
+            rows: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            shapes: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            usage: Usage::new(),
+        }
+    }
+
+    /// The addresses of this node's endpoints, in order.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.addresses.keys().copied()
+    }
+
+    pub(crate) fn is_local(&self, addr: IpAddr) -> bool {
+        self.addresses.contains_key(&addr)
+    }
+
+    /// The definition of a group.
+    pub(crate) fn group(&self, id: &GroupId) -> Option<&Arc<GroupDef>> {
+        self.groups.get(id).map(|slot| &slot.def)
+    }
+
+    /// The endpoint behind an interface. Two pods whose names hash alike: the first in order has it.
+    pub(crate) fn endpoint(&self, interface: &str) -> Option<LocalEndpoint> {
+        let key = self.interfaces.get(interface)?.first()?;
+        let (endpoint, shape) = self.rows.get(key)?;
+        let [ingress, egress] = self.shapes.get(shape)?.dispatch.clone()?;
+        Some(LocalEndpoint {
+            name: format!("{key} eth0").into(),
+            addresses: endpoint.addresses.clone(),
+            ingress,
+            egress,
+        })
+    }
+
+    pub(crate) fn put_tier(
+        &mut self,
+        dirty: &mut Dirty,
+        name: &TierName,
+        tier: Option<&Arc<Tier>>,
+    ) {
+        if self.tiers.get(name) == tier {
+            return;
+        }
+        match tier {
+            Some(tier) => drop(self.tiers.insert(name.clone(), Arc::clone(tier))),
+            None => drop(self.tiers.remove(name)),
+        }
+        let of_tier = |key: &PolicyKey| self.policies.get(key).is_some_and(|p| p.tier == *name);
+        let shapes = self
+            .shapes
+            .iter()
+            .filter(|(_, shape)| shape.selected.iter().any(of_tier));
+        dirty.shapes.extend(shapes.map(|(id, _)| *id));
+    }
+
+    pub(crate) fn put_policy(
+        &mut self,
+        index: &mut Index,
+        dirty: &mut Dirty,
+        key: &PolicyKey,
+        policy: Option<&Arc<Policy>>,
+    ) {
+        let old = self.policies.get(key).cloned();
+        if old.as_ref() == policy {
+            return;
+        }
+        match policy {
+            Some(policy) => {
+                self.policies.insert(key.clone(), Arc::clone(policy));
+                self.filing.insert(key.clone(), &policy.selector);
+            }
+            None => {
+                self.policies.remove(key);
+                self.filing.remove(key);
+            }
+        }
+        let is_same =
+            old.as_ref().map(|old| &old.selector) == policy.map(|policy| &policy.selector);
+        for (&id, shape) in &mut self.shapes {
+            let was = shape.selected.contains(key);
+            let is = if is_same {
+                was
+            } else {
+                policy.is_some_and(|policy| index.selects(&policy.selector, id))
+            };
+            if is {
+                shape.selected.insert(key.clone());
+            } else {
+                shape.selected.remove(key);
+            }
+            if was || is {
+                dirty.shapes.insert(id);
+            }
+        }
+    }
+
+    /// Puts or removes a local endpoint.
+    pub(crate) fn put_endpoint(
+        &mut self,
+        index: &mut Index,
+        dirty: &mut Dirty,
+        key: &EndpointKey,
+        new: Option<(ShapeId, &Arc<Endpoint>)>,
+    ) {
+        if let Some((shape, endpoint)) = new {
+            index.retain(shape);
+            self.enter(index, dirty, shape);
+            let keys = self
+                .interfaces
+                .entry(Arc::clone(&endpoint.interface))
+                .or_default();
+            keys.insert(key.clone());
+            dirty.interfaces.insert(Arc::clone(&endpoint.interface));
+            for addr in &endpoint.addresses {
+                *self.addresses.entry(*addr).or_default() += 1;
+            }
+            dirty.whole.local_sets = true;
+        }
+        let old = match new {
+            Some((shape, endpoint)) => self.rows.insert(key.clone(), (Arc::clone(endpoint), shape)),
+            None => self.rows.remove(key),
+        };
+        let Some((old, shape)) = old else {
+            return;
+        };
+        dirty.whole.local_sets = true;
+        dirty.interfaces.insert(Arc::clone(&old.interface));
+        if new.is_none_or(|(_, new)| new.interface != old.interface) {
+            self.leave_interface(&old.interface, key);
+        }
+        for addr in &old.addresses {
+            if let Some(count) = self.addresses.get_mut(addr) {
+                *count -= 1;
+                if *count == 0 {
+                    self.addresses.remove(addr);
+                }
+            }
+        }
+        self.leave(dirty, shape);
+        index.release(shape);
+    }
+
+    /// Finds the policies of shapes anew whose inherited labels or profiles changed.
+    pub(crate) fn reselect(&mut self, index: &mut Index, dirty: &mut Dirty, shape: ShapeId) {
+        if self.shapes.contains_key(&shape) {
+            let selected = self.select(index, shape);
+            if let Some(local) = self.shapes.get_mut(&shape) {
+                local.selected = selected;
+            }
+            dirty.shapes.insert(shape);
+        }
+    }
+
+    /// Finds the groups of the marked shapes.
+    pub(crate) fn regroup(&mut self, index: &mut Index, dirty: &mut Dirty) {
+        let mut moved = BTreeSet::new();
+        for shape in std::mem::take(&mut dirty.shapes) {
+            if !self.shapes.contains_key(&shape) {
+                continue;
+            }
+            index.work.rows_touched += 1;
+            let dispatch =
+                Direction::ALL.map(|direction| match self.define(index, shape, direction) {
+                    Some(group) => Dispatch::Group(self.join_group(dirty, group)),
+                    None => Dispatch::Open,
+                });
+            let Some(local) = self.shapes.get_mut(&shape) else {
+                continue;
+            };
+            let old = local.dispatch.replace(dispatch.clone());
+            if old.as_ref() != Some(&dispatch) {
+                moved.insert(shape);
+            }
+            self.leave_groups(dirty, old);
+        }
+        if !moved.is_empty() {
+            let rows = self
+                .rows
+                .values()
+                .filter(|(_, shape)| moved.contains(shape));
+            dirty
+                .interfaces
+                .extend(rows.map(|(endpoint, _)| Arc::clone(&endpoint.interface)));
+        }
+    }
+
+    fn enter(&mut self, index: &mut Index, dirty: &mut Dirty, shape: ShapeId) {
+        if let Some(local) = self.shapes.get_mut(&shape) {
+            local.endpoints += 1;
+            return;
+        }
+        let selected = self.select(index, shape);
+        self.shapes.insert(
+            shape,
+            LocalShape {
+                endpoints: 1,
+                selected,
+                dispatch: None,
+            },
+        );
+        dirty.shapes.insert(shape);
+    }
+
+    fn leave(&mut self, dirty: &mut Dirty, shape: ShapeId) {
+        let Some(local) = self.shapes.get_mut(&shape) else {
+            return;
+        };
+        local.endpoints -= 1;
+        if local.endpoints == 0
+            && let Some(local) = self.shapes.remove(&shape)
+        {
+            dirty.shapes.remove(&shape);
+            self.leave_groups(dirty, local.dispatch);
+        }
+    }
+
+    fn leave_interface(&mut self, interface: &Arc<str>, key: &EndpointKey) {
+        if let Some(keys) = self.interfaces.get_mut(interface) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.interfaces.remove(interface);
+            }
+        }
+    }
+
+    fn select(&self, index: &mut Index, shape: ShapeId) -> BTreeSet<PolicyKey> {
+        let selector = |key: &PolicyKey| self.policies.get(key).map(|policy| &policy.selector);
+        index
+            .selected(shape, &self.filing, selector)
+            .into_iter()
+            .collect()
+    }
+
+    fn define(&self, index: &mut Index, shape: ShapeId, direction: Direction) -> Option<GroupDef> {
+        index.work.groups_built += 1;
+        let selected = &self.shapes.get(&shape)?.selected;
+        let policies: Vec<&Arc<Policy>> = selected
+            .iter()
+            .filter_map(|key| self.policies.get(key))
+            .collect();
+        let tiers = groups::tiers(&self.tiers, direction, &policies);
+        let profiles: Vec<Option<Arc<oncilla_model::Profile>>> = index
+            .profiles_of(shape)
+            .map(|profile| profile.cloned())
+            .collect();
+        let profiles: Vec<_> = profiles.iter().map(Option::as_ref).collect();
+        groups::define(direction, tiers, &profiles, &mut |name| {
+            index.ports_of(shape, name)
+        })
+    }
+
+    fn join_group(&mut self, dirty: &mut Dirty, group: GroupDef) -> GroupId {
+        let id = group.id.clone();
+        match self.groups.get_mut(&id) {
+            Some(slot) => {
+                slot.shapes += 1;
+                if *slot.def != group {
+                    let group = Arc::new(group);
+                    self.usage.add(&group);
+                    self.usage.remove(&slot.def);
+                    slot.def = group;
+                    dirty.groups.insert(id.clone());
+                }
+            }
+            None => {
+                let def = Arc::new(group);
+                self.usage.add(&def);
+                self.groups.insert(id.clone(), GroupSlot { def, shapes: 1 });
+                dirty.groups.insert(id.clone());
+            }
+        }
+        id
+    }
+
+    fn leave_groups(&mut self, dirty: &mut Dirty, dispatch: Option<[Dispatch; 2]>) {
+        for dispatch in dispatch.into_iter().flatten() {
+            let Dispatch::Group(id) = dispatch else {
+                continue;
+            };
+            let Some(slot) = self.groups.get_mut(&id) else {
+                continue;
+            };
+            slot.shapes -= 1;
+            if slot.shapes == 0 {
+                self.usage.remove(&slot.def);
+                self.groups.remove(&id);
+                dirty.groups.insert(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The plane of addresses: endpoints and network sets as rows, and what they and the CIDR predicates say
+//! about single addresses and prefixes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _};
+use oncilla_model::{Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Predicate};
+use oncilla_net::{Family, IpNet};
+
+use crate::addresses::{Addresses, Source};
+use crate::dirty::Dirty;
+use crate::index::Index;
+use crate::prefixes::{Extent, Prefixes, extent, halves};
+use crate::shapes::ShapeId;
+use crate::signature::{PredicateId, SigId, Signature, Signatures};
+
+#[derive(Debug)]
+struct Row {
+    shape: ShapeId,
+    addresses: Box<[IpAddr]>,
+}
+
+/// A network set.
+#[derive(Debug)]
+pub(crate) struct SetRow {
+    pub(crate) shape: ShapeId,
+    pub(crate) set: Arc<NetworkSet>,
+    /// Whether its nets are in the plane: only while an active predicate selects it.
+    is_installed: bool,
+}
+
+/// The plane. Owned by the resolver.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    row_ids: HashMap<EndpointKey, u32>,
+    rows: Vec<Option<Row>>,
+    free_rows: Vec<u32>,
+    set_ids: BTreeMap<NetworkSetKey, u32>,
+    set_rows: BTreeMap<u32, SetRow>,
+    next_set: u32,
+    singles: BTreeMap<PredicateId, SigId>,
+    whole: [BTreeSet<PredicateId>; 2],
+    pub(crate) addresses: Addresses,
+    pub(crate) prefixes: Prefixes,
+}
+
+impl Plane {
+    pub(crate) fn new() -> Self {
+        Self {
+            row_ids: HashMap::new(),
+            rows: Vec::new(),
+            free_rows: Vec::new(),
+            set_ids: BTreeMap::new(),
+            set_rows: BTreeMap::new(),
+            next_set: 0,
+            singles: BTreeMap::new(),
+            whole: [BTreeSet::new(), BTreeSet::new()],
+            addresses: Addresses::default(),
+            prefixes: Prefixes::default(),
+        }
+    }
+
+    /// What a source says.
+    pub(crate) fn answers(&self, index: &Index, source: Source) -> SigId {
+        match source {
+            Source::Row(row) => self
+                .shape_of(row)
+                .map_or(SigId::EMPTY, |shape| index.answers(shape)),
+            Source::Set(set) => self
+                .set_rows
+                .get(&set)
+                .map_or(SigId::EMPTY, |set| index.answers(set.shape)),
+            Source::Predicate(id) => self.singles.get(&id).copied().unwrap_or(SigId::EMPTY),
+        }
+    }
+
+    /// What holds of a whole family.
+    pub(crate) fn base(&self, signatures: &mut Signatures, family: Family) -> SigId {
+        let holds = self.whole[family as usize].iter().copied().collect();
+        signatures.intern(Signature::new(holds, Vec::new()))
+    }
+
+    /// Signatures that the plane refers to.
+    pub(crate) fn live_signatures(&self) -> impl Iterator<Item = SigId> + '_ {
+        self.singles.values().copied()
+    }
+
+    /// The shape of an endpoint's row.
+    pub(crate) fn shape_of(&self, row: u32) -> Option<ShapeId> {
+        self.rows.get(row as usize)?.as_ref().map(|row| row.shape)
+    }
+
+    /// The network sets.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &SetRow> {
+        self.set_rows.values()
+    }
+
+    /// Puts or removes an endpoint. A shape comes with a reference, which the row keeps.
+    pub(crate) fn put_endpoint(
+        &mut self,
+        index: &mut Index,
+        dirty: &mut Dirty,
+        key: &EndpointKey,
+        new: Option<(ShapeId, &Endpoint)>,
+    ) {
+        index.work.rows_touched += 1;
+        let row = match self.row_ids.get(key) {
+            Some(&row) => row,
+            None if new.is_none() => return,
+            None => self.open_row(key),
+        };
+        let old = self.rows[row as usize].take();
+        let before: &[IpAddr] = old.as_ref().map_or(&[], |row| &row.addresses);
+        let after: &[IpAddr] = new.map_or(&[], |(_, endpoint)| &endpoint.addresses);
+        let is_same_shape = old.as_ref().map(|row| row.shape) == new.map(|(shape, _)| shape);
+        for &addr in before {
+            if !after.contains(&addr) {
+                self.addresses.remove(addr, Source::Row(row));
+                dirty.addresses.insert(addr);
+            } else if !is_same_shape {
+                dirty.addresses.insert(addr);
+            }
+        }
+        for &addr in after.iter().filter(|addr| !before.contains(addr)) {
+            self.addresses.add(addr, Source::Row(row));
+            dirty.addresses.insert(addr);
+        }
+        if let Some(old) = &old {
+            index.release(old.shape);
+        }
+        match new {
+            Some((shape, _)) => {
+                self.rows[row as usize] = Some(Row {
+                    shape,
+                    addresses: after.into(),
+                })
+            }
+            None => {
+                self.row_ids.remove(key);
+                self.free_rows.push(row);
+            }
+        }
+    }
+
+    /// Puts or removes a network set. A shape comes with a reference, which the row keeps.
+    pub(crate) fn put_set(
+        &mut self,
+        index: &mut Index,
+        dirty: &mut Dirty,
+        key: &NetworkSetKey,
+        new: Option<(ShapeId, &Arc<NetworkSet>)>,
+    ) {
+        index.work.rows_touched += 1;
+        let row = match self.set_ids.get(key) {
+            Some(&row) => row,
+            None if new.is_none() => return,
+            None => {
+                self.next_set += 1;
+                self.set_ids.insert(key.clone(), self.next_set);
+                self.next_set
+            }
+        };
+        self.install(dirty, row, false);
+        if let Some(old) = self.set_rows.remove(&row) {
+            index.release(old.shape);
+        }
+        match new {
+            Some((shape, set)) => {
+                let set = SetRow {
+                    shape,
+                    set: Arc::clone(set),
+                    is_installed: false,
+                };
+                self.set_rows.insert(row, set);
+                self.install(dirty, row, index.answers(shape) != SigId::EMPTY);
+            }
+            None => drop(self.set_ids.remove(key)),
+        }
+    }
+
+    /// Marks everything of shapes whose answers changed. A scan of all rows.
+    pub(crate) fn shapes_changed(
+        &mut self,
+        index: &mut Index,
+        dirty: &mut Dirty,
+        shapes: &BTreeSet<ShapeId>,
+    ) {
+        index.work.rows_touched += (self.rows.len() + self.set_rows.len()) as u64;
+        for row in self
+            .rows
+            .iter()
+            .flatten()
+            .filter(|row| shapes.contains(&row.shape))
+        {
+            dirty.addresses.extend(&row.addresses);
+        }
+        let rows = self
+            .set_rows
+            .iter()
+            .filter(|(_, set)| shapes.contains(&set.shape));
+        let rows: Vec<(u32, ShapeId)> = rows.map(|(row, set)| (*row, set.shape)).collect();
+        for (row, shape) in rows {
+            self.install(dirty, row, false);
+            self.install(dirty, row, index.answers(shape) != SigId::EMPTY);
+        }
+    }
+
+    /// Brings the network sets in or out after predicates came or went.
+    pub(crate) fn predicates_changed(&mut self, index: &Index, dirty: &mut Dirty) {
+        let rows: Vec<(u32, ShapeId)> = self
+            .set_rows
+            .iter()
+            .map(|(row, set)| (*row, set.shape))
+            .collect();
+        for (row, shape) in rows {
+            self.install(dirty, row, index.answers(shape) != SigId::EMPTY);
+        }
+    }
+
+    /// Brings the nets of a CIDR predicate in.
+    pub(crate) fn add_predicate(
+        &mut self,
+        signatures: &mut Signatures,
+        id: PredicateId,
+        predicate: &Predicate,
+    ) {
+        let Predicate::Nets { nets, .. } = predicate else {
+            return;
+        };
+        self.singles
+            .insert(id, signatures.intern(Signature::new(vec![id], Vec::new())));
+        let source = Source::Predicate(id);
+        for &net in nets.iter() {
+            match extent(net) {
+                Extent::All(family) => drop(self.whole[family as usize].insert(id)),
+                Extent::Part(net) => self.prefixes.add(net, source),
+                Extent::One(addr) => self.addresses.add(addr, source),
+            }
+        }
+    }
+
+    /// Takes the nets of a CIDR predicate out.
+    pub(crate) fn remove_predicate(&mut self, id: PredicateId, predicate: &Predicate) {
+        let Predicate::Nets { nets, .. } = predicate else {
+            return;
+        };
+        self.singles.remove(&id);
+        let source = Source::Predicate(id);
+        for &net in nets.iter() {
+            match extent(net) {
+                Extent::All(family) => drop(self.whole[family as usize].remove(&id)),
+                Extent::Part(net) => self.prefixes.remove(net, source),
+                Extent::One(addr) => self.addresses.remove(addr, source),
+            }
+        }
+    }
+
+    fn install(&mut self, dirty: &mut Dirty, row: u32, is_wanted: bool) {
+        let Some(set) = self.set_rows.get_mut(&row) else {
+            return;
+        };
+        if set.is_installed == is_wanted {
+            return;
+        }
+        set.is_installed = is_wanted;
+        let set = Arc::clone(&set.set);
+        let source = Source::Set(row);
+        for &net in &set.nets {
+            match extent(net) {
+                // Unknown addresses have no element whose class could say so: two prefixes do.
+                Extent::All(_) => {
+                    halves(net)
+                        .into_iter()
+                        .for_each(|half| self.cover(dirty, half, source, is_wanted));
+                }
+                Extent::Part(net) => self.cover(dirty, net, source, is_wanted),
+                Extent::One(addr) => {
+                    if is_wanted {
+                        self.addresses.add(addr, source);
+                    } else {
+                        self.addresses.remove(addr, source);
+                    }
+                    dirty.addresses.insert(addr);
+                }
+            }
+        }
+    }
+
+    fn cover(&mut self, dirty: &mut Dirty, net: IpNet, source: Source, is_wanted: bool) {
+        dirty.regions.insert(self.prefixes.root(net));
+        if is_wanted {
+            self.prefixes.add(net, source);
+        } else {
+            self.prefixes.remove(net, source);
+        }
+    }
+
+    fn open_row(&mut self, key: &EndpointKey) -> u32 {
+        let row = self.free_rows.pop().unwrap_or_else(|| {
+            self.rows.push(None);
+            u32::try_from(self.rows.len() - 1).expect("fewer than 2^32 endpoints")
+        });
+        self.row_ids.insert(key.clone(), row);
+        row
+    }
+}

@@ -1,0 +1,373 @@
+//! The resolver of one node: batches of model changes in, deltas out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use oncilla_model::{Change, Predicate};
+use oncilla_net::{Family, IpNet, MarkMask};
+use oncilla_program::{AddressSet, ClassId, GroupId, LocalEndpoint};
+
+use crate::classes::{Classes, Meaning, classes_max};
+use crate::dirty::Dirty;
+use crate::fallback::CLASSES_SETTLED_MAX_PERCENT;
+use crate::index::Index;
+use crate::locals::Locals;
+use crate::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode};
+use crate::plane::Plane;
+use crate::publish::{Occasion, Piece};
+use crate::sets::Sets;
+use crate::signature::{PredicateId, Signatures};
+use crate::work::Work;
+
+/// What a node has room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    /// The mark bits that carry class numbers.
+    pub mask: MarkMask,
+}
+
+/// What the kernel holds when an agent starts: its class numbers are taken over where they fit.
+pub struct Adoption<'a> {
+    /// The class of the element that the kernel has for exactly this prefix; a single address is asked for
+    /// as a full-length prefix.
+    pub class_of: &'a dyn Fn(IpNet) -> Option<ClassId>,
+    /// Every class number that the kernel refers to. Those that are not taken over rest before their
+    /// first use.
+    pub used: BTreeSet<ClassId>,
+}
+
+/// Class numbers ran out. The published state stays what it was and the changes stay pending: the next call
+/// tries again. Never a wrong verdict, only an old one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "class numbers ran out: {needed} more are needed and {room} are free; choose a mark mask with more bits"
+)]
+pub struct Exhausted {
+    /// How many are needed.
+    pub needed: usize,
+    /// How many are free now.
+    pub room: usize,
+    /// When released numbers are free again, in milliseconds of the caller's clock; `None`: when something
+    /// else changes.
+    pub retry_at_ms: Option<u64>,
+}
+
+/// The state of one node. Every output depends on the present input only, up to class numbers, once it has
+/// settled; before, predicates that nobody uses any more may keep classes finer than needed.
+#[derive(Debug)]
+pub struct Resolver {
+    node: Arc<str>,
+    limits: Limits,
+    pub(crate) index: Index,
+    pub(crate) signatures: Signatures,
+    pub(crate) plane: Plane,
+    pub(crate) locals: Locals,
+    pub(crate) dirty: Dirty,
+    pub(crate) classes: Classes,
+    pub(crate) pieces: BTreeMap<IpNet, Piece>,
+    /// The predicates that classes know.
+    pub(crate) in_class: BTreeSet<PredicateId>,
+    /// The predicates that are asked by address.
+    pub(crate) by_address: BTreeSet<PredicateId>,
+    pub(crate) sets: Sets,
+    pub(crate) groups: BTreeMap<GroupId, Arc<GroupDef>>,
+    pub(crate) endpoints: BTreeMap<Arc<str>, LocalEndpoint>,
+    retired: BTreeMap<ClassId, Class>,
+    has_changed: bool,
+}
+
+impl Resolver {
+    /// The resolver of a node that knows nothing yet.
+    pub fn new(node: &str, limits: Limits) -> Self {
+        Self {
+            node: node.into(),
+            limits,
+            index: Index::new(),
+            signatures: Signatures::new(),
+            plane: Plane::new(),
+            locals: Locals::new(),
+            dirty: Dirty::default(),
+            classes: Classes::new(limits.mask),
+            pieces: BTreeMap::new(),
+            in_class: BTreeSet::new(),
+            by_address: BTreeSet::new(),
+            sets: Sets::default(),
+            groups: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            has_changed: false,
+        }
+    }
+
+    /// What was done so far.
+    pub fn work(&self) -> Work {
+        self.index.work
+    }
+
+    /// Takes changes in. An empty batch tries again what failed before.
+    ///
+    /// # Errors
+    /// [`Exhausted`]: nothing is published, everything stays pending.
+    pub fn apply(&mut self, changes: &[Change], now_ms: u64) -> Result<NodeDelta, Exhausted> {
+        self.absorb(changes);
+        self.publish(now_ms, Occasion::Change)
+    }
+
+    /// Takes the first changes in, and class numbers from the kernel. The delta is the whole state.
+    ///
+    /// # Errors
+    /// [`Exhausted`]: nothing is published, everything stays pending.
+    pub fn load(
+        &mut self,
+        changes: &[Change],
+        adoption: &Adoption<'_>,
+        now_ms: u64,
+    ) -> Result<NodeDelta, Exhausted> {
+        self.absorb(changes);
+        self.dirty.whole.plane = true;
+        self.publish(now_ms, Occasion::Adoption(adoption, now_ms))
+    }
+
+    /// Forgets predicates that nobody uses, merges classes that became equal and retires empty ones. For
+    /// quiet moments, 100 ms or more after the last change.
+    ///
+    /// # Errors
+    /// [`Exhausted`]: nothing is published, everything stays pending.
+    pub fn settle(&mut self, now_ms: u64) -> Result<NodeDelta, Exhausted> {
+        self.retire_idle();
+        let lingering = self.in_class.iter().any(|id| self.by_address.contains(id));
+        if self.has_changed && (lingering || !self.by_address.is_empty()) {
+            self.dirty.whole.plane = true;
+        }
+        let mut delta = self.publish(now_ms, Occasion::Settling)?;
+        self.index.predicates.recycle();
+        self.has_changed = false;
+        self.retired.clear();
+        for (id, meaning) in self.classes.retire_empty(&self.signatures, now_ms) {
+            let class = self.describe(id, meaning);
+            self.retired.insert(id, class);
+            // Added and emptied between two looks of the caller: it never saw it.
+            delta.classes_added.retain(|added| *added != id);
+            delta.classes_retired.push(id);
+        }
+        self.sweep();
+        Ok(delta)
+    }
+
+    /// How many classes may be in use once settled.
+    pub(crate) fn settled_max(&self) -> usize {
+        classes_max(self.limits.mask) * CLASSES_SETTLED_MAX_PERCENT / 100
+    }
+
+    /// The predicates in use on the peer's side.
+    pub(crate) fn wanted(&self) -> BTreeSet<PredicateId> {
+        let active = self.index.predicates.iter();
+        active
+            .filter(|(_, each)| self.locals.usage.is_peer(each))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    fn absorb(&mut self, changes: &[Change]) {
+        self.has_changed |= !changes.is_empty();
+        for change in changes {
+            self.absorb_one(change);
+        }
+        let names = std::mem::take(&mut self.dirty.profiles);
+        if !names.is_empty() {
+            let mut changed = BTreeSet::new();
+            for shape in self.index.shapes_of_profiles(&names) {
+                if self.index.reproject(&mut self.signatures, shape) {
+                    changed.insert(shape);
+                }
+                self.locals
+                    .reselect(&mut self.index, &mut self.dirty, shape);
+            }
+            if !changed.is_empty() {
+                self.plane
+                    .shapes_changed(&mut self.index, &mut self.dirty, &changed);
+            }
+            self.dirty.whole.local_sets = true;
+        }
+        self.locals.regroup(&mut self.index, &mut self.dirty);
+        self.dirty.whole.local_sets |= std::mem::take(&mut self.locals.usage.locals_changed);
+        self.activate_used();
+    }
+
+    fn absorb_one(&mut self, change: &Change) {
+        let Self {
+            index,
+            signatures,
+            plane,
+            locals,
+            dirty,
+            node,
+            ..
+        } = self;
+        match change {
+            Change::Tier(name, tier) => locals.put_tier(dirty, name, tier.as_ref()),
+            Change::Policy(key, policy) => locals.put_policy(index, dirty, key, policy.as_ref()),
+            Change::Profile(name, profile) => {
+                if index.profile(name) != profile.as_ref() {
+                    dirty
+                        .profiles
+                        .insert(index.set_profile(name, profile.as_ref()));
+                }
+            }
+            Change::Endpoint(key, endpoint) => {
+                let shape = endpoint.as_ref().map(|endpoint| {
+                    let profiles = &endpoint.profiles;
+                    index.intern(signatures, &endpoint.labels, profiles, &endpoint.ports)
+                });
+                let is_local = endpoint
+                    .as_ref()
+                    .is_some_and(|endpoint| endpoint.node == *node);
+                let local = shape.zip(endpoint.as_ref()).filter(|_| is_local);
+                locals.put_endpoint(index, dirty, key, local);
+                let row = shape.zip(endpoint.as_deref());
+                plane.put_endpoint(index, dirty, key, row);
+            }
+            Change::NetworkSet(key, set) => {
+                let shape = set
+                    .as_ref()
+                    .map(|set| index.intern(signatures, &set.labels, &set.profiles, &[]));
+                plane.put_set(index, dirty, key, shape.zip(set.as_ref()));
+                dirty.whole.local_sets = true;
+            }
+        }
+    }
+
+    /// Registers predicates that rules began to use.
+    fn activate_used(&mut self) {
+        let changed = std::mem::take(&mut self.locals.usage.peers_changed);
+        let fresh: BTreeSet<Predicate> = changed
+            .into_iter()
+            .filter(|each| self.locals.usage.is_peer(each))
+            .filter(|each| self.index.predicates.id(each).is_none())
+            .collect();
+        if fresh.is_empty() {
+            return;
+        }
+        for id in self.index.activate(&mut self.signatures, &fresh) {
+            let predicate = self.index.predicates.of(id);
+            self.plane
+                .add_predicate(&mut self.signatures, id, predicate);
+        }
+        self.plane.predicates_changed(&self.index, &mut self.dirty);
+        self.dirty.whole.plane = true;
+    }
+
+    /// Retires predicates that nobody uses any more.
+    fn retire_idle(&mut self) {
+        let wanted = self.wanted();
+        let active = self.index.predicates.iter().map(|(id, _)| id);
+        let idle: BTreeSet<PredicateId> = active.filter(|id| !wanted.contains(id)).collect();
+        if idle.is_empty() {
+            return;
+        }
+        for id in &idle {
+            self.plane
+                .remove_predicate(*id, self.index.predicates.of(*id));
+        }
+        self.index.retire(&mut self.signatures, &idle);
+        self.plane.predicates_changed(&self.index, &mut self.dirty);
+        self.dirty.whole.plane = true;
+        self.dirty.whole.local_sets = true;
+    }
+
+    fn sweep(&mut self) {
+        if !self.signatures.wants_sweep() {
+            return;
+        }
+        let mut live = self.index.live_signatures();
+        live.extend(self.plane.live_signatures());
+        live.extend(self.pieces.values().map(|piece| piece.full));
+        live.extend(self.classes.iter().map(|(_, slot)| slot.meaning.1));
+        live.extend(Family::ALL.map(|family| self.classes.unknown(family)));
+        self.signatures.sweep(&live);
+    }
+
+    fn describe(&self, id: ClassId, (family, signature): Meaning) -> Class {
+        let signature = self.signatures.of(signature);
+        let predicate = |id: &PredicateId| self.index.predicates.of(*id).clone();
+        let mut ports: BTreeMap<Predicate, Vec<u16>> = BTreeMap::new();
+        for (id, port) in &signature.ports {
+            ports.entry(predicate(id)).or_default().push(*port);
+        }
+        Class {
+            id,
+            family,
+            holds: signature.holds.iter().map(predicate).collect(),
+            ports,
+        }
+    }
+
+    fn meaning(&self, id: ClassId) -> Option<Meaning> {
+        let family = Family::ALL
+            .into_iter()
+            .find(|family| ClassId::unknown(*family) == id);
+        match family {
+            Some(family) => Some((family, self.classes.unknown(family))),
+            None => self.classes.slot(id).map(|slot| slot.meaning),
+        }
+    }
+}
+
+impl NodeState for Resolver {
+    fn class(&self, id: ClassId) -> Option<Class> {
+        match self.meaning(id) {
+            Some(meaning) => Some(self.describe(id, meaning)),
+            None => self.retired.get(&id).cloned(),
+        }
+    }
+
+    fn classes_of(&self, predicate: &Predicate) -> Vec<ClassId> {
+        let id = self.index.predicates.id(predicate);
+        id.map(|id| self.classes.holders(id).collect())
+            .unwrap_or_default()
+    }
+
+    fn ports_of(&self, predicate: &Predicate) -> Vec<(ClassId, u16)> {
+        let Some(id) = self.index.predicates.id(predicate) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for class in self.classes.holders(id) {
+            if let Some((_, signature)) = self.meaning(class) {
+                let ports = self.signatures.of(signature).ports.iter();
+                let ports = ports.filter(|(of, _)| *of == id);
+                found.extend(ports.map(|(_, port)| (class, *port)));
+            }
+        }
+        found
+    }
+
+    fn family_of(&self, id: ClassId) -> Option<Family> {
+        let retired = || self.retired.get(&id).map(|class| class.family);
+        self.meaning(id).map(|(family, _)| family).or_else(retired)
+    }
+
+    fn mode(&self, predicate: &Predicate) -> PredicateMode {
+        if self.is_by_address(predicate) {
+            PredicateMode::ByAddress
+        } else {
+            PredicateMode::ByClass
+        }
+    }
+
+    fn addresses_of(&self, predicate: &Predicate) -> AddressSet {
+        let empty = || AddressSet {
+            text: Arc::clone(predicate.text()),
+            ..AddressSet::default()
+        };
+        self.sets.of(predicate).cloned().unwrap_or_else(empty)
+    }
+
+    fn groups(&self) -> &BTreeMap<GroupId, Arc<GroupDef>> {
+        &self.groups
+    }
+
+    fn endpoints(&self) -> &BTreeMap<Arc<str>, LocalEndpoint> {
+        &self.endpoints
+    }
+}
