@@ -11,6 +11,7 @@ pub mod conntrack;
 pub mod link;
 mod netlink;
 pub mod netns;
+pub mod nf_tables;
 pub mod plumb;
 pub mod probe;
 pub mod process;

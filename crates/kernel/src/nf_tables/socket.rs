@@ -1,0 +1,731 @@
+//! One long-lived socket: a batch is one `sendmsg`, everything it holds is read back through the same socket.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use oncilla_nft::object::{Element, Name, Set, SetRef, Table, TableFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sockopt};
+
+use super::attribute::{Attributes, Message, Messages, Writer};
+use super::batch::{Batch, SEQUENCE_FIRST};
+use super::decode::{self, ListedChain, ListedRule, ListedSet, ListedTable};
+use super::error::{BatchError, Malformed, ReadError, Refusal};
+use super::wire::{
+    BATCH_BEGIN, BATCH_END, BATCH_GENID, FAMILY_INET, FAMILY_UNSPEC, HEADER_BYTES, NLM_F_ACK,
+    NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
+    NLMSG_ERROR, NLMSG_NOOP, SUBSYSTEM, element, message, rule, set,
+};
+
+/// A batch may be this long where the process may raise the socket's limit (`SO_SNDBUFFORCE`).
+pub const BATCH_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Room for acknowledgements: every refused change has one of its own.
+const RECEIVE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Longer than any datagram the kernel makes of a dump (32 KiB).
+const DATAGRAM_BYTES: usize = 64 * 1024;
+
+/// How often a reading is tried while others change what is read.
+const READ_TRIES_MAX: u32 = 16;
+
+/// Netlink sequence number of the message before a batch's first change.
+const SEQUENCE_BEGIN: u32 = SEQUENCE_FIRST - 1;
+
+/// Readings count from here, far from any batch.
+const SEQUENCE_READ: u32 = 1 << 31;
+
+/// `ERESTART`, which no library has a name for: the batch's generation is not the kernel's.
+const ERESTART: i32 = 85;
+
+/// The ruleset's version: it changes with every batch of anybody in this network namespace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Generation {
+    /// The number.
+    pub id: u32,
+}
+
+/// Everything in a table, at one generation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableState {
+    /// The generation it was read at; see [`Batch::expect_generation`].
+    pub generation: u32,
+    /// The table.
+    pub table: ListedTable,
+    /// Its chains by name.
+    pub chains: BTreeMap<Name, ListedChain>,
+    /// The rules of every chain in order; a chain without rules has an empty list.
+    pub rules: BTreeMap<Name, Vec<ListedRule>>,
+    /// Its named sets and maps with their elements, sorted.
+    pub sets: BTreeMap<Name, (Set, Vec<Element>)>,
+}
+
+/// A netlink socket for nf_tables in the network namespace it was opened in. Owns the tables that it adds with the flag
+/// `OWNER` for as long as it is open.
+#[derive(Debug)]
+pub struct Socket {
+    inner: netlink_sys::Socket,
+    port_id: u32,
+    batch_bytes_max: usize,
+    sequence: u32,
+    writes: u64,
+    buffer: Vec<u8>,
+}
+
+/// Opening and asking about the socket itself.
+impl Socket {
+    /// Opens a socket in the calling thread's network namespace.
+    pub fn open() -> io::Result<Self> {
+        let mut inner = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
+        let address = inner.bind_auto()?;
+        inner.set_cap_ack(true)?;
+        inner.set_ext_ack(true)?;
+        let batch_bytes_max = widen(inner.as_fd())?;
+        Ok(Self {
+            inner,
+            port_id: address.port_number(),
+            batch_bytes_max,
+            sequence: SEQUENCE_READ,
+            writes: 0,
+            buffer: vec![0; DATAGRAM_BYTES],
+        })
+    }
+
+    /// The socket's netlink port: [`super::Event::port_id`] of its own changes, and the owner of its tables.
+    pub fn port_id(&self) -> u32 {
+        self.port_id
+    }
+
+    /// How many batches were sent by [`Socket::commit`], refused ones too. Readings and [`Socket::check`] do not count.
+    pub fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    /// How many bytes of changes a batch may have on this socket.
+    pub fn batch_bytes_max(&self) -> usize {
+        self.batch_bytes_max
+    }
+}
+
+/// Writing.
+impl Socket {
+    /// Makes all changes of the batch, or none. An empty batch is not sent.
+    pub fn commit(&mut self, batch: &Batch) -> Result<(), BatchError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.writes += 1;
+        self.transact(batch, true)
+    }
+
+    /// Asks whether the kernel would take the batch, and changes nothing: no generation, no event. What the kernel only
+    /// finds at the commit itself is not found.
+    pub fn check(&mut self, batch: &Batch) -> Result<(), BatchError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.transact(batch, false)
+    }
+
+    /// Whether tables may have the flags `OWNER` and `PERSIST` together (kernel 6.9). Changes nothing.
+    pub fn supports_owner(&mut self) -> Result<bool, BatchError> {
+        let name = "oncilla-owner-probe";
+        let flags = TableFlags::OWNER | TableFlags::PERSIST;
+        let mut batch = Batch::new(name);
+        batch.add_table(&Table::new(name).flags(flags));
+        match self.check(&batch) {
+            Ok(()) => Ok(true),
+            Err(BatchError::Refused { refusals, .. })
+                if refusals.iter().all(|refusal| {
+                    refusal.errno == Errno::OPNOTSUPP.raw_os_error()
+                        || refusal.errno == Errno::INVAL.raw_os_error()
+                }) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn transact(&mut self, batch: &Batch, commit: bool) -> Result<(), BatchError> {
+        let failed = |source: Errno| BatchError::Socket {
+            table: Name::clone(batch.table()),
+            source: source.into(),
+        };
+        if batch.bytes_len() > self.batch_bytes_max {
+            return Err(BatchError::TooLarge {
+                table: Name::clone(batch.table()),
+                bytes: batch.bytes_len(),
+                bytes_max: self.batch_bytes_max,
+            });
+        }
+        // What an earlier, broken conversation left behind.
+        self.drain(|_| {}).map_err(failed)?;
+        self.send_batch(batch, commit).map_err(failed)?;
+        let mut answers = Answers::default();
+        self.drain(|datagram| answers.read(datagram, batch))
+            .map_err(failed)?;
+        answers.finish(batch)
+    }
+
+    /// One `sendmsg`: begin, changes with the last one asking for an answer, end. Without the end nothing is committed.
+    fn send_batch(&self, batch: &Batch, commit: bool) -> Result<(), Errno> {
+        let mut begin = Vec::with_capacity(2 * HEADER_BYTES);
+        let mut writer = Writer::new(&mut begin);
+        let open = writer.raw_message(BATCH_BEGIN, NLM_F_REQUEST, SEQUENCE_BEGIN, batch_family());
+        if let Some(generation) = batch.expected_generation() {
+            writer.be32(BATCH_GENID, generation);
+        }
+        writer.close_message(&open);
+        let mut end = Vec::with_capacity(2 * HEADER_BYTES);
+        let mut writer = Writer::new(&mut end);
+        let sequence = batch.last_sequence() + 1;
+        let open = writer.raw_message(BATCH_END, NLM_F_REQUEST, sequence, batch_family());
+        writer.close_message(&open);
+        if !commit {
+            end.clear();
+        }
+        let (before, last) = batch
+            .bytes()
+            .split_at_checked(batch.last_message())
+            .unwrap_or((batch.bytes(), &[]));
+        let (header, body) = last.split_at_checked(HEADER_BYTES).unwrap_or((last, &[]));
+        let asking = with_acknowledgement(header);
+        let parts = [&begin, before, asking.as_slice(), body, &end].map(IoSlice::new);
+        loop {
+            let mut control = SendAncillaryBuffer::default();
+            match sendmsg(self.inner.as_fd(), &parts, &mut control, SendFlags::empty()) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes everything that is in the receive queue. The kernel answers a batch before `sendmsg` returns, so that is
+    /// all there will be.
+    fn drain(&mut self, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
+        loop {
+            match recv(
+                self.inner.as_fd(),
+                self.buffer.as_mut_slice(),
+                RecvFlags::DONTWAIT,
+            ) {
+                Ok((len, _)) => each(self.buffer.get(..len).unwrap_or_default()),
+                Err(Errno::AGAIN) => return Ok(()),
+                // Answers were lost for lack of room; those that are left say enough.
+                Err(Errno::INTR | Errno::NOBUFS) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Reading.
+impl Socket {
+    /// The ruleset's version.
+    pub fn generation(&mut self) -> Result<Generation, ReadError> {
+        let mut found = None;
+        self.ask(
+            "generation",
+            (message::GET_GENERATION, 0, FAMILY_UNSPEC),
+            |_| {},
+            |read| {
+                let (id, _, _) = decode::generation(read)?;
+                found = Some(Generation { id });
+                Ok(())
+            },
+        )?;
+        found.ok_or(ReadError::Malformed {
+            what: "generation",
+            source: Malformed::Missing("generation"),
+        })
+    }
+
+    /// All tables of the family `inet`.
+    pub fn tables(&mut self) -> Result<Vec<ListedTable>, ReadError> {
+        let mut found = Vec::new();
+        self.dump(
+            "tables",
+            message::GET_TABLE,
+            |_| {},
+            &mut found,
+            |read, found| {
+                found.push(decode::table(read)?);
+                Ok(())
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// The table of this name, if it is there.
+    pub fn table(&mut self, name: &str) -> Result<Option<ListedTable>, ReadError> {
+        Ok(self
+            .tables()?
+            .into_iter()
+            .find(|listed| &*listed.table.name == name))
+    }
+
+    /// All chains of a table, in the order they were made; none when there is no such table.
+    pub fn chains(&mut self, table: &str) -> Result<Vec<ListedChain>, ReadError> {
+        let mut found = Vec::new();
+        self.dump(
+            "chains",
+            message::GET_CHAIN,
+            |_| {},
+            &mut found,
+            |read, found| {
+                let (owner, listed) = decode::chain(read)?;
+                found.extend((&*owner == table).then_some(listed));
+                Ok(())
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// All named sets and maps of a table, in the order they were made; none when there is no such table.
+    pub fn sets(&mut self, table: &str) -> Result<Vec<Set>, ReadError> {
+        let listed = self.all_sets(table)?;
+        Ok(listed
+            .into_iter()
+            .filter(|listed| !listed.anonymous)
+            .map(|listed| listed.set)
+            .collect())
+    }
+
+    /// The elements of a set or map, sorted by key. What is left of timeouts is in them; see [`Element::without_expiry`].
+    pub fn elements(&mut self, table: &str, set: &Set) -> Result<Vec<Element>, ReadError> {
+        let listed = ListedSet {
+            table: table.into(),
+            set: set.clone(),
+            anonymous: false,
+        };
+        self.elements_of(&listed)
+    }
+
+    /// All rules of a table, chain by chain, or of one chain; none when there is no such table. Sets inside rules are
+    /// read too.
+    pub fn rules(
+        &mut self,
+        table: &str,
+        chain: Option<&str>,
+    ) -> Result<Vec<ListedRule>, ReadError> {
+        let fill = |writer: &mut Writer<'_>| {
+            writer.text(rule::TABLE, table);
+            if let Some(chain) = chain {
+                writer.text(rule::CHAIN, chain);
+            }
+        };
+        let mut found: Vec<ListedRule> = Vec::new();
+        let outcome = self.dump(
+            "rules",
+            message::GET_RULE,
+            fill,
+            &mut found,
+            |read, found| {
+                let (owner, listed) = decode::rule(read)?;
+                let wanted = &*owner == table && chain.is_none_or(|chain| *chain == *listed.chain);
+                found.extend(wanted.then_some(listed));
+                Ok(())
+            },
+        );
+        match outcome {
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            outcome => outcome?,
+        }
+        self.fill_anonymous(table, &mut found)?;
+        Ok(found)
+    }
+
+    /// Everything in a table at one generation, or `None` when it is not there. Reads again while others change anything.
+    pub fn read_table(&mut self, name: &str) -> Result<Option<TableState>, ReadError> {
+        for _ in 0..READ_TRIES_MAX {
+            let before = self.generation()?;
+            let state = match self.read_once(name, before.id) {
+                Err(error) if error.is_missing() => continue,
+                state => state?,
+            };
+            if self.generation()? == before {
+                return Ok(state);
+            }
+        }
+        Err(ReadError::Restless {
+            what: "table",
+            tries: READ_TRIES_MAX,
+        })
+    }
+
+    fn read_once(&mut self, name: &str, generation: u32) -> Result<Option<TableState>, ReadError> {
+        let Some(table) = self.table(name)? else {
+            return Ok(None);
+        };
+        let mut state = TableState {
+            generation,
+            table,
+            chains: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            sets: BTreeMap::new(),
+        };
+        for listed in self.chains(name)? {
+            let chain = Name::clone(&listed.chain.name);
+            state.rules.insert(Name::clone(&chain), Vec::new());
+            state.chains.insert(chain, listed);
+        }
+        for listed in self.rules(name, None)? {
+            let chain = Name::clone(&listed.chain);
+            state.rules.entry(chain).or_default().push(listed);
+        }
+        for set in self.sets(name)? {
+            let elements = self.elements(name, &set)?;
+            state.sets.insert(Name::clone(&set.name), (set, elements));
+        }
+        Ok(Some(state))
+    }
+
+    fn all_sets(&mut self, table: &str) -> Result<Vec<ListedSet>, ReadError> {
+        let mut found: Vec<ListedSet> = Vec::new();
+        let fill = |writer: &mut Writer<'_>| writer.text(set::TABLE, table);
+        let outcome = self.dump("sets", message::GET_SET, fill, &mut found, |read, found| {
+            let listed = decode::set(read)?;
+            found.extend((&*listed.table == table).then_some(listed));
+            Ok(())
+        });
+        match outcome {
+            Err(error) if error.is_missing() => Ok(Vec::new()),
+            outcome => outcome.map(|()| found),
+        }
+    }
+
+    fn elements_of(&mut self, listed: &ListedSet) -> Result<Vec<Element>, ReadError> {
+        let fill = |writer: &mut Writer<'_>| {
+            writer.text(element::LIST_TABLE, &listed.table);
+            writer.text(element::LIST_SET, &listed.set.name);
+        };
+        let mut raw = Vec::new();
+        self.dump(
+            "elements",
+            message::GET_ELEMENTS,
+            fill,
+            &mut raw,
+            |read, raw| decode::elements(read, listed.set.data, raw),
+        )?;
+        Ok(decode::finish_elements(raw, listed.shape()))
+    }
+
+    /// Puts the sets inside rules in the place of their kernel-made names.
+    fn fill_anonymous(&mut self, table: &str, rules: &mut [ListedRule]) -> Result<(), ReadError> {
+        if rules
+            .iter()
+            .all(|listed| listed.rule.sets().next().is_none())
+        {
+            return Ok(());
+        }
+        let mut anonymous: BTreeMap<Name, ListedSet> = self
+            .all_sets(table)?
+            .into_iter()
+            .filter(|listed| listed.anonymous)
+            .map(|listed| (Name::clone(&listed.set.name), listed))
+            .collect();
+        let exprs = rules.iter_mut().flat_map(|listed| &mut listed.rule.exprs);
+        for reference in exprs.filter_map(|expr| expr.set_mut()) {
+            let SetRef::Named(name) = &*reference else {
+                continue;
+            };
+            if let Some(listed) = anonymous.remove(name) {
+                let elements = self.elements_of(&listed)?;
+                *reference = decode::anonymous(&listed.set, elements).into();
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a list, again while others change it under the kernel's hands.
+    fn dump<T>(
+        &mut self,
+        what: &'static str,
+        number: u8,
+        fill: impl Fn(&mut Writer<'_>),
+        found: &mut Vec<T>,
+        mut each: impl FnMut(Attributes<'_>, &mut Vec<T>) -> Result<(), Malformed>,
+    ) -> Result<(), ReadError> {
+        for _ in 0..READ_TRIES_MAX {
+            found.clear();
+            let whole = self.ask(what, (number, NLM_F_DUMP, FAMILY_INET), &fill, |read| {
+                each(read, found)
+            })?;
+            if whole {
+                return Ok(());
+            }
+        }
+        Err(ReadError::Restless {
+            what,
+            tries: READ_TRIES_MAX,
+        })
+    }
+
+    /// One question and its answers; `false` when they do not fit together and have to be asked for again.
+    fn ask(
+        &mut self,
+        what: &'static str,
+        (number, flags, family): (u8, u16, u8),
+        fill: impl FnOnce(&mut Writer<'_>),
+        mut each: impl FnMut(Attributes<'_>) -> Result<(), Malformed>,
+    ) -> Result<bool, ReadError> {
+        let failed = |source: Errno| ReadError::Socket {
+            what,
+            source: source.into(),
+        };
+        self.sequence = self.sequence.wrapping_add(1) | SEQUENCE_READ;
+        let mut request = Vec::with_capacity(256);
+        let mut writer = Writer::new(&mut request);
+        let flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        let open = writer.message(number, flags, self.sequence, family);
+        fill(&mut writer);
+        writer.close_message(&open);
+        self.drain(|_| {}).map_err(failed)?;
+        send_whole(self.inner.as_fd(), &request).map_err(failed)?;
+        let mut reading = Reading::new(self.sequence);
+        while reading.end.is_none() {
+            match recv(
+                self.inner.as_fd(),
+                self.buffer.as_mut_slice(),
+                RecvFlags::empty(),
+            ) {
+                Ok((len, _)) => {
+                    reading.read(self.buffer.get(..len).unwrap_or_default(), &mut each);
+                }
+                Err(Errno::NOBUFS) => reading.torn = true,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        reading.finish(what)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+/// What came back for a batch.
+#[derive(Debug, Default)]
+struct Answers {
+    refusals: Vec<Refusal>,
+    whole: Option<i32>,
+    last_seen: bool,
+}
+
+impl Answers {
+    fn read(&mut self, datagram: &[u8], batch: &Batch) {
+        let messages = Messages::new(datagram).map_while(Result::ok);
+        for answer in messages.filter(|answer| answer.kind == NLMSG_ERROR) {
+            let Some(error) = Acknowledgement::read(&answer) else {
+                continue;
+            };
+            self.last_seen |= answer.sequence == batch.last_sequence();
+            if error.errno == 0 {
+                continue;
+            }
+            let Some((index, element)) = batch.locate(answer.sequence, error.offset) else {
+                self.whole = self.whole.or(Some(error.errno));
+                continue;
+            };
+            if let Some(operation) = batch.operations().get(index) {
+                self.refusals.push(Refusal {
+                    index,
+                    operation: operation.clone(),
+                    element,
+                    errno: error.errno,
+                    text: error.text,
+                });
+            }
+        }
+    }
+
+    fn finish(self, batch: &Batch) -> Result<(), BatchError> {
+        let table = || Name::clone(batch.table());
+        match (self.whole, batch.expected_generation()) {
+            (Some(ERESTART), Some(expected)) => Err(BatchError::Outdated {
+                table: table(),
+                expected,
+            }),
+            _ if !self.refusals.is_empty() => Err(BatchError::Refused {
+                table: table(),
+                changes: batch.operations().len(),
+                refusals: self.refusals,
+            }),
+            (Some(errno), _) => Err(BatchError::Whole {
+                table: table(),
+                source: io::Error::from_raw_os_error(errno),
+            }),
+            (None, _) if self.last_seen => Ok(()),
+            (None, _) => Err(BatchError::NoAnswer { table: table() }),
+        }
+    }
+}
+
+/// An acknowledgement: the error number, and what the kernel says about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Acknowledgement {
+    pub(super) errno: i32,
+    pub(super) text: Option<String>,
+    pub(super) offset: Option<u32>,
+}
+
+impl Acknowledgement {
+    const TEXT: u16 = 1;
+    const OFFSET: u16 = 2;
+
+    pub(super) fn read(answer: &Message<'_>) -> Option<Self> {
+        let (error, rest) = answer.body.split_first_chunk::<4>()?;
+        let mut read = Self {
+            errno: i32::from_ne_bytes(*error).saturating_neg(),
+            text: None,
+            offset: None,
+        };
+        if answer.flags & NLM_F_ACK_TLVS == 0 {
+            return Some(read);
+        }
+        // The refused message comes back before the attributes: its header only, or all of it.
+        let (length, _) = rest.split_first_chunk::<4>()?;
+        let skipped = if answer.flags & NLM_F_CAPPED == 0 {
+            usize::try_from(u32::from_ne_bytes(*length))
+                .ok()?
+                .next_multiple_of(4)
+        } else {
+            HEADER_BYTES
+        };
+        let attributes = Attributes::new(rest.get(skipped..).unwrap_or_default());
+        for (kind, value) in attributes.map_while(Result::ok) {
+            match kind {
+                Self::TEXT => read.text = super::attribute::text(value).ok().map(str::to_owned),
+                Self::OFFSET => read.offset = value.try_into().ok().map(u32::from_ne_bytes),
+                _ => {}
+            }
+        }
+        Some(read)
+    }
+}
+
+/// One answer of many messages.
+#[derive(Debug)]
+pub(super) struct Reading {
+    sequence: u32,
+    /// The error number at its end, 0 for none.
+    end: Option<i32>,
+    torn: bool,
+    malformed: Option<Malformed>,
+}
+
+impl Reading {
+    pub(super) fn new(sequence: u32) -> Self {
+        Self {
+            sequence,
+            end: None,
+            torn: false,
+            malformed: None,
+        }
+    }
+
+    pub(super) fn read(
+        &mut self,
+        datagram: &[u8],
+        each: &mut impl FnMut(Attributes<'_>) -> Result<(), Malformed>,
+    ) {
+        for message in Messages::new(datagram) {
+            match message {
+                Ok(message) if message.sequence == self.sequence => {
+                    if let Err(error) = self.message(&message, each) {
+                        self.malformed = self.malformed.or(Some(error));
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => self.malformed = self.malformed.or(Some(error)),
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        message: &Message<'_>,
+        each: &mut impl FnMut(Attributes<'_>) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.torn |= message.flags & NLM_F_DUMP_INTR != 0;
+        match message.kind {
+            NLMSG_NOOP => Ok(()),
+            NLMSG_DONE | NLMSG_ERROR => {
+                let errno = Acknowledgement::read(message).map_or(0, |end| end.errno);
+                self.end = Some(errno);
+                Ok(())
+            }
+            _ if message.number().is_some() => {
+                let (_, attributes) = message.family_and_attributes()?;
+                each(attributes)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(self, what: &'static str) -> Result<bool, ReadError> {
+        let errno = self.end.unwrap_or_default();
+        if self.torn || errno == Errno::INTR.raw_os_error() {
+            return Ok(false);
+        }
+        if errno != 0 {
+            let source = io::Error::from_raw_os_error(errno);
+            return Err(ReadError::Refused { what, source });
+        }
+        match self.malformed {
+            Some(source) => Err(ReadError::Malformed { what, source }),
+            None => Ok(true),
+        }
+    }
+}
+
+/// Asks for the largest batch the kernel lets this process have, and says how large that is.
+fn widen(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    /// What the kernel keeps for itself.
+    const OVERHEAD_BYTES: usize = 256;
+    let half = BATCH_BYTES_MAX / 2;
+    // Needs CAP_NET_ADMIN outside user namespaces; else the system's limit is what there is.
+    if sockopt::set_socket_send_buffer_size_force(fd, half).is_err() {
+        sockopt::set_socket_send_buffer_size(fd, half)?;
+    }
+    if sockopt::set_socket_recv_buffer_size_force(fd, RECEIVE_BYTES).is_err() {
+        sockopt::set_socket_recv_buffer_size(fd, RECEIVE_BYTES)?;
+    }
+    let size = sockopt::socket_send_buffer_size(fd)?;
+    Ok(size.min(BATCH_BYTES_MAX).saturating_sub(OVERHEAD_BYTES))
+}
+
+fn send_whole(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
+    loop {
+        match rustix::net::send(fd, bytes, SendFlags::empty()) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Family, version and the subsystem the batch is for.
+fn batch_family() -> [u8; 4] {
+    let [high, low] = SUBSYSTEM.to_be_bytes();
+    [FAMILY_UNSPEC, 0, high, low]
+}
+
+/// A message header that asks for an acknowledgement.
+fn with_acknowledgement(header: &[u8]) -> Vec<u8> {
+    let mut header = header.to_vec();
+    if let Some(flags) = header
+        .get_mut(6..8)
+        .and_then(|bytes| bytes.first_chunk_mut::<2>())
+    {
+        *flags = (u16::from_ne_bytes(*flags) | NLM_F_ACK).to_ne_bytes();
+    }
+    header
+}
