@@ -26,6 +26,10 @@ const CHECKED_BYTES: usize = 24;
 const HEADER_USED_BYTES: usize = 32;
 /// Bytes of redb's page cache; its own default of 1 GiB is for machines that run only a database.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// Where redb's file format (version 3) keeps its flags, and what two of them mean.
+const REDB_FLAGS_OFFSET: u64 = 9;
+const REDB_RECOVERY_REQUIRED: u8 = 2;
+const REDB_TWO_PHASE_COMMIT: u8 = 4;
 /// Bytes of the lock file that are read to learn the owner's process id.
 const PID_BYTES_MAX: u64 = 32;
 
@@ -206,7 +210,9 @@ pub(super) fn open_or_create(
     probe(path, BehindHeader::new(copy))?;
     // A second lock, on the file itself: the lock file might have been removed by hand.
     lock_exclusively(&file, path, || None)?;
-    Ok(BehindHeader::new(file))
+    let backend = BehindHeader::new(file);
+    distrust(&backend).map_err(|source| OpenError::io(path, "write", source))?;
+    Ok(backend)
 }
 
 /// The file, when there is one and its mode is narrow.
@@ -275,15 +281,23 @@ pub(super) fn probe(path: &Path, backend: impl StorageBackend) -> Result<(), Ope
         let cut = redb::Error::Corrupted("nothing follows the header".to_owned());
         return Err(OpenError::damaged(path, cut));
     }
-    let mut database = open_database(path, view)?;
-    let sound = database
-        .check_integrity()
-        .map_err(|source| OpenError::damaged(path, source))?;
-    if !sound {
-        let found = redb::Error::Corrupted("its checksums do not agree".to_owned());
-        return Err(OpenError::damaged(path, found));
-    }
+    distrust(&view).map_err(|source| OpenError::io(path, "read", source))?;
+    let database = open_database(path, view)?;
     records::verify(&database).map_err(|source| OpenError::damaged(path, source))
+}
+
+/// Marks a database as one whose owner was killed: redb then verifies every checksum before it
+/// reads anything, where it would trust a database that was closed in good order (and panic if it
+/// has been damaged since). Safe at any moment: it is the mark that redb itself sets while it has
+/// the database open.
+pub(super) fn distrust(backend: &impl StorageBackend) -> io::Result<()> {
+    let mut flags = [0];
+    backend.read(REDB_FLAGS_OFFSET, &mut flags)?;
+    let distrusted = (flags[0] | REDB_RECOVERY_REQUIRED) & !REDB_TWO_PHASE_COMMIT;
+    if flags[0] != distrusted {
+        backend.write(REDB_FLAGS_OFFSET, &[distrusted])?;
+    }
+    Ok(())
 }
 
 /// Opens a database on a backend, with our limits.

@@ -1,0 +1,16 @@
+//! The API server over its socket.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests, of which clippy knows only the functions marked so"
+)]
+
+mod it {
+    mod admission;
+    mod behaviour;
+    mod follow;
+    mod refusals;
+    mod server;
+    mod socket;
+    mod wire;
+}
