@@ -150,7 +150,7 @@ impl FromStr for Mac {
         for byte in &mut bytes {
             let part = parts
                 .next()
-                .filter(|part| part.len() == 2)
+                .filter(|part| part.len() == 2 && !part.starts_with('+'))
                 .ok_or_else(error)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_not_hex| error())?;
         }

@@ -4,9 +4,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::sockopt::Timeout;
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send,
     socket_with, sockopt,
@@ -18,6 +20,9 @@ pub(crate) const HEADER_BYTES: usize = 16;
 const DATAGRAM_BYTES: usize = 64 * 1024;
 /// Bytes asked for the receive queue, so that a burst of events or a dump is not lost.
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
+/// How long the kernel may take for the next datagram of an answer: far above anything it needs, so that a lost answer
+/// is an error (`EAGAIN`) and not the end of the program.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a dump that the kernel says was inconsistent is asked for again.
 const DUMP_TRIES: u32 = 8;
 
@@ -63,6 +68,7 @@ impl Channel {
         if sockopt::set_socket_recv_buffer_size_force(&fd, QUEUE_BYTES).is_err() {
             sockopt::set_socket_recv_buffer_size(&fd, QUEUE_BYTES)?;
         }
+        sockopt::set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
         bind(&fd, &SocketAddrNetlink::new(0, groups))?;
         Ok(Self {
             fd,

@@ -7,7 +7,7 @@ use rustix::net::netlink::NETFILTER;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use crate::netlink::{Channel, NLM_F_DUMP};
+use crate::netlink::Channel;
 
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN`.
 const NFT_MSG_GETGEN: u16 = (10 << 8) | 16;
@@ -48,8 +48,8 @@ impl Capabilities {
         let has = |wanted| effective.is_ok_and(|set: CapabilitySet| set.contains(wanted));
         Self {
             kernel: kernel_version(),
-            nf_tables: answers(NFT_MSG_GETGEN, 0),
-            conntrack: answers(CTNETLINK_STATS, NLM_F_DUMP),
+            nf_tables: answers(NFT_MSG_GETGEN),
+            conntrack: answers(CTNETLINK_STATS),
             user_namespaces: user_namespaces(),
             sctp_sockets: socket_with(
                 AddressFamily::INET,
@@ -120,16 +120,13 @@ impl fmt::Display for Missing {
 }
 
 /// Whether the netfilter subsystem behind a message type answers at all.
-fn answers(kind: u16, flags: u16) -> bool {
+fn answers(kind: u16) -> bool {
     // `nfgenmsg`: any family, version 0, resource 0.
     let body = [0; 4];
     let Ok(mut channel) = Channel::open(Some(NETFILTER), 0) else {
         return false;
     };
-    if flags & NLM_F_DUMP == NLM_F_DUMP {
-        return channel.dump(kind, &body, &mut |_| Some(())).is_ok();
-    }
-    channel.request(kind, flags, &body, &mut |_| {}).is_ok()
+    channel.request(kind, 0, &body, &mut |_| {}).is_ok()
 }
 
 /// Making one would need a process of its own, so the limits that the kernel publishes are read instead.

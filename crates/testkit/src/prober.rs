@@ -169,7 +169,8 @@ impl Probe {
 /// What became of a probe.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Outcome {
-    /// It was seen at the other end of the source's cable.
+    /// It was seen at the other end of the source's cable. Always so in an answer: a batch in which a probe did not
+    /// leave is sent again, and an error in the end.
     pub left: bool,
     /// It was captured at the destination's interface.
     pub arrived: bool,
@@ -178,12 +179,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What the network decided; none when the probe did not even leave, which says nothing about policy.
-    pub const fn verdict(&self) -> Option<Verdict> {
-        match (self.left, self.arrived) {
-            (_, true) => Some(Verdict::Allow),
-            (true, false) => Some(Verdict::Deny),
-            (false, false) => None,
+    /// What the network decided.
+    pub const fn verdict(&self) -> Verdict {
+        match self.arrived {
+            true => Verdict::Allow,
+            false => Verdict::Deny,
         }
     }
 }

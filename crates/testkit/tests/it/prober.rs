@@ -77,7 +77,7 @@ fn tells_allow_from_deny_on_every_protocol() {
             for protocol in PROTOCOLS {
                 for (port, verdict) in [(80, Verdict::Allow), (81, Verdict::Deny)] {
                     probes.push(probe(&prober, pair, v6, protocol, port));
-                    expected.push(Some(verdict));
+                    expected.push(verdict);
                 }
             }
         }
@@ -142,11 +142,11 @@ fn an_open_connection_does_not_colour_later_probes() {
     nft(&node.netns, "add rule inet t f tcp dport 80 drop");
     assert_eq!(
         prober.run_one(&named).unwrap().verdict(),
-        Some(Verdict::Deny)
+        Verdict::Deny
     );
     assert_eq!(
         prober.run_one(&free).unwrap().verdict(),
-        Some(Verdict::Deny)
+        Verdict::Deny
     );
 }
 
