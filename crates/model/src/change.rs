@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Policy, PolicyKey, Profile, ProfileName, Tier,
-    TierName,
+    Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Policy, PolicyKey, Profile, ProfileName,
+    Tier, TierName,
 };
 
 /// A change: an object's new state, or that it is gone. Repeating one changes nothing.

@@ -70,7 +70,7 @@ pub struct Endpoint {
 /// Which network set. A global one has no namespace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NetworkSetKey {
-    /// The namespace of a NetworkSet.
+    /// The namespace of a `NetworkSet`.
     pub namespace: Option<Arc<str>>,
     /// The name.
     pub name: Arc<str>,
@@ -81,7 +81,7 @@ pub struct NetworkSetKey {
 pub struct NetworkSet {
     /// Which.
     pub key: NetworkSetKey,
-    /// Own labels; a NetworkSet has `projectcalico.org/namespace` too.
+    /// Own labels; a `NetworkSet` has `projectcalico.org/namespace` too.
     pub labels: Labels,
     /// Profiles whose labels it inherits: its namespace's.
     pub profiles: Vec<ProfileName>,

@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod change;
+mod convert;
 mod endpoint;
 mod policy;
 mod predicate;
 
 pub use change::Change;
+pub use convert::{Converter, Refused, policy_key};
 pub use endpoint::{
     Endpoint, EndpointKey, EndpointPort, Labels, NetworkSet, NetworkSetKey, Profile, ProfileName,
 };

@@ -165,8 +165,14 @@ impl Families {
     /// One.
     pub const fn only(family: Family) -> Self {
         match family {
-            Family::V4 => Self { v4: true, v6: false },
-            Family::V6 => Self { v4: false, v6: true },
+            Family::V4 => Self {
+                v4: true,
+                v6: false,
+            },
+            Family::V6 => Self {
+                v4: false,
+                v6: true,
+            },
         }
     }
 
@@ -181,7 +187,10 @@ impl Families {
     /// What is in both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
-        Self { v4: self.v4 && other.v4, v6: self.v6 && other.v6 }
+        Self {
+            v4: self.v4 && other.v4,
+            v6: self.v6 && other.v6,
+        }
     }
 }
 

@@ -53,7 +53,10 @@ impl Predicate {
         nets.dedup();
         let list: Vec<String> = nets.iter().map(ToString::to_string).collect();
         let text = format!("nets {}", list.join(",")).into();
-        Self::Nets { text, nets: nets.into() }
+        Self::Nets {
+            text,
+            nets: nets.into(),
+        }
     }
 
     /// The predicate of a port name.
@@ -62,13 +65,20 @@ impl Predicate {
             Some(selector) => format!("port {protocol}/{port} of {selector}"),
             None => format!("port {protocol}/{port}"),
         };
-        Self::NamedPort { text: text.into(), selector, port: port.into(), protocol }
+        Self::NamedPort {
+            text: text.into(),
+            selector,
+            port: port.into(),
+            protocol,
+        }
     }
 
     /// The canonical text: equal for equal predicates, and readable.
     pub fn text(&self) -> &Arc<str> {
         match self {
-            Self::Selector { text, .. } | Self::Nets { text, .. } | Self::NamedPort { text, .. } => text,
+            Self::Selector { text, .. }
+            | Self::Nets { text, .. }
+            | Self::NamedPort { text, .. } => text,
         }
     }
 }

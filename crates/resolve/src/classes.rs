@@ -82,10 +82,6 @@ impl Classes {
         self.holders.get(&id).into_iter().flatten().copied()
     }
 
-    pub(crate) fn has_empty(&self) -> bool {
-        !self.empty.is_empty()
-    }
-
     /// Numbers that are to be had now.
     pub(crate) fn room(&self, now_ms: u64) -> usize {
         let ahead = (self.last + 1).saturating_sub(self.next) as usize;

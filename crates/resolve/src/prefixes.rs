@@ -66,12 +66,6 @@ impl Prefixes {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (IpNet, &[Source])> {
-        self.sources
-            .iter()
-            .map(|(net, sources)| (*net, sources.as_slice()))
-    }
-
     /// The largest active prefix around a net, or the net itself.
     pub(crate) fn root(&self, net: IpNet) -> IpNet {
         let mut root = net;

@@ -36,6 +36,14 @@ pub struct Adoption<'a> {
     pub used: BTreeSet<ClassId>,
 }
 
+impl std::fmt::Debug for Adoption<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adoption")
+            .field("used", &self.used)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Class numbers ran out. The published state stays what it was and the changes stay pending: the next call
 /// tries again. Never a wrong verdict, only an old one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -1,0 +1,181 @@
+//! Pods become endpoints (§1.10).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use oncilla_api::v1::{Container, Pod};
+use oncilla_api::{FieldError, ObjectMeta};
+use oncilla_net::Protocol;
+use sha1::{Digest as _, Sha1};
+
+use super::{
+    ACCOUNT_LABEL, Converter, KUBERNETES, NAMESPACE_LABEL, ORCHESTRATOR_LABEL,
+    account_profile_name, labels, namespace_profile_name, pairs,
+};
+use crate::{Change, Endpoint, EndpointKey, EndpointPort};
+
+/// A service account's name becomes a label only below this length, in bytes.
+const ACCOUNT_LABEL_LENGTH: usize = 63;
+/// How many digits of the hash stand in an interface's name.
+const INTERFACE_DIGITS: usize = 11;
+const POD_IPS: &str = "cni.projectcalico.org/podIPs";
+const POD_IP: &str = "cni.projectcalico.org/podIP";
+const AWS_POD_IPS: &str = "vpc.amazonaws.com/pod-ips";
+
+impl Converter {
+    /// The host-side interface of a pod.
+    pub fn interface(&self, namespace: &str, pod: &str) -> Arc<str> {
+        let digest = Sha1::digest(format!("{namespace}.{pod}"));
+        let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        let digits = nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16));
+        let hash: String = digits.take(INTERFACE_DIGITS).collect();
+        format!("{}{hash}", self.interface_prefix).into()
+    }
+
+    pub(super) fn pod(&self, pod: &Pod) -> Result<Change, Vec<FieldError>> {
+        let namespace: Arc<str> = pod
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or("default")
+            .into();
+        let name: Arc<str> = pod.metadata.name.as_str().into();
+        let key = EndpointKey {
+            namespace: Arc::clone(&namespace),
+            name: Arc::clone(&name),
+        };
+        if pod.spec.host_network || pod.spec.node_name.is_empty() {
+            return Ok(Change::Endpoint(key, None));
+        }
+        let account = match pod.spec.service_account_name.as_str() {
+            "" => "default",
+            account => account,
+        };
+        let system = [
+            (NAMESPACE_LABEL.into(), Arc::clone(&namespace)),
+            (ORCHESTRATOR_LABEL.into(), KUBERNETES.into()),
+        ];
+        let of_account =
+            (account.len() < ACCOUNT_LABEL_LENGTH).then(|| (ACCOUNT_LABEL.into(), account.into()));
+        let own = pairs("", &pod.metadata.labels)
+            .chain(system)
+            .chain(of_account);
+        let endpoint = Endpoint {
+            key: key.clone(),
+            node: pod.spec.node_name.as_str().into(),
+            interface: self.interface(&namespace, &name),
+            labels: labels(own),
+            profiles: vec![
+                namespace_profile_name(&namespace),
+                account_profile_name(&namespace, account),
+            ],
+            addresses: if is_finished(pod) {
+                Vec::new()
+            } else {
+                addresses(pod)?
+            },
+            ports: ports(pod)?,
+        };
+        Ok(Change::Endpoint(key, Some(Arc::new(endpoint))))
+    }
+}
+
+/// Whether the pod gave its addresses back.
+fn is_finished(pod: &Pod) -> bool {
+    let released = |name| {
+        pod.metadata
+            .annotations
+            .get(name)
+            .is_some_and(String::is_empty)
+    };
+    matches!(
+        pod.status.phase.as_str(),
+        "Failed" | "Succeeded" | "Completed"
+    ) || (pod.metadata.deletion_timestamp.is_some() && (released(POD_IP) || released(AWS_POD_IPS)))
+}
+
+/// The addresses, from the first place that has any.
+fn addresses(pod: &Pod) -> Result<Vec<IpAddr>, Vec<FieldError>> {
+    let status: Vec<&str> = pod
+        .status
+        .pod_ips
+        .iter()
+        .map(|each| each.ip.as_str())
+        .collect();
+    let places = [
+        ("status.podIPs", status),
+        ("status.podIP", vec![pod.status.pod_ip.as_str()]),
+        ("metadata.annotations", annotation(&pod.metadata, POD_IPS)),
+        ("metadata.annotations", annotation(&pod.metadata, POD_IP)),
+        (
+            "metadata.annotations",
+            annotation(&pod.metadata, AWS_POD_IPS),
+        ),
+    ];
+    for (path, texts) in places {
+        let texts: Vec<&str> = texts
+            .into_iter()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .collect();
+        if !texts.is_empty() {
+            return parse(path, &texts);
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn annotation<'a>(metadata: &'a ObjectMeta, name: &str) -> Vec<&'a str> {
+    metadata
+        .annotations
+        .get(name)
+        .map(|list| list.split(',').collect())
+        .unwrap_or_default()
+}
+
+fn parse(path: &str, texts: &[&str]) -> Result<Vec<IpAddr>, Vec<FieldError>> {
+    let mut addresses = Vec::new();
+    let mut errors = Vec::new();
+    for text in texts {
+        // The annotations carry a prefix length, that of a single address.
+        let bare = text.split_once('/').map_or(*text, |(addr, _)| addr);
+        match bare.parse::<IpAddr>() {
+            Ok(addr) => addresses.push(addr),
+            Err(_syntax) => {
+                errors.push(FieldError::new(path, format!("{text:?} is no IP address")))
+            }
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    if errors.is_empty() {
+        Ok(addresses)
+    } else {
+        Err(errors)
+    }
+}
+
+fn ports(pod: &Pod) -> Result<Vec<EndpointPort>, Vec<FieldError>> {
+    let containers: [(&str, &[Container]); 2] = [
+        ("spec.containers", &pod.spec.containers),
+        ("spec.initContainers", &pod.spec.init_containers),
+    ];
+    let mut ports = Vec::new();
+    for (path, containers) in containers {
+        let listed = containers.iter().flat_map(|container| &container.ports);
+        for port in listed.filter(|port| !port.name.is_empty()) {
+            let number = u16::try_from(port.container_port).map_err(|_range| {
+                let message = format!("port {} is no port number", port.container_port);
+                vec![FieldError::new(path, message)]
+            })?;
+            ports.push(EndpointPort {
+                name: port.name.as_str().into(),
+                protocol: Protocol::from(port.protocol.unwrap_or_default()),
+                port: number,
+            });
+        }
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(ports)
+}
