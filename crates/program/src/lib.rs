@@ -12,11 +12,16 @@
 #![forbid(unsafe_code)]
 
 mod bank;
+mod between;
+mod canonical;
 mod class;
 mod delta;
 mod group;
 mod interpret;
+mod render;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
