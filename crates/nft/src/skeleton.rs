@@ -46,8 +46,7 @@ pub(crate) const LOG_RATE: Limit = Limit::per_second(100, 500);
 /// `NF_IP_PRI_RAW` and `NF_IP_PRI_FILTER`.
 const PRIORITY_RAW: i32 = -300;
 const PRIORITY_FILTER: i32 = 0;
-/// UDP port of VXLAN, and the protocol number of IP in IP.
-const VXLAN_PORT: u16 = 4789;
+/// The protocol number of IP in IP.
 const IP_IN_IP: u8 = 4;
 const UDP: u8 = 17;
 const TCP: u8 = 6;
@@ -146,15 +145,16 @@ fn base_chains(ruleset: &mut Ruleset, settings: &Settings) {
 fn workload_chains(ruleset: &mut Ruleset, settings: &Settings) {
     let invalid = || Rule::new().ct_state(CtState::INVALID).drop();
     let encap = "tunnels start on hosts, not in workloads";
-    let mut from = vec![
-        invalid(),
-        Rule::new()
+    let mut from = vec![invalid()];
+    if let Some(port) = settings.encap_drop.vxlan_port {
+        let vxlan = Rule::new()
             .l4proto(UDP)
-            .eq(Load::DstPort, Value::port(VXLAN_PORT))
-            .drop()
-            .comment(encap),
-        Rule::new().l4proto(IP_IN_IP).drop().comment(encap),
-    ];
+            .eq(Load::DstPort, Value::port(port));
+        from.push(vxlan.drop().comment(encap));
+    }
+    if settings.encap_drop.ipip {
+        from.push(Rule::new().l4proto(IP_IN_IP).drop().comment(encap));
+    }
     from.extend(tomb_rules());
     from.push(
         Rule::new()

@@ -1,0 +1,482 @@
+//! The writer: what is held, and the four things that are done to it: start, apply, clean, repair.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use oncilla_kernel::nf_tables::{Batch, BatchError, Event, Socket, Subject, TableState};
+use oncilla_nft::object::{Element, Name, TableFlags};
+use oncilla_nft::{
+    BankSetName, FilledChain, FilledSet, GroupChainName, Placement, Ruleset, TABLE, adopt, lower,
+    skeleton, table,
+};
+use oncilla_program::{AddressMap, Group, GroupId, ProfileEnd, Program, ProgramDelta, Settings};
+
+use crate::compare::{Difference, compare, foreign_elements};
+use crate::edit::{self, Edit, Transaction};
+use crate::error::DataplaneError;
+use crate::held::Held;
+use crate::plan::plan;
+use crate::tombs::Tombs;
+
+/// How many groups the kernel may refuse before we give up: each costs one attempt.
+const ISOLATED_MAX: usize = 16;
+
+/// Whether the kernel keeps others from changing our table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TableOwner {
+    /// Where the kernel can (Linux 6.9).
+    #[default]
+    Auto,
+    /// Always; without it the dataplane does not start.
+    On,
+    /// Never: foreign changes are repaired when they are noticed.
+    Off,
+}
+
+/// What was done.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Applied {
+    /// Transactions sent.
+    pub transactions: u64,
+    /// Elements added or deleted in them.
+    pub elements: u64,
+    /// Transactions that changed verdicts.
+    pub flips: u64,
+    /// The whole table was put in place at once.
+    pub replaced: bool,
+    /// Groups that the kernel refused: their endpoints are denied. With the kernel's words.
+    pub isolated: BTreeMap<GroupId, String>,
+}
+
+impl Applied {
+    fn add(&mut self, transaction: &[Edit]) {
+        self.transactions += 1;
+        self.elements += edit::elements(transaction);
+    }
+}
+
+/// The only writer of policy state in the kernel: one network namespace, one table.
+#[derive(Debug)]
+pub struct Dataplane {
+    pub(crate) socket: Socket,
+    pub(crate) held: Held,
+    pub(crate) tombs: Tombs,
+    owner: bool,
+    claims: u64,
+    found: Option<TableState>,
+}
+
+impl Dataplane {
+    /// Opens the table of the calling thread's network namespace and reads it. Writes nothing.
+    ///
+    /// # Errors
+    /// Without `CAP_NET_ADMIN`; when the kernel cannot do what `owner` asks; when another agent owns the table.
+    pub fn open(settings: Settings, owner: TableOwner) -> Result<Self, DataplaneError> {
+        let mut socket = Socket::open().map_err(DataplaneError::Open)?;
+        let owner = match owner {
+            TableOwner::Off => false,
+            TableOwner::Auto => socket.supports_owner()?,
+            TableOwner::On if socket.supports_owner()? => true,
+            TableOwner::On => return Err(DataplaneError::NoOwner),
+        };
+        let found = socket.read_table(TABLE)?;
+        if let Some(port) = found.as_ref().and_then(|found| found.table.owner)
+            && port != socket.port_id()
+        {
+            return Err(DataplaneError::Owned { port });
+        }
+        let program = Program {
+            settings,
+            ..Program::default()
+        };
+        let skeleton = skeleton(&program.settings, table());
+        let held = Held::new(program, BTreeMap::new(), skeleton);
+        Ok(Self {
+            socket,
+            held,
+            tombs: Tombs::default(),
+            owner,
+            claims: 0,
+            found,
+        })
+    }
+
+    /// The classes that addresses have in the kernel: what the resolver elects class numbers from.
+    pub fn hints(&self) -> AddressMap {
+        let mask = self.held.program.settings.mask;
+        match &self.found {
+            Some(found) => adopt(&as_ruleset(found), mask).addresses,
+            None => AddressMap::default(),
+        }
+    }
+
+    /// Puts a program in force, keeping what the kernel already holds of it. Sends nothing when that is all.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read, or refuses what is not a group's.
+    pub fn start(&mut self, desired: &Program) -> Result<Applied, DataplaneError> {
+        let mut applied = Applied::default();
+        let Some(found) = self.found.take() else {
+            self.replace(desired, &mut applied)?;
+            return Ok(applied);
+        };
+        let ruleset = as_ruleset(&found);
+        self.tombs = Tombs::read(&ruleset);
+        let Some(held) = self.adopt(desired, &ruleset) else {
+            self.replace(desired, &mut applied)?;
+            return Ok(applied);
+        };
+        self.held = held;
+        if self.owner && found.table.owner.is_none() {
+            let claim = vec![Edit::AddTable(self.table())];
+            self.socket.commit(&edit::batch(&claim))?;
+            self.claims += 1;
+        }
+        let delta = ProgramDelta::between(&self.held.program, desired);
+        self.send(&delta, desired, &mut applied)?;
+        Ok(applied)
+    }
+
+    /// What is held when everything in the kernel but addresses is as desired; leftovers are garbage.
+    ///
+    /// Anything else is replaced as a whole, in one transaction: class numbers in the kernel may mean
+    /// something else than ours, and only new sets beside the old ones keep every packet's verdict.
+    fn adopt(&self, desired: &Program, found: &Ruleset) -> Option<Held> {
+        let mask = desired.settings.mask;
+        let adopted = adopt(found, mask);
+        let mut placements: BTreeMap<GroupId, Placement> = BTreeMap::new();
+        for id in desired.groups.keys() {
+            let version = adopted.version_in_use(id)?;
+            placements.insert(id.clone(), adopted.groups.get(id)?.get(&version)?.clone());
+        }
+        let program = Program {
+            addresses: adopted.addresses,
+            ..desired.clone()
+        };
+        let expected = lower(&program, &placements, table());
+        let mut held = Held::new(program, placements, skeleton(&desired.settings, table()));
+        for difference in compare(&expected, found) {
+            match difference {
+                Difference::ForeignChain(name) => {
+                    let chain = GroupChainName::parse(&name)?;
+                    held.taken
+                        .entry(chain.group)
+                        .or_default()
+                        .insert(chain.version);
+                    held.garbage.leave_chain(name);
+                }
+                Difference::ForeignSet(name) => {
+                    if let Some(bank) = BankSetName::parse(&name) {
+                        held.taken
+                            .entry(bank.group)
+                            .or_default()
+                            .insert(bank.version);
+                    } else if !is_predicate_set(&name) {
+                        return None;
+                    }
+                    held.garbage.leave_set(found.sets.get(&name)?.clone());
+                }
+                Difference::Elements {
+                    set, missing: 0, ..
+                } if set.as_ref() == "to_wl" || set.as_ref() == "from_wl" => {
+                    let (expected, found) = (expected.sets.get(&set)?, found.sets.get(&set)?);
+                    let left = foreign_elements(expected, found);
+                    if !left.iter().all(|element| is_open(element, &held)) {
+                        return None;
+                    }
+                    held.garbage.leave_elements(&expected.set, left);
+                }
+                Difference::NoTable
+                | Difference::NoChain(_)
+                | Difference::Chain(_)
+                | Difference::NoSet(_)
+                | Difference::Set(_)
+                | Difference::Elements { .. } => return None,
+            }
+        }
+        Some(held)
+    }
+
+    /// Applies a delta to what is in force. `desired` is the program after it.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read, or refuses what is not a group's. The kernel then holds the policy
+    /// before or after; calling [`Self::repair`] leads to the one after.
+    pub fn apply(
+        &mut self,
+        delta: &ProgramDelta,
+        desired: &Program,
+    ) -> Result<Applied, DataplaneError> {
+        let mut applied = Applied::default();
+        self.send(delta, desired, &mut applied)?;
+        Ok(applied)
+    }
+
+    fn send(
+        &mut self,
+        delta: &ProgramDelta,
+        desired: &Program,
+        applied: &mut Applied,
+    ) -> Result<(), DataplaneError> {
+        if delta.is_empty() {
+            return Ok(());
+        }
+        let plan = plan(&mut self.held, delta);
+        applied.flips += u64::try_from(plan.flips).unwrap_or_default();
+        for transaction in &plan.transactions {
+            match self.socket.commit(&edit::batch(transaction)) {
+                Ok(()) => applied.add(transaction),
+                // What was sent so far changed no verdict or all of them; the rest follows at once.
+                Err(_) => return self.replace(desired, applied),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether [`Self::clean`] has something to do.
+    pub fn needs_cleaning(&self) -> bool {
+        !self.held.garbage.is_empty()
+    }
+
+    /// Removes what no packet can meet. Call 100 ms or more after the flip.
+    ///
+    /// # Errors
+    /// When the kernel refuses: something foreign uses what is ours. Nothing was removed then.
+    pub fn clean(&mut self) -> Result<Applied, DataplaneError> {
+        let mut applied = Applied::default();
+        let transaction = self.held.garbage.transaction();
+        if !transaction.is_empty() {
+            self.socket.commit(&edit::batch(&transaction))?;
+            applied.add(&transaction);
+        }
+        self.held.cleaned();
+        Ok(applied)
+    }
+
+    /// Reads the table and says what is not as it was put there.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn verify(&mut self) -> Result<Vec<Difference>, DataplaneError> {
+        let Some(found) = self.socket.read_table(TABLE)? else {
+            return Ok(vec![Difference::NoTable]);
+        };
+        let found = as_ruleset(&found);
+        let expected = lower(&self.held.program, &self.held.placements, table());
+        Ok(self
+            .held
+            .garbage
+            .overlook(compare(&expected, &found), &expected, &found))
+    }
+
+    /// Verifies, and puts the whole table in place again when something is different.
+    ///
+    /// # Errors
+    /// When the table cannot be read or written.
+    pub fn repair(
+        &mut self,
+        desired: &Program,
+    ) -> Result<(Vec<Difference>, Applied), DataplaneError> {
+        let mut applied = Applied::default();
+        let differences = self.verify()?;
+        if !differences.is_empty() || self.held.program != *desired {
+            self.replace(desired, &mut applied)?;
+        }
+        Ok((differences, applied))
+    }
+
+    /// Whether an event says that somebody else changed our table.
+    pub fn is_foreign(&self, event: &Event) -> bool {
+        use oncilla_kernel::nf_tables::Change;
+        match &event.change {
+            Change::Lost => true,
+            change => {
+                event.port_id != self.socket.port_id()
+                    && event.port_id != 0
+                    && change.table().is_some_and(|table| table.as_ref() == TABLE)
+            }
+        }
+    }
+
+    /// Puts the whole table in place: one transaction, old or new for every packet.
+    fn replace(&mut self, desired: &Program, applied: &mut Applied) -> Result<(), DataplaneError> {
+        let mut program = desired.clone();
+        loop {
+            let placements = program
+                .groups
+                .keys()
+                .map(|id| (id.clone(), Placement::default()))
+                .collect::<BTreeMap<_, _>>();
+            let mut ruleset = lower(&program, &placements, self.table());
+            self.tombs.fill(&mut ruleset);
+            let transaction = edit::replace(&ruleset);
+            match self.write_whole(&ruleset, &transaction, applied) {
+                Ok(()) => {
+                    applied.replaced = true;
+                    applied.flips += 1;
+                    let skeleton = skeleton(&program.settings, table());
+                    self.held = Held::new(program, placements, skeleton);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let refused = refused_groups(&error, &program, &applied.isolated);
+                    if refused.is_empty() || applied.isolated.len() >= ISOLATED_MAX {
+                        let isolated = applied.isolated.len();
+                        return Err(if isolated == 0 {
+                            error.into()
+                        } else {
+                            DataplaneError::Refused {
+                                isolated,
+                                source: error,
+                            }
+                        });
+                    }
+                    for id in refused {
+                        applied.isolated.insert(id.clone(), error.to_string());
+                        isolate(&mut program, &id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the whole table at once, or in parts where the socket does not take it at once: then workloads
+    /// are cut off until the last part, never let through.
+    fn write_whole(
+        &mut self,
+        ruleset: &Ruleset,
+        transaction: &Transaction,
+        applied: &mut Applied,
+    ) -> Result<(), BatchError> {
+        match self.socket.commit(&edit::batch(transaction)) {
+            Err(BatchError::TooLarge { bytes_max, .. }) => {
+                let skeleton = skeleton(&self.held.program.settings, table());
+                for part in edit::replace_in_parts(&skeleton, ruleset, bytes_max) {
+                    self.socket.commit(&edit::batch(&part))?;
+                    applied.add(&part);
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(()) => {
+                applied.add(transaction);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes our table: nothing is enforced afterwards.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove(&mut self) -> Result<(), DataplaneError> {
+        let mut batch = Batch::new(TABLE);
+        batch.destroy_table();
+        Ok(self.socket.commit(&batch)?)
+    }
+
+    /// The program in force.
+    pub fn program(&self) -> &Program {
+        &self.held.program
+    }
+
+    /// How many batches were sent, but for claims of ownership, which change nothing.
+    pub fn writes(&self) -> u64 {
+        self.socket.writes() - self.claims
+    }
+
+    /// Whether the kernel keeps others from changing our table.
+    pub const fn owns_table(&self) -> bool {
+        self.owner
+    }
+
+    fn table(&self) -> oncilla_nft::object::Table {
+        let flags = TableFlags::OWNER | TableFlags::PERSIST;
+        if self.owner {
+            table().flags(flags)
+        } else {
+            table()
+        }
+    }
+}
+
+fn as_ruleset(state: &TableState) -> Ruleset {
+    let mut ruleset = Ruleset::new(state.table.table.clone());
+    for (name, listed) in &state.chains {
+        let rules = state.rules.get(name).into_iter().flatten();
+        let rules = rules.map(|listed| listed.rule.clone()).collect();
+        let chain = FilledChain {
+            chain: listed.chain.clone(),
+            rules,
+        };
+        ruleset.chains.insert(Name::clone(name), chain);
+    }
+    for (name, (set, elements)) in &state.sets {
+        let elements: BTreeSet<Element> = elements
+            .iter()
+            .map(|element| element.clone().without_expiry())
+            .collect();
+        let filled = FilledSet {
+            set: set.clone(),
+            elements,
+        };
+        ruleset.sets.insert(Name::clone(name), filled);
+    }
+    ruleset
+}
+
+fn is_predicate_set(name: &str) -> bool {
+    let mut chars = name.chars();
+    matches!(chars.next(), Some('p' | 'n' | 'a'))
+        && chars
+            .next()
+            .is_some_and(|second| second.is_ascii_hexdigit())
+}
+
+/// Whether a dispatch element belongs to an endpoint that is open: the open set is asked first.
+fn is_open(element: &Element, held: &Held) -> bool {
+    let name = element
+        .key()
+        .as_bytes()
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default();
+    std::str::from_utf8(name).is_ok_and(|name| held.program.endpoints.contains_key(name))
+}
+
+/// The groups that a refusal names and that are not isolated yet.
+fn refused_groups(
+    error: &BatchError,
+    program: &Program,
+    isolated: &BTreeMap<GroupId, String>,
+) -> BTreeSet<GroupId> {
+    let name = |subject: &Subject| match subject {
+        Subject::Chain(name) | Subject::Set(name) => Name::clone(name),
+        Subject::Elements { set, .. } => Name::clone(set),
+        Subject::Rule { chain, .. } => Name::clone(chain),
+        Subject::Table(name) => Name::clone(name),
+    };
+    let group = |name: &str| {
+        GroupChainName::parse(name)
+            .map(|chain| chain.group)
+            .or_else(|| BankSetName::parse(name).map(|set| set.group))
+    };
+    error
+        .refusals()
+        .iter()
+        .filter_map(|refusal| group(&name(&refusal.operation.subject)))
+        .filter(|id| program.groups.contains_key(id) && !isolated.contains_key(id))
+        .collect()
+}
+
+/// Replaces a group by one that denies everything.
+fn isolate(program: &mut Program, id: &GroupId) {
+    if let Some(group) = program.groups.get_mut(id) {
+        *group = Arc::new(Group {
+            id: id.clone(),
+            direction: group.direction,
+            tiers: Vec::new(),
+            profiles: ProfileEnd::Deny,
+        });
+    }
+}
