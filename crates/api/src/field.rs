@@ -1,13 +1,14 @@
 //! Faults of single fields, with their path and remedy.
 
 mod decode;
+mod strict;
 
 use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
 
-pub(crate) use decode::decode_strict;
+pub(crate) use decode::{Partial, decode_strict};
 
 /// What sort of fault it is: the `code` of the machine form. Only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

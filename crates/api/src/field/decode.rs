@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+use super::strict::Strict;
 use super::{Code, FieldError};
 use crate::nearest::nearest;
 
@@ -15,28 +16,75 @@ const ERRORS_MAX: usize = 50;
 /// How many known fields or values a message lists.
 const LISTED_MAX: usize = 12;
 
-/// Reads a value into a type; fields that are `null` count as absent, as in Kubernetes.
-pub(crate) fn decode_strict<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<FieldError>> {
+/// What could be read of a value.
+#[derive(Debug)]
+pub(crate) struct Partial<T> {
+    /// The type, without the faulty fields; `None` when too much is wrong.
+    pub(crate) object: Option<T>,
+    /// The faults.
+    pub(crate) errors: Vec<FieldError>,
+    removed: Removed,
+}
+
+impl<T> Partial<T> {
+    /// The same with another object.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Partial<U> {
+        Partial {
+            object: self.object.map(change),
+            errors: self.errors,
+            removed: self.removed,
+        }
+    }
+
+    /// The faults, followed by those that validation found in what could be read: with the paths of the
+    /// value as written, and without those that exist only because a faulty field was taken away.
+    pub(crate) fn with_validation(self, found: Vec<FieldError>) -> Vec<FieldError> {
+        let Self {
+            mut errors,
+            removed,
+            ..
+        } = self;
+        let more = found.into_iter().map(|mut error| {
+            error.path = removed.original_text(&error.path);
+            error.at = error.at.map(|path| removed.original_text(&path));
+            error.see = error.see.map(|path| removed.original_text(&path));
+            error
+        });
+        errors.extend(more.filter(|error| !removed.may_have_caused(&error.path)));
+        errors
+    }
+}
+
+/// Reads a value into a type as far as possible; fields that are `null` count as absent, as in Kubernetes.
+pub(crate) fn decode_strict<T: DeserializeOwned>(mut value: Value) -> Partial<T> {
     strip_nulls(&mut value);
     let mut errors = Vec::new();
     let mut removed = Removed::default();
+    let mut object = None;
     while errors.len() < ERRORS_MAX {
-        let error = match serde_path_to_error::deserialize(&value) {
-            Ok(object) if errors.is_empty() => return Ok(object),
-            Ok(_) => break,
+        let error = match serde_path_to_error::deserialize(Strict(&value)) {
+            Ok(read) => {
+                object = Some(read);
+                break;
+            }
             Err(error) => error,
         };
         let steps: Vec<Step> = error.path().iter().filter_map(Step::of).collect();
         let fault = Fault::of(&error.inner().to_string());
         let original = removed.original(&steps);
+        let surplus = matches!(fault, Fault::UnknownField { .. });
         if !removed.caused(&original, &fault) {
             errors.push(fault.describe(&original));
         }
-        if !removed.remove(&mut value, &steps, original) {
+        if !removed.remove(&mut value, &steps, original, surplus) {
             break;
         }
     }
-    Err(errors)
+    Partial {
+        object,
+        errors,
+        removed,
+    }
 }
 
 /// Kubernetes reads `field: null` as if the field were not there.
@@ -87,6 +135,8 @@ fn path_text(steps: &[Step]) -> String {
 #[derive(Debug, Default)]
 struct Removed {
     paths: Vec<Vec<Step>>,
+    /// The paths whose absence may make validation complain.
+    missed: Vec<Vec<Step>>,
 }
 
 impl Removed {
@@ -120,6 +170,51 @@ impl Removed {
         )
     }
 
+    /// [`Removed::original`] for a path in text form.
+    fn original_text(&self, path: &str) -> String {
+        let mut original = String::new();
+        let mut rest = path;
+        while let Some((before, after)) = rest.split_once('[') {
+            original.push_str(before);
+            let (index, after) = after.split_once(']').unwrap_or((after, ""));
+            let index = match index.parse() {
+                Ok(index) => self.original_index_of(&original, index).to_string(),
+                Err(_not_an_index) => index.to_owned(),
+            };
+            original.extend(["[", &index, "]"]);
+            rest = after;
+        }
+        original.push_str(rest);
+        original
+    }
+
+    fn original_index_of(&self, list: &str, index: usize) -> usize {
+        self.paths
+            .iter()
+            .filter_map(|path| path.split_last())
+            .find(|(_, parent)| path_text(parent) == list)
+            .map_or(index, |(_, parent)| self.original_index(parent, index))
+    }
+
+    /// Whether a complaint about a field may only be there because something was taken away.
+    fn may_have_caused(&self, path: &str) -> bool {
+        self.missed.iter().any(|missed| {
+            let Some((last, parent)) = missed.split_last() else {
+                return false;
+            };
+            let parent_text = path_text(parent);
+            match last {
+                // The list may look too short now.
+                Step::Item(_) => path == parent_text,
+                // Fields of a list item, of a rule for example, are judged together.
+                Step::Field(_) if matches!(parent.last(), Some(Step::Item(_))) => {
+                    is_inside(path, &parent_text)
+                }
+                Step::Field(_) => is_inside(path, &path_text(missed)),
+            }
+        })
+    }
+
     /// Whether a field is only missing because it was wrong and taken away.
     fn caused(&self, parent: &[Step], fault: &Fault) -> bool {
         let Fault::Missing(name) = fault else {
@@ -132,7 +227,13 @@ impl Removed {
     }
 
     /// Takes the value at `steps` away; `false` when there is nothing to take.
-    fn remove(&mut self, value: &mut Value, steps: &[Step], original: Vec<Step>) -> bool {
+    fn remove(
+        &mut self,
+        value: &mut Value,
+        steps: &[Step],
+        original: Vec<Step>,
+        surplus: bool,
+    ) -> bool {
         let Some((last, parents)) = steps.split_last() else {
             return false;
         };
@@ -155,11 +256,20 @@ impl Removed {
             }
             _ => false,
         };
+        if found && !surplus {
+            self.missed.push(original.clone());
+        }
         if found {
             self.paths.push(original);
         }
         found
     }
+}
+
+/// Whether a path is another one or leads further into it.
+fn is_inside(path: &str, outer: &str) -> bool {
+    path.strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// One of serde's messages, understood.
@@ -279,6 +389,11 @@ fn found_in_words(found: &str) -> String {
 
 /// How to turn what was found into what was expected, when quotes are all that is wrong.
 fn retype(found: &str, expected: &str) -> Option<String> {
+    match (expected, found) {
+        ("a list", "a mapping") => return Some("start each item with `- `".to_owned()),
+        ("a mapping", "a list") => return Some("remove the `- `".to_owned()),
+        _ => {}
+    }
     let (sort, value) = found.split_once(' ')?;
     match sort {
         "integer" | "number" | "boolean" if expected == "a string" => {

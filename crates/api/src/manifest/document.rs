@@ -11,7 +11,7 @@ use super::tree::Document;
 use super::{Located, Manifest};
 use crate::field::{Code, FieldError};
 use crate::kind::{Kind, KindError};
-use crate::object::Object;
+use crate::object::{Checked, Object};
 
 /// Adds a document's objects and faults to the manifest.
 pub(super) fn decode(
@@ -80,45 +80,28 @@ impl Items<'_> {
 
     fn object(&mut self, value: Value, spans: Node) {
         let label = label(&value);
-        let errors = match kind_of(&value).map_err(|error| vec![*error]) {
-            Ok(kind) => match Object::decode(kind, value) {
-                Ok(object) => return self.typed(object, spans),
-                Err(errors) => errors,
+        let checked = match kind_of(&value) {
+            Ok(kind) => Object::check(kind, value),
+            Err(error) => Checked {
+                object: None,
+                errors: vec![*error],
+                warnings: Vec::new(),
             },
-            Err(errors) => errors,
         };
-        for error in errors {
-            let diagnostic = Diagnostic::of_field(self.source, &spans, label.clone(), error);
-            self.manifest.diagnostics.push(diagnostic);
-        }
-    }
-
-    fn typed(&mut self, mut object: Object, spans: Node) {
-        // Warnings speak of what was written, so they come before defaulting.
-        let warnings = object.warnings();
-        object.default_fields();
-        let errors = object.validate();
-        let label = object.key().to_string();
-        let usable = errors.is_empty() && !self.broken;
-        let located = Located {
-            object,
-            document: self.index,
-            source: Arc::clone(self.source),
-            spans,
-        };
-        let diagnostics = &mut self.manifest.diagnostics;
-        diagnostics.extend(
-            warnings
-                .into_iter()
-                .map(|warning| located.diagnose(&label, warning).into_warning()),
-        );
-        diagnostics.extend(
-            errors
-                .into_iter()
-                .map(|error| located.diagnose(&label, error)),
-        );
-        if usable {
-            self.manifest.objects.push(located);
+        let usable = checked.errors.is_empty() && !self.broken;
+        let diagnose = |error| Diagnostic::of_field(self.source, &spans, label.clone(), error);
+        let errors = checked.errors.into_iter().map(diagnose);
+        self.manifest.diagnostics.extend(errors);
+        let warnings = checked.warnings.into_iter().map(diagnose);
+        let warnings = warnings.map(Diagnostic::into_warning);
+        self.manifest.diagnostics.extend(warnings);
+        if let Some(object) = checked.object.filter(|_| usable) {
+            self.manifest.objects.push(Located {
+                object,
+                document: self.index,
+                source: Arc::clone(self.source),
+                spans,
+            });
         }
     }
 }
@@ -191,9 +174,14 @@ fn missing_type_help(fields: &serde_json::Map<String, Value>) -> String {
 fn kind_fault(error: &KindError) -> FieldError {
     let fault = |field: &str, code| FieldError::new(field, error.to_string()).with_code(code);
     match error {
-        KindError::NotSupported { .. } => fault("kind", Code::NotSupported),
+        KindError::NotSupported { .. } => {
+            fault("kind", Code::NotSupported).with_help("remove this object from what you apply")
+        }
         KindError::WrongVersion { expected, .. } => fault("apiVersion", Code::UnknownKind)
-            .with_help(format!("write `apiVersion: {expected}`")),
+            .with_help(format!(
+                "write `apiVersion: {}`",
+                expected.replace(" or ", "` or `apiVersion: ")
+            )),
         KindError::Unknown { nearest, .. } | KindError::UnknownResource { nearest, .. } => {
             let fault = fault("kind", Code::UnknownKind);
             match nearest {

@@ -117,7 +117,7 @@ impl Source {
             Some(quote) => written.matches(quote).count() == 2,
             None => true,
         };
-        if !plain || written.contains('\n') || written.starts_with(['|', '>']) {
+        if !plain || written.contains('\n') {
             return whole;
         }
         let first = whole.start + usize::from(quote.is_some());

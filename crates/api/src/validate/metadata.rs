@@ -62,7 +62,5 @@ fn suggestion(error: &NameError, name: &str) -> Option<String> {
         return None;
     };
     let mended = name.to_ascii_lowercase().replace(['_', ' '], "-");
-    names::dns_label(&mended)
-        .is_ok()
-        .then(|| format!("write `name: {mended}`"))
+    (mended != name && names::dns_label(&mended).is_ok()).then(|| format!("write `name: {mended}`"))
 }

@@ -217,7 +217,7 @@ fn check_ports_have_protocol(path: &str, rule: &Rule, errors: &mut Errors) {
             .seeing(format!("{path}.action"))
     } else {
         error
-            .with_help("change `protocol:`, or remove the ports")
+            .with_help("remove the ports, or change `protocol:`")
             .seeing(format!("{path}.protocol"))
     });
 }

@@ -45,12 +45,15 @@ fn parses(path: &str, text: &str, errors: &mut Errors) -> bool {
         return true;
     };
     let (before, rest) = text.split_at_checked(error.offset).unwrap_or((text, ""));
+    let line = rest.lines().next().unwrap_or_default();
+    let character = before.chars().count() + 1;
     let place = if rest.is_empty() {
         "at the end".to_owned()
+    } else if line.is_empty() {
+        format!("at character {character}, where a line ends")
     } else {
-        let character = before.chars().count() + 1;
-        let repeated: String = rest.chars().take(REPEATED_MAX).collect();
-        let more = if rest.chars().nth(REPEATED_MAX).is_some() {
+        let repeated: String = line.chars().take(REPEATED_MAX).collect();
+        let more = if repeated.len() < line.len() {
             "…"
         } else {
             ""
@@ -72,6 +75,9 @@ fn help(kind: &ParseErrorKind) -> &'static str {
         ParseErrorKind::ExpectedDoubleEqual => "write `==`",
         ParseErrorKind::ExpectedDoubleAnd => "write `&&`",
         ParseErrorKind::ExpectedDoubleOr => "write `||`",
+        ParseErrorKind::UnexpectedCharacter { character: '\n' } => {
+            "a selector is one line: write it behind its field, or fold it with `>-`"
+        }
         ParseErrorKind::UnterminatedString => "close the quotes",
         ParseErrorKind::ExpectedString => "put the value in quotes, as in app == 'web'",
         ParseErrorKind::ExpectedParen => "close the parenthesis",

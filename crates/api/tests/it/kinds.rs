@@ -1,0 +1,164 @@
+//! What objects of other kinds get.
+
+use crate::check;
+
+#[test]
+fn an_unknown_kind_is_suggested() {
+    check(
+        r"apiVersion: projectcalico.org/v3
+kind: NetworkPolcy
+metadata:
+  name: a
+",
+        r#"error: policy.yaml:2:7: NetworkPolcy a
+       kind: unknown kind "NetworkPolcy" in "projectcalico.org/v3"
+help: did you mean `NetworkPolicy`?
+"#,
+    );
+}
+
+#[test]
+fn a_strange_kind_lists_what_is_known() {
+    check(
+        r"apiVersion: example.com/v1
+kind: Banana
+metadata:
+  name: a
+",
+        r#"error: policy.yaml:2:7: Banana a
+       kind: unknown kind "Banana" in "example.com/v1"
+help: known kinds: GlobalNetworkPolicy, GlobalNetworkSet, Namespace, NetworkPolicy, NetworkSet, Node, Pod, Service, ServiceAccount, Tier
+"#,
+    );
+}
+
+#[test]
+fn a_known_kind_is_not_supported_yet() {
+    check(
+        r"apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata:
+  name: eth0
+",
+        r"error: policy.yaml:2:7: HostEndpoint eth0
+       kind: HostEndpoint (projectcalico.org/v3) is not supported yet
+help: remove this object from what you apply
+",
+    );
+}
+
+#[test]
+fn kinds_of_kubernetes_are_not_supported_yet() {
+    check(
+        r"apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  namespace: shop
+",
+        r"error: policy.yaml:2:7: Deployment shop/web
+       kind: Deployment (apps/v1) is not supported yet
+help: remove this object from what you apply
+",
+    );
+}
+
+#[test]
+fn a_wrong_version_names_the_right_ones() {
+    check(
+        r"apiVersion: extensions/v1beta1
+kind: NetworkPolicy
+metadata:
+  name: a
+",
+        r#"error: policy.yaml:1:13: NetworkPolicy a
+       apiVersion: kind "NetworkPolicy" is not in "extensions/v1beta1": expected networking.k8s.io/v1 or projectcalico.org/v3
+help: write `apiVersion: networking.k8s.io/v1` or `apiVersion: projectcalico.org/v3`
+"#,
+    );
+}
+
+#[test]
+fn the_storage_group_of_calico_is_explained() {
+    check(
+        r"apiVersion: crd.projectcalico.org/v1
+kind: GlobalNetworkPolicy
+metadata:
+  name: a
+",
+        r#"error: policy.yaml:1:13: GlobalNetworkPolicy a
+       apiVersion: kind "GlobalNetworkPolicy" is not in "crd.projectcalico.org/v1": expected projectcalico.org/v3
+help: write `apiVersion: projectcalico.org/v3`
+"#,
+    );
+}
+
+#[test]
+fn a_missing_kind_is_required() {
+    check(
+        r"apiVersion: v1
+metadata:
+  name: a
+",
+        r#"error: policy.yaml:1:1: "kind" is required
+help: an object starts with `apiVersion:` and `kind:`
+"#,
+    );
+}
+
+#[test]
+fn a_missing_version_is_suggested() {
+    check(
+        r"kind: NetworkPolicy
+metadata:
+  name: a
+",
+        r#"error: policy.yaml:1:1: NetworkPolicy a
+       "apiVersion" is required
+help: add `apiVersion: projectcalico.org/v3` or `apiVersion: networking.k8s.io/v1`
+"#,
+    );
+}
+
+#[test]
+fn a_kind_of_another_type_is_refused() {
+    check(
+        r"apiVersion: v1
+kind: [Pod]
+",
+        r"error: policy.yaml:2:1: kind: expected a string
+",
+    );
+}
+
+#[test]
+fn items_of_a_list_are_checked() {
+    check(
+        r"apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: Namespace
+  metadata:
+    name: a
+- apiVersion: v1
+  kind: Namespac
+",
+        r#"error: policy.yaml:9:9: Namespac
+       kind: unknown kind "Namespac" in "v1"
+help: did you mean `Namespace`?
+"#,
+    );
+}
+
+#[test]
+fn items_that_are_no_list_are_refused() {
+    check(
+        r"apiVersion: v1
+kind: PodList
+items: words
+",
+        r"error: policy.yaml:3:1: items: expected a list
+",
+    );
+}
