@@ -68,6 +68,8 @@ pub(super) struct ListedSet {
     pub(super) table: Name,
     pub(super) set: Set,
     pub(super) anonymous: bool,
+    /// How many elements the kernel says there are (kernel 6.16).
+    pub(super) count: Option<usize>,
 }
 
 impl ListedSet {
@@ -154,7 +156,7 @@ pub(super) fn set(attributes: Attributes<'_>) -> Result<ListedSet, Malformed> {
     let mut table: Name = "".into();
     let (mut name, mut flags): (Name, u32) = ("".into(), 0);
     let (mut key_number, mut key_len, mut data, mut size) = (0, 0, None, None);
-    let (mut timeout_ms, mut remark) = (None, None);
+    let (mut timeout_ms, mut remark, mut count) = (None, None, None);
     for attribute in attributes {
         let (kind, value) = attribute?;
         match kind {
@@ -167,6 +169,7 @@ pub(super) fn set(attributes: Attributes<'_>) -> Result<ListedSet, Malformed> {
             set::DESC => size = desc_size(value)?,
             set::TIMEOUT => timeout_ms = Some(be64(value)?),
             set::USERDATA => remark = comment(value, userdata::SET_COMMENT),
+            set::COUNT => count = usize::try_from(be32(value)?).ok(),
             _ => {}
         }
     }
@@ -186,6 +189,7 @@ pub(super) fn set(attributes: Attributes<'_>) -> Result<ListedSet, Malformed> {
         table,
         set,
         anonymous,
+        count,
     })
 }
 

@@ -153,12 +153,13 @@ fn set_userdata(
 ) {
     let mut bytes = Vec::with_capacity(32);
     udata_word(&mut bytes, userdata::SET_KEY_BYTEORDER, key_byteorder(key));
-    if data.is_some() {
-        udata_word(
-            &mut bytes,
-            userdata::SET_DATA_BYTEORDER,
-            userdata::HOST_ENDIAN,
-        );
+    if let Some(data) = data {
+        // nft 1.0.6 aborts while it lists a verdict map whose data has a byte order.
+        let order = match data {
+            DataType::Verdict => 0,
+            DataType::Mark | DataType::Other(_) => userdata::HOST_ENDIAN,
+        };
+        udata_word(&mut bytes, userdata::SET_DATA_BYTEORDER, order);
         udata_word(&mut bytes, userdata::SET_DATA_INTERVAL, 0);
     }
     if let Some(comment) = comment {

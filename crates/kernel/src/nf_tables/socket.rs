@@ -11,6 +11,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sock
 
 use super::attribute::{Attributes, Message, Messages, Writer};
 use super::batch::{Batch, SEQUENCE_FIRST};
+use super::encode::KeyShape;
 use super::decode::{self, ListedChain, ListedRule, ListedSet, ListedTable};
 use super::error::{BatchError, Malformed, ReadError, Refusal};
 use super::wire::{
@@ -301,6 +302,7 @@ impl Socket {
             table: table.into(),
             set: set.clone(),
             anonymous: false,
+            count: None,
         };
         self.elements_of(&listed)
     }
@@ -398,20 +400,59 @@ impl Socket {
         }
     }
 
+    /// The kernel moves the elements of a hash while it grows, and a list made meanwhile has some of them twice and
+    /// others not at all, without saying so. So a list in several parts counts only when it has as many elements as the
+    /// kernel says, or when two lists in a row are alike.
     fn elements_of(&mut self, listed: &ListedSet) -> Result<Vec<Element>, ReadError> {
+        let mut before: Option<Vec<Element>> = None;
+        for _ in 0..READ_TRIES_MAX {
+            let (elements, parts) = self.elements_once(listed)?;
+            if elements.is_sorted_by(|a, b| a.key() < b.key()) {
+                if parts <= 1 || !matches!(listed.shape(), KeyShape::Single) {
+                    return Ok(elements);
+                }
+                let alike = |before: &Vec<Element>| {
+                    before.iter().map(Element::key).eq(elements.iter().map(Element::key))
+                };
+                if self.count(listed)? == Some(elements.len()) || before.as_ref().is_some_and(alike)
+                {
+                    return Ok(elements);
+                }
+                before = Some(elements);
+            }
+        }
+        Err(ReadError::Restless { what: "elements", tries: READ_TRIES_MAX })
+    }
+
+    /// The elements sorted, and in how many parts they came.
+    fn elements_once(&mut self, listed: &ListedSet) -> Result<(Vec<Element>, usize), ReadError> {
         let fill = |writer: &mut Writer<'_>| {
             writer.text(element::LIST_TABLE, &listed.table);
             writer.text(element::LIST_SET, &listed.set.name);
         };
         let mut raw = Vec::new();
-        self.dump(
-            "elements",
-            message::GET_ELEMENTS,
-            fill,
-            &mut raw,
-            |read, raw| decode::elements(read, listed.set.data, raw),
-        )?;
-        Ok(decode::finish_elements(raw, listed.shape()))
+        let mut parts = 0;
+        self.dump("elements", message::GET_ELEMENTS, fill, &mut raw, |read, raw| {
+            let before = raw.len();
+            decode::elements(read, listed.set.data, raw)?;
+            parts += usize::from(raw.len() > before);
+            Ok(())
+        })?;
+        Ok((decode::finish_elements(raw, listed.shape()), parts))
+    }
+
+    /// How many elements the kernel says a set has. Of sets with timeouts it counts expired ones too.
+    fn count(&mut self, listed: &ListedSet) -> Result<Option<usize>, ReadError> {
+        let fill = |writer: &mut Writer<'_>| {
+            writer.text(set::TABLE, &listed.table);
+            writer.text(set::NAME, &listed.set.name);
+        };
+        let mut count = None;
+        self.ask("sets", (message::GET_SET, 0, FAMILY_INET), fill, |read| {
+            count = decode::set(read)?.count;
+            Ok(())
+        })?;
+        Ok(count)
     }
 
     /// Puts the sets inside rules in the place of their kernel-made names.

@@ -89,6 +89,8 @@ pub(super) mod set {
     pub(in super::super) const ID: u16 = 10;
     pub(in super::super) const TIMEOUT: u16 = 11;
     pub(in super::super) const USERDATA: u16 = 13;
+    /// How many elements there are; kernel 6.16.
+    pub(in super::super) const COUNT: u16 = 20;
     pub(in super::super) const DESC_SIZE: u16 = 1;
     pub(in super::super) const DESC_CONCAT: u16 = 2;
     pub(in super::super) const FIELD_LEN: u16 = 1;
