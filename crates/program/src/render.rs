@@ -40,7 +40,7 @@ impl fmt::Display for Rule {
         match &self.peer {
             Peer::Any => {}
             Peer::Classes(classes) => {
-                write!(f, " peer {{{}}}", list(classes.iter().map(|class| class.0)))?
+                write!(f, " peer {{{}}}", list(classes.iter().map(|class| class.0)))?;
             }
             Peer::Sets(sets) => {
                 for criterion in sets {
