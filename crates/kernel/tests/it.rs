@@ -11,3 +11,5 @@ mod nf_tables;
 mod process;
 #[path = "it/raw.rs"]
 mod raw;
+#[path = "it/facts.rs"]
+mod facts;
