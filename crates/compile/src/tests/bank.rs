@@ -110,7 +110,7 @@ fn banks_are_exact_first_match() {
     let mut seen = BTreeSet::new();
     let mut most_banks = 0;
     for list in 0..120_000 {
-        let rules: Vec<Rule> = (0..1 + random.below(9))
+        let rules: Vec<Rule> = (0..=random.below(9))
             .map(|_| random_rule(&mut random))
             .collect();
         let banks = build(rules.iter().cloned().map(Lowered::from).collect());

@@ -202,6 +202,7 @@ fn tcp(action: Action, change: impl FnOnce(&mut Rule)) -> Rule {
     rule
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields of rules are options")]
 fn numbers(numbers: &[u16]) -> Option<Ports> {
     Some(Ports {
         numbers: numbers.iter().copied().collect(),
@@ -209,6 +210,7 @@ fn numbers(numbers: &[u16]) -> Option<Ports> {
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields of rules are options")]
 fn named(numbers: &[u16]) -> Option<Ports> {
     Some(Ports {
         numbers: numbers.iter().copied().collect(),
@@ -302,7 +304,7 @@ fn port_names_of_peers_are_keys_per_class() {
         })
     };
     let rules = vec![destination(Action::Allow, |rule| {
-        rule.destination.all = vec![has("b")]
+        rule.destination.all = vec![has("b")];
     })];
     let expected = ["bank 0", "K1 allow: 5.tcp.9, 5.tcp.80, 5.tcp.82"];
     check(Direction::Egress, rules, &expected);
@@ -315,7 +317,7 @@ fn port_names_of_peers_are_keys_per_class() {
     ];
     check(Direction::Egress, rules, &expected);
     let rules = vec![destination(Action::Allow, |rule| {
-        rule.destination.none = vec![has("b")]
+        rule.destination.none = vec![has("b")];
     })];
     let expected = [
         "bank 0",
@@ -325,7 +327,7 @@ fn port_names_of_peers_are_keys_per_class() {
     check(Direction::Egress, rules, &expected);
     // Of the local side they are known numbers.
     let rules = vec![destination(Action::Deny, |rule| {
-        rule.source.all = vec![has("b")]
+        rule.source.all = vec![has("b")];
     })];
     check(
         Direction::Ingress,
@@ -370,6 +372,7 @@ fn what_cannot_be_asked_fails_closed() {
     check(Direction::Egress, rules, &["bank 0", "K5 deny: tcp"]);
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields of rules are options")]
 fn profile(name: &str, ingress: Vec<Rule>) -> Option<Arc<Profile>> {
     let name = ProfileName(name.into());
     Some(Arc::new(Profile {

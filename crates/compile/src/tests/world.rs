@@ -347,7 +347,7 @@ impl World {
             } else {
                 TierEnd::Deny
             },
-            policies: (0..1 + random.below(3))
+            policies: (0..=random.below(3))
                 .map(|at| self.policy(random, direction, at))
                 .collect(),
         });
