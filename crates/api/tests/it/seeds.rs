@@ -3,9 +3,12 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use oncilla_api::manifest::{Limits, Manifest, decode};
 use oncilla_api::{Code, Kind};
+
+static SAID: Once = Once::new();
 
 /// The conformance folder; `None`, after saying so, when it is not there.
 #[expect(
@@ -25,13 +28,14 @@ fn folder() -> Option<PathBuf> {
         "{} is missing; set ONCILLA_CONFORMANCE",
         folder.display()
     );
-    // Not println: the test harness would hide it.
-    writeln!(
-        std::io::stderr(),
-        "left out: the seed manifests, because {} is missing",
-        folder.display()
-    )
-    .unwrap();
+    // Not println: the test harness would hide it. Once: one line for all tests here.
+    SAID.call_once(|| {
+        let text = format!(
+            "left out: the seed manifests, because {} is missing\n",
+            folder.display()
+        );
+        std::io::stderr().write_all(text.as_bytes()).unwrap();
+    });
     None
 }
 
