@@ -1,5 +1,7 @@
 //! What objects of other kinds get.
 
+use oncilla_api::Kind;
+
 use crate::check;
 
 #[test]
@@ -161,4 +163,47 @@ items: words
         r"error: policy.yaml:3:1: items: expected a list
 ",
     );
+}
+
+#[test]
+fn words_on_the_command_line_mean_what_kubectl_and_calicoctl_mean() {
+    let cases = [
+        ("networkpolicy", Kind::KubernetesNetworkPolicy),
+        ("NetworkPolicies", Kind::KubernetesNetworkPolicy),
+        ("netpol", Kind::KubernetesNetworkPolicy),
+        ("networkpolicy.n", Kind::KubernetesNetworkPolicy),
+        (
+            "networkpolicies.v1.networking.k8s.io",
+            Kind::KubernetesNetworkPolicy,
+        ),
+        ("networkpolicy.p", Kind::NetworkPolicy),
+        ("networkpolicies.projectcalico.org", Kind::NetworkPolicy),
+        ("networkpolicies.v3.projectcalico.org", Kind::NetworkPolicy),
+        ("cnp", Kind::NetworkPolicy),
+        ("caliconetworkpolicy", Kind::NetworkPolicy),
+        ("gnp", Kind::GlobalNetworkPolicy),
+        ("po", Kind::Pod),
+        ("pods", Kind::Pod),
+        ("ns", Kind::Namespace),
+        ("netsets", Kind::NetworkSet),
+        ("tiers", Kind::Tier),
+    ];
+    for (word, kind) in cases {
+        assert_eq!(Kind::parse(word), Ok(kind), "{word}");
+    }
+    let refused = |word| Kind::parse(word).unwrap_err().to_string();
+    assert_eq!(
+        refused("hep"),
+        "HostEndpoint (projectcalico.org/v3) is not supported yet"
+    );
+    assert_eq!(
+        refused("deployments.apps"),
+        "Deployment (apps/v1) is not supported yet"
+    );
+    assert_eq!(refused("pdos"), "unknown kind \"pdos\": did you mean pods?");
+    assert_eq!(
+        refused("networkpolicies.crd.projectcalico.org"),
+        "unknown kind \"networkpolicies.crd.projectcalico.org\": did you mean networkpolicies?"
+    );
+    assert_eq!(refused("zzzzzz"), "unknown kind \"zzzzzz\"");
 }
