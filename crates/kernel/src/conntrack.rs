@@ -59,9 +59,9 @@ pub enum ConntrackError {
 pub struct Icmp {
     /// Identifier of the exchange.
     pub id: u16,
-    /// ICMP or ICMPv6 type.
+    /// ICMP or `ICMPv6` type.
     pub kind: u8,
-    /// ICMP or ICMPv6 code.
+    /// ICMP or `ICMPv6` code.
     pub code: u8,
 }
 
@@ -78,7 +78,7 @@ pub struct Tuple {
     pub src_port: u16,
     /// Destination port; 0 without ports.
     pub dst_port: u16,
-    /// Present for ICMP and ICMPv6 only.
+    /// Present for ICMP and `ICMPv6` only.
     pub icmp: Option<Icmp>,
 }
 
@@ -194,7 +194,7 @@ impl Conntrack {
 
     /// Every entry, both families, sorted.
     pub fn dump(&mut self) -> Result<Vec<Flow>, ConntrackError> {
-        let mut found = self.fetch(&codec::dump_request(libc::AF_UNSPEC as u8))?;
+        let mut found = self.fetch(&codec::dump_request(codec::ANY_FAMILY))?;
         found.sort();
         found.dedup();
         Ok(found)
@@ -229,7 +229,7 @@ impl Conntrack {
 
     /// Empties the table of this namespace.
     pub fn flush(&mut self) -> Result<(), ConntrackError> {
-        let body = codec::dump_request(libc::AF_UNSPEC as u8);
+        let body = codec::dump_request(codec::ANY_FAMILY);
         self.channel
             .request(codec::CT_DELETE, 0, &body, &mut |_| {})
             .map_err(ConntrackError::Flush)

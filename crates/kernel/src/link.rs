@@ -8,10 +8,10 @@ mod route;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::str::FromStr;
 
-use netlink_packet_core::{Emitable, Parseable};
+use netlink_packet_core::{Emitable, Parseable as _};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
@@ -84,7 +84,7 @@ pub enum LinkError {
         /// What was asked.
         action: &'static str,
         /// The route.
-        route: Route,
+        route: Box<Route>,
         /// Why.
         #[source]
         source: io::Error,
@@ -123,8 +123,11 @@ pub struct Mac(pub [u8; 6]);
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        for (position, byte) in self.0.iter().enumerate() {
+            let separator = if position == 0 { "" } else { ":" };
+            write!(f, "{separator}{byte:02x}")?;
+        }
+        Ok(())
     }
 }
 

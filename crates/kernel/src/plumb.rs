@@ -106,7 +106,7 @@ pub fn plumb_pod(node: &Netns, pod: &Netns, cable: &PodCable) -> Result<PlumbedP
     let laid = connect(node, (&mut host, &mut inside), cable);
     if laid.is_err() {
         // Half a cable must not stay; the first error is the one to tell.
-        drop(host.ensure_absent(&cable.host_iface));
+        let _gone = host.ensure_absent(&cable.host_iface);
     }
     laid
 }

@@ -31,11 +31,11 @@ pub struct Capabilities {
     pub user_namespaces: bool,
     /// SCTP sockets can be opened.
     pub sctp_sockets: bool,
-    /// This process has CAP_NET_ADMIN over its user namespace.
+    /// This process has `CAP_NET_ADMIN` over its user namespace.
     pub net_admin: bool,
-    /// This process has CAP_NET_RAW over its user namespace.
+    /// This process has `CAP_NET_RAW` over its user namespace.
     pub net_raw: bool,
-    /// This process has CAP_SYS_ADMIN over its user namespace.
+    /// This process has `CAP_SYS_ADMIN` over its user namespace.
     pub sys_admin: bool,
     /// IPv6 is there.
     pub ipv6: bool,

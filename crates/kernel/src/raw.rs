@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -236,7 +236,7 @@ impl PacketSocket {
             tp_packets: 0,
             tp_drops: 0,
         };
-        let mut length = size_of_val(&statistics) as libc::socklen_t;
+        let mut length = bytes_of(&statistics);
         // SAFETY: the buffer is a `tpacket_stats` and `length` is its size.
         let code = unsafe {
             libc::getsockopt(
@@ -292,7 +292,7 @@ impl PacketSocket {
                 level,
                 number,
                 (&raw const on).cast(),
-                size_of_val(&on) as libc::socklen_t,
+                bytes_of(&on),
             )
         };
         option(name, code)
@@ -354,11 +354,20 @@ impl AsFd for PacketSocket {
 
 /// Bytes of the control buffer. A byte, because its field's type differs between C libraries.
 const CONTROL_BYTES: u8 = 128;
-const ADDRESS_BYTES: libc::socklen_t = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+/// Bytes of a `sockaddr_ll`.
+const ADDRESS_BYTES: libc::socklen_t = 20;
+
+/// A small structure's size as socket calls want it.
+fn bytes_of<T>(value: &T) -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of_val(value)).expect("option values are small")
+}
+
+/// `libc::AF_PACKET` as addresses hold it.
+const AF_PACKET: u16 = 17;
 
 fn link_address(index: u32, ethertype: u16) -> libc::sockaddr_ll {
     libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as u16,
+        sll_family: AF_PACKET,
         sll_protocol: ethertype.to_be(),
         sll_ifindex: i32::try_from(index).unwrap_or(-1),
         sll_hatype: 0,

@@ -48,7 +48,7 @@ pub enum Transport {
         /// Destination port.
         dst_port: u16,
     },
-    /// A UDP-Lite datagram, wholly covered by its checksum.
+    /// A lightweight UDP datagram (protocol 136), wholly covered by its checksum.
     UdpLite {
         /// Source port.
         src_port: u16,
@@ -62,7 +62,7 @@ pub enum Transport {
         /// Destination port.
         dst_port: u16,
     },
-    /// An ICMP or ICMPv6 message, by the family of the addresses.
+    /// An ICMP or `ICMPv6` message, by the family of the addresses.
     Icmp {
         /// Type.
         kind: u8,
@@ -213,7 +213,7 @@ fn transport(spec: &PacketSpec) -> (Protocol, Vec<u8>) {
         } => {
             let mut out = ports(src_port, dst_port);
             // The sequence number says which probe it was even where the payload is cut off.
-            out.extend((spec.cookie as u32).to_be_bytes());
+            out.extend(low32(spec.cookie).to_be_bytes());
             out.extend([0; 4]);
             out.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
             out.extend(tail);
@@ -265,10 +265,10 @@ fn sctp_init(src_port: u16, dst_port: u16, cookie: u64) -> Vec<u8> {
     out.extend([1, 0]);
     out.extend(length(20 + parameter_bytes));
     // The tag must not be 0.
-    out.extend((cookie as u32 | 1).to_be_bytes());
+    out.extend((low32(cookie) | 1).to_be_bytes());
     out.extend(0x0001_0000_u32.to_be_bytes());
     out.extend([0, 1, 0, 1]);
-    out.extend((cookie as u32).to_be_bytes());
+    out.extend(low32(cookie).to_be_bytes());
     out.extend(SCTP_PARAMETER.to_be_bytes());
     out.extend(length(parameter_bytes));
     out.extend(tail);
@@ -403,7 +403,13 @@ fn ports(src_port: u16, dst_port: u16) -> Vec<u8> {
 }
 
 fn low16(cookie: u64) -> [u8; 2] {
-    (cookie as u16).to_be_bytes()
+    let [.., high, low] = cookie.to_be_bytes();
+    [high, low]
+}
+
+fn low32(cookie: u64) -> u32 {
+    let [.., a, b, c, d] = cookie.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 fn length(bytes: usize) -> [u8; 2] {

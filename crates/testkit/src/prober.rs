@@ -181,9 +181,10 @@ pub struct Outcome {
 impl Outcome {
     /// What the network decided.
     pub const fn verdict(&self) -> Verdict {
-        match self.arrived {
-            true => Verdict::Allow,
-            false => Verdict::Deny,
+        if self.arrived {
+            Verdict::Allow
+        } else {
+            Verdict::Deny
         }
     }
 }

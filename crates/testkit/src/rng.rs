@@ -27,6 +27,10 @@ impl Rng {
     }
 
     /// An index into something of `length` elements, which must not be empty.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "below a length that was a usize"
+    )]
     pub const fn index(&mut self, length: usize) -> usize {
         assert!(length > 0, "nothing to choose from");
         self.below(length as u64) as usize

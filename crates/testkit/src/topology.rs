@@ -142,7 +142,7 @@ impl Topology {
     pub fn empty() -> Result<Self, TopologyError> {
         // Two sockets and a namespace for each pod: the soft limit of 1,024 files is soon reached. The attempt that
         // then lacks a file says so.
-        drop(process::raise_open_files());
+        let _limit = process::raise_open_files();
         Ok(Self {
             fabric: fresh("the fabric", plumb::prepare_node)?,
             nodes: BTreeMap::new(),
@@ -167,8 +167,9 @@ impl Topology {
         Ok(made)
     }
 
-    /// Two nodes `node-1` (192.168.0.1, fd01::1) and `node-2`, on each `pods_per_node` (at most 200) pods
-    /// `pod-NODE-N` with 10.0.NODE.N and fd00::NODE:N in hexadecimal, and a host `outside` (198.51.100.1, 2001:db8::1).
+    /// Two nodes `node-1` (192.168.0.1, `fd01::1`) and `node-2`, on each `pods_per_node` (at most 200) pods
+    /// `pod-NODE-N` with 10.0.NODE.N and `fd00::NODE:N` in hexadecimal, and a host `outside` (198.51.100.1,
+    /// `2001:db8::1`).
     pub fn two_nodes(pods_per_node: u8) -> Result<Self, TopologyError> {
         let mut spec = TopologySpec::default();
         for node in 1..=2_u8 {

@@ -15,6 +15,11 @@ pub(super) const CT_DELETE: u16 = (1 << 8) | 2;
 pub(super) const GROUP_NEW: u32 = 1;
 pub(super) const GROUP_DESTROY: u32 = 1 << 2;
 
+/// Address families as one byte, as `struct nfgenmsg` has them.
+pub(super) const ANY_FAMILY: u8 = 0;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
 /// Bytes of `struct nfgenmsg`.
 const NFGEN_BYTES: usize = 4;
 
@@ -294,8 +299,8 @@ fn put_address(out: &mut Vec<u8>, kind: u16, addr: IpAddr) {
 
 fn family(addr: IpAddr) -> u8 {
     match addr {
-        IpAddr::V4(_) => libc::AF_INET as u8,
-        IpAddr::V6(_) => libc::AF_INET6 as u8,
+        IpAddr::V4(_) => AF_INET,
+        IpAddr::V6(_) => AF_INET6,
     }
 }
 

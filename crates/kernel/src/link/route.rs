@@ -3,7 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_core::Parseable;
+use netlink_packet_core::Parseable as _;
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
     RouteType,
@@ -182,7 +183,7 @@ impl Links {
             .request(kind, flags, &emit(&message), &mut |_| {})
             .map_err(|source| LinkError::Route {
                 action,
-                route: route.clone(),
+                route: Box::new(route.clone()),
                 source,
             })
     }
@@ -223,9 +224,9 @@ fn encode(route: &Route, oif: Option<u32>, deleting: bool) -> RouteMessage {
 
 fn decode(message: &RouteMessage, names: &[(u32, String)]) -> Option<Route> {
     let header = &message.header;
-    let any: IpAddr = match u8::from(header.address_family) {
-        family if family == libc::AF_INET as u8 => Ipv4Addr::UNSPECIFIED.into(),
-        family if family == libc::AF_INET6 as u8 => Ipv6Addr::UNSPECIFIED.into(),
+    let any: IpAddr = match header.address_family {
+        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
+        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
         _ => return None,
     };
     let length = header.destination_prefix_length;

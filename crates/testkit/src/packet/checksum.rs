@@ -14,7 +14,7 @@ pub fn internet(parts: &[&[u8]]) -> u16 {
             sum = (sum & 0xffff) + (sum >> 16);
         }
     }
-    !(sum as u16)
+    !u16::try_from(sum).expect("carries were folded in")
 }
 
 /// CRC-32C (Castagnoli), as SCTP uses it; it is sent lowest byte first.

