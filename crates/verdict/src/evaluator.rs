@@ -13,6 +13,7 @@ use crate::endpoint::{
     AddressSet, Endpoint, Inheritance, node_addresses, of_family, pod_addresses,
 };
 use crate::leg::{Applicable, Detail, judge};
+use crate::policy::problem;
 use crate::question::{Party, Question, QuestionError};
 use crate::rule::{Owner, Side, Traffic};
 use crate::tier::Tier;
@@ -90,6 +91,9 @@ impl Evaluator {
                     }
                     None => all.unscheduled.push(object.key().path()),
                 },
+                // A set that the API would refuse holds no address.
+                Object::GlobalNetworkSet(_) | Object::NetworkSet(_)
+                    if problem(object).is_some() => {}
                 Object::GlobalNetworkSet(set) => all.sets.push(AddressSet::of_global(set)),
                 Object::NetworkSet(set) => {
                     let set = AddressSet::of_namespaced(set, &inheritance);

@@ -10,9 +10,9 @@
 //! Question ──resolve──▶ Traffic ──source egress leg──▶ ──destination ingress leg──▶ Answer with its trace
 //! ```
 //!
-//! Fail closed: a policy that cannot be read denies whatever it could have selected; a Deny or Pass rule
-//! that cannot be read denies everything, an Allow rule nothing allows; a pod whose namespace is unknown
-//! gets no traffic that no policy allows.
+//! Fail closed: a policy that the API would refuse denies whatever it selects, or could have selected; a
+//! policy of a missing tier is enforced behind all others; a pod whose namespace is unknown gets no traffic
+//! that no policy allows.
 #![forbid(unsafe_code)]
 
 mod answer;

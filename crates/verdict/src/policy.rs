@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oncilla_api::{LabelSelector, ObjectKey, PolicyType, k8s, v3};
+use oncilla_api::{LabelSelector, Object, ObjectKey, PolicyType, k8s, v3};
 use oncilla_net::Direction;
 use oncilla_selector::{ParseError, Selector, parse};
 
@@ -17,6 +17,9 @@ use crate::rule::Rule;
 pub(crate) const DEFAULT_TIER: &str = "default";
 /// The order of every Kubernetes policy.
 const KUBERNETES_ORDER: f64 = 1000.0;
+
+/// The problem of a policy that the API would let through and this crate cannot read.
+const UNREADABLE_RULE: &str = "a rule cannot be read";
 
 #[derive(Debug)]
 pub(crate) struct Policy {
@@ -50,10 +53,8 @@ enum Subject {
         namespace: String,
         pods: LabelSelector,
     },
-    /// Everybody in a namespace, or everybody: an unreadable policy's widest meaning.
+    /// Everybody in a namespace, or everybody: the widest meaning of selectors that cannot be read.
     Everybody { namespace: Option<String> },
-    /// Nobody.
-    Nobody,
 }
 
 /// The parts that both Calico kinds have.
@@ -68,7 +69,32 @@ struct Calico<'a> {
 }
 
 impl Policy {
-    pub(crate) fn of_network_policy(policy: &v3::NetworkPolicy) -> Self {
+    /// The policy that an object is; `None` for other kinds.
+    ///
+    /// One that the API would refuse denies, in its directions, whatever it selects: its author wanted
+    /// something else than no policy, and nobody can say what.
+    pub(crate) fn read(object: &Object) -> Option<Self> {
+        let mut policy = match object {
+            Object::NetworkPolicy(policy) => Self::of_network_policy(policy),
+            Object::GlobalNetworkPolicy(policy) => Self::of_global(policy),
+            Object::KubernetesNetworkPolicy(policy) => Self::of_kubernetes(policy),
+            _ => return None,
+        };
+        if policy.problem.is_none() {
+            policy.problem = problem(object);
+        }
+        if policy.problem.is_some() {
+            for rules in [&mut policy.ingress, &mut policy.egress]
+                .into_iter()
+                .flatten()
+            {
+                *rules = vec![Rule::deny_everything()];
+            }
+        }
+        Some(policy)
+    }
+
+    fn of_network_policy(policy: &v3::NetworkPolicy) -> Self {
         let namespace = namespace_of(&policy.metadata);
         let spec = &policy.spec;
         let subject = || {
@@ -94,13 +120,9 @@ impl Policy {
         })
     }
 
-    pub(crate) fn of_global(policy: &v3::GlobalNetworkPolicy) -> Self {
+    fn of_global(policy: &v3::GlobalNetworkPolicy) -> Self {
         let spec = &policy.spec;
         let subject = || {
-            if spec.do_not_track || spec.pre_dnat {
-                // These judge host endpoints only.
-                return Ok(Subject::Nobody);
-            }
             Ok(Subject::Calico {
                 namespace: None,
                 selector: optional(&spec.selector)?,
@@ -129,22 +151,25 @@ impl Policy {
             [] => !own.is_empty() || (direction == Direction::Ingress && policy.egress.is_empty()),
             types => types.iter().any(|each| Direction::from(*each) == direction),
         };
-        let rules = |direction, own: &[v3::Rule]| {
-            let read = |rule| Rule::calico(rule, namespace.as_deref());
-            governs(direction, own).then(|| own.iter().map(read).collect())
+        let mut unreadable = None;
+        let mut rules = |direction, own: &[v3::Rule]| {
+            let read = own
+                .iter()
+                .map(|rule| Rule::calico(rule, namespace.as_deref()));
+            let rules: Option<Vec<Rule>> = read.collect();
+            if rules.is_none() {
+                unreadable = Some(UNREADABLE_RULE.into());
+            }
+            governs(direction, own).then(|| rules.unwrap_or_default())
         };
-        let (mut ingress, mut egress) = (
-            rules(Direction::Ingress, policy.ingress),
-            rules(Direction::Egress, policy.egress),
-        );
+        let ingress = rules(Direction::Ingress, policy.ingress);
+        let egress = rules(Direction::Egress, policy.egress);
         let (subject, problem) = match policy.subject {
-            Ok(subject) => (subject, None),
+            Ok(subject) => (subject, unreadable),
             Err(error) => {
-                for rules in [&mut ingress, &mut egress].into_iter().flatten() {
-                    *rules = vec![Rule::deny_everything()];
-                }
                 let namespace = namespace.clone();
-                (Subject::Everybody { namespace }, Some(error))
+                let problem = format!("bad selector: {error}").into();
+                (Subject::Everybody { namespace }, Some(problem))
             }
         };
         let kind = if namespace.is_some() {
@@ -161,14 +186,14 @@ impl Policy {
                 tier => tier.to_owned(),
             },
             order: policy.order.filter(|order| !order.is_nan()),
-            problem: problem.map(|error| format!("bad selector: {error}").into()),
+            problem,
             subject,
             ingress,
             egress,
         }
     }
 
-    pub(crate) fn of_kubernetes(policy: &k8s::NetworkPolicy) -> Self {
+    fn of_kubernetes(policy: &k8s::NetworkPolicy) -> Self {
         let namespace = namespace_of(&policy.metadata);
         let spec = &policy.spec;
         let governs = |direction| match spec.policy_types.as_slice() {
@@ -177,8 +202,13 @@ impl Policy {
         };
         let ingress = spec.ingress.iter();
         let egress = spec.egress.iter();
-        let ingress = ingress.map(|rule| Rule::kubernetes_ingress(rule, &namespace));
-        let egress = egress.map(|rule| Rule::kubernetes_egress(rule, &namespace));
+        let ingress: Option<Vec<Rule>> = ingress
+            .map(|rule| Rule::kubernetes_ingress(rule, &namespace))
+            .collect();
+        let egress: Option<Vec<Rule>> = egress
+            .map(|rule| Rule::kubernetes_egress(rule, &namespace))
+            .collect();
+        let readable = ingress.is_some() && egress.is_some();
         let key = ObjectKey::namespaced(
             oncilla_api::Kind::KubernetesNetworkPolicy,
             namespace.clone(),
@@ -189,10 +219,10 @@ impl Policy {
             tier: DEFAULT_TIER.to_owned(),
             order: Some(KUBERNETES_ORDER),
             tie_break: tie_break(&key, "KubernetesNetworkPolicy"),
-            problem: None,
+            problem: (!readable).then(|| UNREADABLE_RULE.into()),
             key,
-            ingress: governs(Direction::Ingress).then(|| ingress.collect()),
-            egress: governs(Direction::Egress).then(|| egress.collect()),
+            ingress: governs(Direction::Ingress).then(|| ingress.unwrap_or_default()),
+            egress: governs(Direction::Egress).then(|| egress.unwrap_or_default()),
             subject: Subject::Kubernetes {
                 namespace,
                 pods: spec.pod_selector.clone(),
@@ -246,9 +276,16 @@ impl Policy {
                     && kubernetes_matches(pods, labels, "")
             }
             Subject::Everybody { namespace } => namespace.iter().all(lives_in),
-            Subject::Nobody => false,
         }
     }
+}
+
+/// Why the API would refuse an object, if it would.
+pub(crate) fn problem(object: &Object) -> Option<Arc<str>> {
+    let mut object = object.clone();
+    object.default_fields();
+    let faults: Vec<String> = object.validate().iter().map(ToString::to_string).collect();
+    (!faults.is_empty()).then(|| faults.join("; ").into())
 }
 
 fn tie_break(key: &ObjectKey, kind: &str) -> String {

@@ -59,42 +59,33 @@ enum Criteria {
     Kubernetes(KubernetesRule),
     /// Matches everything.
     Everything,
-    /// Matches nothing.
-    Nothing,
 }
 
 impl Rule {
-    /// A rule of a Calico policy. `namespace` is the policy's own, `None` for a global one.
-    pub(crate) fn calico(rule: &v3::Rule, namespace: Option<&str>) -> Self {
-        match CalicoRule::read(rule, namespace) {
-            Some(read) => Self {
-                action: rule.action,
-                criteria: Criteria::Calico(Box::new(read)),
-            },
-            // What cannot be read may not widen: without the Deny or Pass more would get through, without
-            // the Allow less.
-            None => match rule.action {
-                Action::Deny | Action::Pass => Self::deny_everything(),
-                Action::Allow | Action::Log => Self {
-                    action: rule.action,
-                    criteria: Criteria::Nothing,
-                },
-            },
-        }
+    /// A rule of a Calico policy; `None` when it cannot be read. `namespace` is the policy's own, `None` for
+    /// a global one.
+    pub(crate) fn calico(rule: &v3::Rule, namespace: Option<&str>) -> Option<Self> {
+        let criteria = CalicoRule::read(rule, namespace)?;
+        Some(Self {
+            action: rule.action,
+            criteria: Criteria::Calico(Box::new(criteria)),
+        })
     }
 
-    pub(crate) fn kubernetes_ingress(rule: &k8s::IngressRule, namespace: &str) -> Self {
-        Self::kubernetes(KubernetesRule::ingress(rule, namespace))
+    /// A rule of a Kubernetes policy; `None` when it cannot be read.
+    pub(crate) fn kubernetes_ingress(rule: &k8s::IngressRule, namespace: &str) -> Option<Self> {
+        KubernetesRule::ingress(rule, namespace).map(Self::kubernetes)
     }
 
-    pub(crate) fn kubernetes_egress(rule: &k8s::EgressRule, namespace: &str) -> Self {
-        Self::kubernetes(KubernetesRule::egress(rule, namespace))
+    /// A rule of a Kubernetes policy; `None` when it cannot be read.
+    pub(crate) fn kubernetes_egress(rule: &k8s::EgressRule, namespace: &str) -> Option<Self> {
+        KubernetesRule::egress(rule, namespace).map(Self::kubernetes)
     }
 
-    fn kubernetes(rule: Option<KubernetesRule>) -> Self {
+    const fn kubernetes(rule: KubernetesRule) -> Self {
         Self {
             action: Action::Allow,
-            criteria: rule.map_or(Criteria::Nothing, Criteria::Kubernetes),
+            criteria: Criteria::Kubernetes(rule),
         }
     }
 
@@ -110,7 +101,6 @@ impl Rule {
             Criteria::Calico(rule) => rule.matches(traffic),
             Criteria::Kubernetes(rule) => rule.matches(traffic),
             Criteria::Everything => true,
-            Criteria::Nothing => false,
         }
     }
 }

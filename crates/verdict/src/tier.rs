@@ -7,7 +7,7 @@ use oncilla_api::Object;
 use oncilla_api::v3::{self, TierAction};
 
 use crate::cluster::Cluster;
-use crate::policy::Policy;
+use crate::policy::{Policy, problem};
 
 /// The order of a tier that has none.
 const DEFAULT_ORDER: f64 = 1_000_000.0;
@@ -59,7 +59,10 @@ impl Tier {
     pub(crate) fn all(cluster: &Cluster) -> Vec<Self> {
         let mut tiers: BTreeMap<String, Self> = BTreeMap::new();
         for object in cluster.objects() {
-            if let Object::Tier(tier) = object {
+            // A tier that the API would refuse is none: its policies then end with Deny.
+            if let Object::Tier(tier) = object
+                && problem(object).is_none()
+            {
                 tiers.insert(tier.metadata.name.clone(), Self::existing(tier));
             }
         }
@@ -74,11 +77,8 @@ impl Tier {
             tiers.insert(name.to_owned(), built_in);
         }
         for object in cluster.objects() {
-            let policy = match object {
-                Object::NetworkPolicy(policy) => Policy::of_network_policy(policy),
-                Object::GlobalNetworkPolicy(policy) => Policy::of_global(policy),
-                Object::KubernetesNetworkPolicy(policy) => Policy::of_kubernetes(policy),
-                _ => continue,
+            let Some(policy) = Policy::read(object) else {
+                continue;
             };
             let tier = tiers.entry(policy.tier.clone());
             let tier = tier.or_insert_with_key(|name| Self::missing(name));

@@ -22,6 +22,7 @@ const HOST_PREFIX: &str = "host:";
 
 #[derive(Deserialize)]
 pub(super) struct Scenarios {
+    #[serde(default)]
     matrix_cols: BTreeMap<String, Vec<String>>,
     scenarios: Vec<Scenario>,
 }
@@ -115,7 +116,7 @@ pub(super) fn read(path: &Path, file: &Scenarios) -> Result<Suite, FormatError> 
             .matrix_cols
             .iter()
             .find_map(|(cluster, cols)| (Path::new(cluster) == scenario.cluster).then_some(cols))
-            .ok_or_else(|| meaningless("its cluster has no matrix_cols".to_owned()))?;
+            .map_or(&[][..], Vec::as_slice);
         if let Some(what) = folder.needs_hosts(scenario)? {
             let judged = scenario.steps.iter().map(judged_of);
             let name = format!("judgements of scenario {} ({what})", scenario.id);
@@ -159,7 +160,10 @@ impl Folder {
             message,
         };
         let text = String::from_utf8(bytes).map_err(|error| yaml(error.to_string()))?;
-        serde_saphyr::from_multiple(&text).map_err(|error| yaml(error.to_string()))
+        // As the product reads manifests: `on` and `n` are texts.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        serde_saphyr::from_multiple_with_options(&text, options)
+            .map_err(|error| yaml(error.to_string()))
     }
 
     /// The documents of a manifest file that the runner does not leave out.

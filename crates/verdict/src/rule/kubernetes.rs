@@ -44,12 +44,12 @@ enum Number {
 }
 
 impl KubernetesRule {
-    /// Reads a rule; `None` when some part of it cannot be read: it then allows nothing.
+    /// Reads a rule; `None` when some part of it cannot be read.
     pub(super) fn ingress(rule: &k8s::IngressRule, namespace: &str) -> Option<Self> {
         Self::read(Direction::Ingress, &rule.from, &rule.ports, namespace)
     }
 
-    /// Reads a rule; `None` when some part of it cannot be read: it then allows nothing.
+    /// Reads a rule; `None` when some part of it cannot be read.
     pub(super) fn egress(rule: &k8s::EgressRule, namespace: &str) -> Option<Self> {
         Self::read(Direction::Egress, &rule.to, &rule.ports, namespace)
     }

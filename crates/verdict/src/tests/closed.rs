@@ -1,6 +1,6 @@
 //! Fail closed: what cannot be read never lets more through. The API refuses all of this earlier.
 
-use super::{ask, check, cluster, gnp, knp, np};
+use super::{ask, check, cluster, gnp, gns, knp, np, tier};
 
 /// A policy on `red/db` with a rule that cannot be read between two that can.
 fn check_broken_rule(broken: &str) {
@@ -11,22 +11,14 @@ fn check_broken_rule(broken: &str) {
         );
         np("p", &spec)
     };
-    // An Allow that cannot be read allows nothing.
-    for action in ["Allow", "Log"] {
+    for action in ["Allow", "Deny", "Pass", "Log"] {
         check(
             &policy(action),
-            "red/web -> red/db udp/1 = allow red/db ingress default np/red/p 0
-             red/web -> red/db tcp/1 = deny red/db ingress default end-of-tier
-             red/web -> red/db sctp/1 = allow red/db ingress default np/red/p 2",
-        );
-    }
-    // A Deny or Pass that cannot be read denies everything that reaches it.
-    for action in ["Deny", "Pass"] {
-        check(
-            &policy(action),
-            "red/web -> red/db udp/1 = allow red/db ingress default np/red/p 0
-             red/web -> red/db tcp/1 = deny red/db ingress default np/red/p 1
-             red/web -> red/db sctp/1 = deny red/db ingress default np/red/p 1",
+            "red/web -> red/db udp/1 = deny red/db ingress default np/red/p 0
+             red/web -> red/db tcp/1 = deny red/db ingress default np/red/p 0
+             red/web -> red/db sctp/1 = deny red/db ingress default np/red/p 0
+             red/db -> red/web tcp/1 = allow
+             blue/db -> red/web tcp/1 = allow",
         );
     }
 }
@@ -46,6 +38,10 @@ fn rules_that_cannot_be_read() {
         "notProtocol: tcp",
         "protocol: 0",
         "ipVersion: 5",
+        "source: {notNets: [0.0.0.0/0]}",
+        "source: {nets: [10.0.0.0/8]}, destination: {nets: ['fd00::/8']}",
+        "destination: {ports: [80]}",
+        "ipVersion: 6, source: {nets: [10.0.0.0/8]}",
     ] {
         check_broken_rule(broken);
     }
@@ -90,7 +86,7 @@ fn a_policy_whose_selector_cannot_be_read_denies_whomever_it_could_select() {
 }
 
 #[test]
-fn kubernetes_rules_that_cannot_be_read_allow_nothing() {
+fn kubernetes_policies_that_cannot_be_read_allow_nothing() {
     for rule in [
         "{from: [{}]}",
         "{from: [{ipBlock: {cidr: nonsense}}]}",
@@ -104,9 +100,55 @@ fn kubernetes_rules_that_cannot_be_read_allow_nothing() {
         let spec = format!("{{podSelector: {{}}, ingress: [{rule}, {{ports: [{{port: 7}}]}}]}}");
         check(
             &knp("p", &spec),
-            "red/web -> red/db tcp/85 = deny red/db ingress default end-of-tier
+            "red/web -> red/db tcp/85 = deny red/db ingress default knp/red/p 0
              red/web -> red/db tcp/8080 = deny
-             red/web -> red/db tcp/7 = allow red/db ingress default knp/red/p 1",
+             red/web -> red/db tcp/7 = deny
+             red/db -> blue/db tcp/7 = allow",
         );
     }
+}
+
+#[test]
+fn host_policies_deny_the_pods_they_select_until_they_are_supported() {
+    for field in ["doNotTrack", "preDNAT", "applyOnForward"] {
+        let spec = format!("{{selector: app == 'db', types: [Ingress], {field}: true}}");
+        check(
+            &gnp("p", &spec),
+            "red/web -> red/db tcp/1 = deny red/db ingress default gnp/p 0
+             red/db -> red/web tcp/1 = allow",
+        );
+    }
+}
+
+#[test]
+fn a_tier_that_is_refused_is_none() {
+    let policy = "{tier: odd, selector: app == 'db', types: [Ingress], ingress: [{action: Allow, protocol: UDP}]}";
+    check(
+        &(tier("odd", "{order: 1, defaultAction: Pass}") + &gnp("p", policy)),
+        "red/web -> red/db tcp/1 = allow red/db ingress pro/kns.red profile",
+    );
+    check(
+        &(tier(
+            "odd, labels: {'bad label': x}",
+            "{order: 1, defaultAction: Pass}",
+        ) + &gnp("p", policy)),
+        "red/web -> red/db udp/1 = allow red/db ingress odd gnp/p 0
+         red/web -> red/db tcp/1 = deny red/db ingress odd end-of-tier <gnp/p",
+    );
+}
+
+#[test]
+fn a_network_set_that_is_refused_holds_no_address() {
+    let policy = gnp(
+        "p",
+        "{selector: app == 'db', ingress: [{action: Allow, source: {selector: has(zone)}}]}",
+    );
+    check(
+        &(policy.clone() + &gns("g", "{zone: x}", "[203.0.113.0/24]")),
+        "203.0.113.1 -> red/db tcp/1 = allow",
+    );
+    check(
+        &(policy + &gns("g", "{zone: x}", "[203.0.113.0/24, nonsense]")),
+        "203.0.113.1 -> red/db tcp/1 = deny",
+    );
 }

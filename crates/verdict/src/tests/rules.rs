@@ -242,19 +242,13 @@ fn nets_and_not_nets() {
 fn nets_of_the_other_family_only_make_the_rule_pass_over() {
     check_ports("source: {nets: [10.0.0.0/8]}", "tcp/1", "tcp/1 v6");
     check_ports("source: {nets: ['fd00::/16']}", "tcp/1 v6", "tcp/1");
-    check_ports(
-        "source: {nets: [10.0.0.0/8, 'fd00::/16']}",
-        "tcp/1, tcp/1 v6",
-        "",
-    );
     check_ports("source: {notNets: [10.99.0.0/16]}", "tcp/1", "tcp/1 v6");
     check_ports("source: {notNets: ['fd99::/16']}", "tcp/1 v6", "tcp/1");
     check_ports(
-        "destination: {notNets: [10.99.0.0/16, 'fd00::2/128']}",
-        "tcp/1",
-        "tcp/1 v6",
+        "destination: {notNets: ['fd00::2/128']}",
+        "",
+        "tcp/1, tcp/1 v6",
     );
-    check_ports("source: {notNets: [0.0.0.0/0]}", "", "tcp/1, tcp/1 v6");
 }
 
 #[test]

@@ -188,16 +188,6 @@ status: {{podIP: 10.0.0.9}}
 }
 
 #[test]
-fn untracked_and_pre_dnat_policies_have_no_effect_on_pods() {
-    check_selected(&global("doNotTrack: true, applyOnForward: true"), &[]);
-    check_selected(&global("preDNAT: true, applyOnForward: true"), &[]);
-    check_selected(
-        &global("selector: app == 'db', applyOnForward: true"),
-        &["red/db", "blue/db"],
-    );
-}
-
-#[test]
 fn omitted_types_are_the_directions_with_rules_and_else_ingress() {
     let rule = "[{action: Deny}]";
     let cases = [
