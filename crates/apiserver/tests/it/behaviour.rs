@@ -70,11 +70,11 @@ fn store_error(key: Option<&ObjectKey>, error: RestError) -> StoreError {
 /// The events of a stream, put into a watch by a thread until one side ends.
 fn pump(
     served: &Served,
-    client: Client,
-    collection: Collection,
+    client: &Client,
+    collection: &Collection,
     from: Revision,
 ) -> Result<Watch, StoreError> {
-    let opened = served.runtime.block_on(client.watch(&collection, from));
+    let opened = served.runtime.block_on(client.watch(collection, from));
     let mut stream = opened.map_err(|error| store_error(None, error))?;
     let (mut sender, watch) = Watch::channel(VecDeque::new(), from);
     let handle = served.runtime.handle().clone();
@@ -155,7 +155,7 @@ impl Store for Remote {
         if let Some(namespace) = selector.namespace() {
             collection = collection.in_namespace(namespace);
         }
-        pump(&self.served, self.client.clone(), collection, from)
+        pump(&self.served, &self.client, &collection, from)
     }
 
     fn compact(&self, through: Revision) -> Result<(), StoreError> {

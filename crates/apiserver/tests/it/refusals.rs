@@ -150,6 +150,13 @@ fn bad_requests_are_400() {
         "BadRequest",
         part,
     );
+    let dry = served.post(&format!("{SETS}?dryRun=Some"), &set("two", "10.0.0.0/8"));
+    refused(dry, 400, "BadRequest", "invalid dryRun");
+}
+
+#[test]
+fn unreadable_parameters_are_400() {
+    let served = Served::new();
     for (query, part) in [
         ("labelSelector=a+b", "unable to parse label selector"),
         ("labelSelector=a+in+x", "unable to parse label selector"),
@@ -169,8 +176,6 @@ fn bad_requests_are_400() {
             part,
         );
     }
-    let dry = served.post(&format!("{SETS}?dryRun=Some"), &set("two", "10.0.0.0/8"));
-    refused(dry, 400, "BadRequest", "invalid dryRun");
 }
 
 #[test]

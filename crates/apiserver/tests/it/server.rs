@@ -27,7 +27,7 @@ pub(crate) struct Served {
 
 pub(crate) fn options() -> Options {
     Options {
-        clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
+        clock: Arc::new(|| UNIX_EPOCH + Duration::from_hours(500_000)),
     }
 }
 
@@ -97,7 +97,9 @@ impl Served {
             body.len()
         );
         if let Some(kind) = kind {
-            request.push_str(&format!("Content-Type: {kind}\r\n"));
+            request.push_str("Content-Type: ");
+            request.push_str(kind);
+            request.push_str("\r\n");
         }
         request.push_str("\r\n");
         request.push_str(body);

@@ -140,10 +140,10 @@ impl Dice {
     }
 }
 
-fn reopened(image: Vec<u8>, at: &str, expect: &Acknowledged, next: Option<&Acknowledged>) {
+fn reopened(image: &[u8], at: &str, expect: &Acknowledged, next: Option<&Acknowledged>) {
     let disk = || {
         Recorder(Arc::new(Disk {
-            image: RwLock::new(image.clone()),
+            image: RwLock::new(image.to_vec()),
             log: RwLock::default(),
         }))
     };
@@ -202,7 +202,7 @@ fn a_cut_at_every_write_loses_nothing_acknowledged() {
         }
         for (how, image) in images(&synced, &unsynced, &mut dice) {
             reopened(
-                image,
+                &image,
                 &format!("step {index} of {}, {how}", log.len()),
                 &expect,
                 next,
@@ -221,11 +221,15 @@ fn images(synced: &[u8], unsynced: &[Step], dice: &mut Dice) -> Vec<(&'static st
         return images;
     }
     let mut all = synced.to_vec();
-    unsynced.iter().for_each(|step| apply(&mut all, step));
+    for step in unsynced {
+        apply(&mut all, step);
+    }
     images.push(("kept", all));
     let mut torn = synced.to_vec();
     if let Some((Step::Write(offset, data), before)) = unsynced.split_last() {
-        before.iter().for_each(|step| apply(&mut torn, step));
+        for step in before {
+            apply(&mut torn, step);
+        }
         let half = Step::Write(*offset, data[..data.len() / 2].to_vec());
         apply(&mut torn, &half);
         images.push(("torn", torn));
