@@ -1,0 +1,258 @@
+//! The control socket: one question a connection, one JSON value a line.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::knock::{self, Knocker};
+use super::sandbox::Sandbox;
+use crate::place::Place;
+use crate::probe::{HoldRequest, Outcome, Probe, ProbeResult};
+use crate::protocol::{Answer, LINE_BYTES_MAX, Request, encode_line};
+use crate::status::LabStatus;
+
+/// Connections open at once.
+const CONNECTIONS_MAX: usize = 256;
+/// Questions that wait for the supervisor's loop.
+const QUERIES_MAX: usize = 64;
+/// Probes under way at once in one connection: each is a socket.
+const PROBES_MAX: usize = 512;
+
+/// A question to the supervisor's loop.
+#[derive(Debug)]
+pub(crate) enum Query {
+    Status(oneshot::Sender<LabStatus>),
+    Places(Vec<Place>, oneshot::Sender<Places>),
+}
+
+/// The places that were asked for and exist.
+pub(crate) type Places = BTreeMap<Place, Arc<Sandbox>>;
+
+/// The control socket.
+#[derive(Debug)]
+pub(crate) struct Control {
+    listener: UnixListener,
+    user_namespace: bool,
+    queries: mpsc::Sender<Query>,
+}
+
+impl Control {
+    /// Listens on `socket`. Questions come out of the receiver.
+    pub(crate) fn bind(
+        socket: &Path,
+        user_namespace: bool,
+    ) -> io::Result<(Self, mpsc::Receiver<Query>)> {
+        // The folder is closed to others, so nobody can connect before the mode is set.
+        let listener = UnixListener::bind(socket)?;
+        fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
+        let (queries, receiver) = mpsc::channel(QUERIES_MAX);
+        let control = Self {
+            listener,
+            user_namespace,
+            queries,
+        };
+        Ok((control, receiver))
+    }
+
+    /// Answers for ever.
+    pub(crate) async fn serve(self) {
+        let mut connections = JoinSet::new();
+        loop {
+            while connections.len() >= CONNECTIONS_MAX {
+                connections.join_next().await;
+            }
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            let Ok((stream, _peer)) = accepted else {
+                // Too many open files: the next connection that ends makes room.
+                connections.join_next().await;
+                continue;
+            };
+            let own = rustix::process::geteuid().as_raw();
+            if !matches!(stream.peer_cred(), Ok(peer) if peer.uid() == 0 || peer.uid() == own) {
+                continue;
+            }
+            let conversation = Conversation {
+                queries: self.queries.clone(),
+                user_namespace: self.user_namespace,
+            };
+            connections.spawn(async move {
+                if let Err(error) = conversation.hold(stream).await {
+                    tracing::debug!(%error, "a control connection ended early");
+                }
+            });
+        }
+    }
+}
+
+struct Conversation {
+    queries: mpsc::Sender<Query>,
+    user_namespace: bool,
+}
+
+impl Conversation {
+    async fn hold(&self, stream: UnixStream) -> io::Result<()> {
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = BufReader::new(reader);
+        let mut line = String::new();
+        let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+        (&mut reader).take(limit).read_line(&mut line).await?;
+        let answer = match serde_json::from_str(&line) {
+            Ok(Request::Hold(request)) => return self.hold_open(request, reader, writer).await,
+            Ok(request) => self.answer(request).await,
+            Err(error) => Answer::Refused {
+                message: format!("the lab cannot read the request: {error}"),
+            },
+        };
+        writer.write_all(encode_line(&answer).as_bytes()).await
+    }
+
+    async fn answer(&self, request: Request) -> Answer {
+        let gone = || Answer::Refused {
+            message: "the lab is ending".to_owned(),
+        };
+        match request {
+            Request::Status => {
+                let (sender, receiver) = oneshot::channel();
+                drop(self.queries.send(Query::Status(sender)).await);
+                let status = receiver.await;
+                status.map_or_else(|_| gone(), |status| Answer::Status(Box::new(status)))
+            }
+            Request::Exec { place } => match self.place(&place).await {
+                Some(sandbox) => Answer::Exec(sandbox.doors(self.user_namespace)),
+                None => Answer::UnknownPlace { place },
+            },
+            Request::Connect { probes } => {
+                let places = probes.iter().map(|probe| probe.from.clone()).collect();
+                let places = self.places(places).await;
+                Answer::Connect {
+                    results: knock_all(probes, places).await,
+                }
+            }
+            Request::Hold(_) => gone(),
+        }
+    }
+
+    async fn places(&self, places: Vec<Place>) -> Places {
+        let (sender, receiver) = oneshot::channel();
+        drop(self.queries.send(Query::Places(places, sender)).await);
+        receiver.await.unwrap_or_default()
+    }
+
+    async fn place(&self, place: &Place) -> Option<Arc<Sandbox>> {
+        self.places(vec![place.clone()]).await.remove(place)
+    }
+
+    /// Keeps a connection alive for as long as somebody listens to what becomes of it.
+    async fn hold_open(
+        &self,
+        request: HoldRequest,
+        mut reader: BufReader<OwnedReadHalf>,
+        mut writer: OwnedWriteHalf,
+    ) -> io::Result<()> {
+        let Some(sandbox) = self.place(&request.from).await else {
+            let place = request.from;
+            let reason = format!("{place} is not in this lab");
+            let dead = crate::probe::HoldEvent::Dead {
+                exchanges: 0,
+                reason,
+            };
+            return writer.write_all(encode_line(&dead).as_bytes()).await;
+        };
+        let mut nothing = [0; 1];
+        tokio::select! {
+            held = knock::hold(&sandbox.net, &request, &mut writer) => held,
+            // The asker says nothing more, so this is its end.
+            read = reader.read(&mut nothing) => read.map(drop),
+        }
+    }
+}
+
+/// Makes all probes, many at once; results come in the order of the probes.
+async fn knock_all(probes: Vec<Probe>, places: Places) -> Vec<ProbeResult> {
+    let count = probes.len();
+    let mut pending: BTreeMap<Place, Vec<(usize, Probe)>> = BTreeMap::new();
+    for (index, probe) in probes.into_iter().enumerate() {
+        let of_place = pending.entry(probe.from.clone()).or_default();
+        of_place.push((index, probe));
+    }
+    let mut results: Vec<Option<ProbeResult>> = vec![None; count];
+    let mut knocks = JoinSet::new();
+    let mut put = |(index, result): (usize, ProbeResult)| {
+        if let Some(slot) = results.get_mut(index) {
+            *slot = Some(result);
+        }
+    };
+    for (place, probes) in pending {
+        let Some(sandbox) = places.get(&place) else {
+            let detail = format!("{place} is not in this lab");
+            let unknown = probes.iter().map(|(index, _)| *index);
+            unknown.for_each(|index| put((index, knock::impossible(detail.clone()))));
+            continue;
+        };
+        for some in probes.chunks(PROBES_MAX) {
+            for (index, probe, opened) in open(Arc::clone(sandbox), some.to_vec()).await {
+                while knocks.len() >= PROBES_MAX {
+                    knocks
+                        .join_next()
+                        .await
+                        .into_iter()
+                        .flatten()
+                        .for_each(&mut put);
+                }
+                match opened {
+                    Ok(knocker) => {
+                        let knock = async move { (index, knocker.knock(&probe).await) };
+                        knocks.spawn(knock);
+                    }
+                    Err(error) => put((index, knock::impossible(error.to_string()))),
+                }
+            }
+        }
+    }
+    while let Some(done) = knocks.join_next().await {
+        done.into_iter().for_each(&mut put);
+    }
+    let missing = || ProbeResult {
+        outcome: Outcome::Failed,
+        elapsed_us: 0,
+        detail: Some("the probe was lost".to_owned()),
+    };
+    let results = results.into_iter();
+    results
+        .map(|result| result.unwrap_or_else(missing))
+        .collect()
+}
+
+type Opened = (usize, Probe, io::Result<Knocker>);
+
+/// Opens the sockets of probes from one place.
+async fn open(sandbox: Arc<Sandbox>, probes: Vec<(usize, Probe)>) -> Vec<Opened> {
+    let opening = spawn_blocking(move || {
+        // Sockets that register with the runtime do so when they connect, not when they are opened.
+        let opened = sandbox.net.run(|| {
+            let probes = probes.iter();
+            probes.map(|(_, probe)| Knocker::open(probe)).collect()
+        });
+        let opened: Vec<io::Result<Knocker>> = opened.unwrap_or_else(|error| {
+            let text = error.to_string();
+            let fail = |_| Err(io::Error::other(text.clone()));
+            (0..probes.len()).map(fail).collect()
+        });
+        let both = probes.into_iter().zip(opened);
+        both.map(|((index, probe), opened)| (index, probe, opened))
+            .collect()
+    });
+    opening.await.unwrap_or_default()
+}

@@ -1,0 +1,2 @@
+//! Real labs (being written).
+fn main() {}
