@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use foldhash::{HashMap, HashMapExt as _};
+use oncilla_model::Predicate;
 use oncilla_net::{Family, IpNet, family_of};
 use oncilla_program::{AddressChange, ClassId, NetChange};
 
@@ -145,19 +146,95 @@ impl Resolver {
         delta: &mut NodeDelta,
     ) -> Result<(), Exhausted> {
         self.index.work.scans += 1;
-        let mut full = self.survey();
+        let survey = self.survey();
         let wanted = self.wanted();
-        let by_class = self.choose(&full, &wanted);
         let before = self.in_class.clone();
-        let after = match occasion {
-            Occasion::Change => before.union(&by_class).copied().collect(),
-            Occasion::Settling | Occasion::Adoption(..) => by_class.clone(),
+        let target = self.choose(&survey, &wanted);
+        let mut failure = None;
+        for by_class in self.retreats(target.clone(), &wanted) {
+            let after = self.known_after(&wanted, &by_class, occasion);
+            let (placement, unknown) = self.arrange(&survey, &after);
+            let common = before.intersection(&after).copied().collect();
+            let elected = self.elect(&placement, &common, occasion);
+            let meanings: BTreeSet<Meaning> =
+                placement.meanings().map(|(_, meaning)| meaning).collect();
+            let needed = meanings.len() - elected.len();
+            let room = self.classes.room(now_ms);
+            if needed > room {
+                let retry_at_ms = self.classes.next_room_ms();
+                failure.get_or_insert(Exhausted {
+                    needed,
+                    room,
+                    retry_at_ms,
+                });
+                continue;
+            }
+            self.redefine(&elected, unknown, &after, occasion);
+            if let Occasion::Adoption(..) = occasion {
+                delta.classes_added.extend(elected.keys());
+            }
+            self.in_class = after;
+            self.is_retreating = by_class != target;
+            self.open_classes(&placement, now_ms, delta);
+            self.commit(placement, delta);
+            self.switch_modes(&wanted, &by_class, delta);
+            self.fill_by_address();
+            return Ok(());
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The predicates to ask by class: as many as fit once settled; when numbers are short on the way there,
+    /// no more than now, and then named ports only. A later settling takes the way up again.
+    fn retreats(
+        &self,
+        target: BTreeSet<PredicateId>,
+        wanted: &BTreeSet<PredicateId>,
+    ) -> [BTreeSet<PredicateId>; 3] {
+        let is_named = |id: &&PredicateId| {
+            matches!(self.index.predicates.of(**id), Predicate::NamedPort { .. })
         };
+        let named: BTreeSet<PredicateId> = wanted.iter().filter(is_named).copied().collect();
+        let present = target
+            .intersection(&self.in_class)
+            .chain(&named)
+            .copied()
+            .collect();
+        [target, present, named]
+    }
+
+    /// The predicates that classes know afterwards. A change takes none away, and a settling none that groups
+    /// still ask by class until this very delta.
+    fn known_after(
+        &self,
+        wanted: &BTreeSet<PredicateId>,
+        by_class: &BTreeSet<PredicateId>,
+        occasion: Occasion<'_>,
+    ) -> BTreeSet<PredicateId> {
+        let stays = |id: &&PredicateId| match occasion {
+            Occasion::Change => true,
+            Occasion::Settling => wanted.contains(id) && !self.by_address.contains(id),
+            Occasion::Adoption(..) => false,
+        };
+        self.in_class
+            .iter()
+            .filter(stays)
+            .chain(by_class)
+            .copied()
+            .collect()
+    }
+
+    /// Where everything belongs when classes know these predicates, and what the unknown classes are.
+    fn arrange(
+        &mut self,
+        survey: &Survey,
+        after: &BTreeSet<PredicateId>,
+    ) -> (Placement, [SigId; 2]) {
         let mut memo = HashMap::new();
         let mut restrict = |resolver: &mut Self, id: SigId| -> SigId {
             *memo
                 .entry(id)
-                .or_insert_with(|| resolver.signatures.restrict(id, &after))
+                .or_insert_with(|| resolver.signatures.restrict(id, after))
         };
         let unknown = Family::ALL.map(|family| {
             let base = self.plane.base(&mut self.signatures, family);
@@ -167,38 +244,19 @@ impl Resolver {
             regions: vec![whole(Family::V4), whole(Family::V6)],
             ..Placement::default()
         };
-        for (net, signature) in std::mem::take(&mut full.pieces) {
+        for (&net, &signature) in &survey.pieces {
             let class = restrict(self, signature);
             let element = (class != unknown[Family::of_net(&net) as usize]).then_some(class);
             placement.pieces.insert(net, (signature, element));
         }
-        for (addr, signature, cover) in &full.hosts {
+        for (addr, signature, cover) in &survey.hosts {
             let element = signature.map(|signature| restrict(self, signature));
             let cover = restrict(self, *cover);
             placement
                 .hosts
                 .push((*addr, element.filter(|element| *element != cover)));
         }
-        let common = before.intersection(&after).copied().collect();
-        let elected = self.elect(&placement, &common, occasion);
-        let meanings: BTreeSet<Meaning> =
-            placement.meanings().map(|(_, meaning)| meaning).collect();
-        let needed = meanings.len() - elected.len();
-        let room = self.classes.room(now_ms);
-        if needed > room {
-            return Err(Exhausted {
-                needed,
-                room,
-                retry_at_ms: self.classes.next_room_ms(),
-            });
-        }
-        self.redefine(&elected, unknown, &after, occasion);
-        self.in_class = after;
-        self.open_classes(&placement, now_ms, delta);
-        self.commit(placement, delta);
-        self.switch_modes(&wanted, &by_class, delta);
-        self.fill_by_address();
-        Ok(())
+        (placement, unknown)
     }
 
     /// Everything that holds, everywhere.

@@ -45,7 +45,9 @@ impl std::fmt::Debug for Adoption<'_> {
 }
 
 /// Class numbers ran out. The published state stays what it was and the changes stay pending: the next call
-/// tries again. Never a wrong verdict, only an old one.
+/// tries again. Never a wrong verdict, only an old one. When it persists although [`Self::retry_at_ms`] has
+/// passed, more classes change at once than the mask has room for: only a new resolver that loads everything,
+/// or a wider mask, helps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "class numbers ran out: {needed} more are needed and {room} are free; choose a mark mask with more bits"
@@ -81,6 +83,8 @@ pub struct Resolver {
     pub(crate) groups: BTreeMap<GroupId, Arc<GroupDef>>,
     pub(crate) endpoints: BTreeMap<Arc<str>, LocalEndpoint>,
     retired: BTreeMap<ClassId, Class>,
+    /// Whether fewer predicates are asked by class than fit: numbers were short.
+    pub(crate) is_retreating: bool,
     has_changed: bool,
 }
 
@@ -103,6 +107,7 @@ impl Resolver {
             groups: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             retired: BTreeMap::new(),
+            is_retreating: false,
             has_changed: false,
         }
     }
@@ -143,13 +148,12 @@ impl Resolver {
     /// [`Exhausted`]: nothing is published, everything stays pending.
     pub fn settle(&mut self, now_ms: u64) -> Result<NodeDelta, Exhausted> {
         self.retire_idle();
-        let lingering = self.in_class.iter().any(|id| self.by_address.contains(id));
-        if self.has_changed && (lingering || !self.by_address.is_empty()) {
+        if self.has_changed && !self.by_address.is_empty() {
             self.dirty.whole.plane = true;
         }
         let mut delta = self.publish(now_ms, Occasion::Settling)?;
         self.index.predicates.recycle();
-        self.has_changed = false;
+        self.has_changed = !self.is_settled();
         self.retired.clear();
         for (id, meaning) in self.classes.retire_empty(&self.signatures, now_ms) {
             let class = self.describe(id, meaning);
@@ -160,6 +164,17 @@ impl Resolver {
         }
         self.sweep();
         Ok(delta)
+    }
+
+    /// Whether another [`Self::settle`] would change nothing. Only false right after one when class numbers
+    /// are short: some predicates are still on their way between the two modes.
+    pub fn is_settled(&self) -> bool {
+        let known = self.in_class.union(&self.by_address).count();
+        let is_disjoint = self.in_class.is_disjoint(&self.by_address);
+        !self.is_retreating
+            && !self.dirty.whole.plane
+            && is_disjoint
+            && known == self.index.predicates.iter().count()
     }
 
     /// How many classes may be in use once settled.

@@ -7,13 +7,13 @@ use oncilla_api::k8s::{NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
 use oncilla_api::{
     FieldError, IntOrString, LabelOperator, LabelSelector, PolicyType, TransportProtocol,
 };
-use oncilla_net::{IpNet, PortRange, PortSet, Protocol, parse_cidr_masking};
+use oncilla_net::{IpNet, PortRange, Protocol, parse_cidr_masking};
 use oncilla_selector::Selector;
 
 use super::entity::{both, families_of, in_namespace, of_namespaces};
 use super::{KUBERNETES, ORCHESTRATOR_LABEL, policy, unconditional};
 use crate::{
-    Action, Families, Order, Policy, PolicyKey, Ports, Predicate, ProtocolMatch, Rule, Side,
+    Action, Order, Policy, PolicyKey, Ports, Predicate, ProtocolMatch, Rule, Side,
 };
 
 /// Where Kubernetes policies stand in their tier.

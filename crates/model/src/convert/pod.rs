@@ -142,7 +142,7 @@ fn parse(path: &str, texts: &[&str]) -> Result<Vec<IpAddr>, Vec<FieldError>> {
         match bare.parse::<IpAddr>() {
             Ok(addr) => addresses.push(addr),
             Err(_syntax) => {
-                errors.push(FieldError::new(path, format!("{text:?} is no IP address")))
+                errors.push(FieldError::new(path, format!("{text:?} is no IP address")));
             }
         }
     }

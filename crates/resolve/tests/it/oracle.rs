@@ -1,0 +1,291 @@
+//! The naive oracle: everything from scratch, from the world alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use oncilla_model::{Change, Endpoint, Labels, Policy, Predicate, ProfileName, Tier, TierName};
+use oncilla_net::Direction;
+use oncilla_program::Dispatch;
+use oncilla_resolve::node::{NodeState, PredicateMode};
+use oncilla_selector::Selector;
+
+use super::mirror::Mirror;
+use super::world::World;
+
+fn effective(world: &World, own: &Labels, profiles: &[ProfileName]) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    for name in profiles.iter().rev() {
+        for change in world.values() {
+            if let Change::Profile(of, Some(profile)) = change
+                && of == name
+            {
+                labels.extend(
+                    profile
+                        .labels
+                        .iter()
+                        .map(|(k, v)| (k.to_string(), v.to_string())),
+                );
+            }
+        }
+    }
+    labels.extend(own.iter().map(|(k, v)| (k.to_string(), v.to_string())));
+    labels
+}
+
+fn selects(world: &World, selector: &Selector, own: &Labels, profiles: &[ProfileName]) -> bool {
+    selector.evaluate(&effective(world, own, profiles))
+}
+
+pub(crate) fn endpoints(world: &World) -> impl Iterator<Item = &Arc<Endpoint>> {
+    world.values().filter_map(|change| match change {
+        Change::Endpoint(_, Some(endpoint)) => Some(endpoint),
+        _ => None,
+    })
+}
+
+/// Whether a predicate holds of an address, and the ports of a named one.
+fn answer(world: &World, predicate: &Predicate, addr: IpAddr) -> (bool, BTreeSet<u16>) {
+    let at = || endpoints(world).filter(|endpoint| endpoint.addresses.contains(&addr));
+    match predicate {
+        Predicate::Nets { nets, .. } => {
+            (nets.iter().any(|net| net.contains(&addr)), BTreeSet::new())
+        }
+        Predicate::Selector { selector, .. } => {
+            let sets = world.values().any(|change| match change {
+                Change::NetworkSet(_, Some(set)) => {
+                    set.nets.iter().any(|net| net.contains(&addr))
+                        && selects(world, selector, &set.labels, &set.profiles)
+                }
+                _ => false,
+            });
+            let pods = at().any(|each| selects(world, selector, &each.labels, &each.profiles));
+            (sets || pods, BTreeSet::new())
+        }
+        Predicate::NamedPort {
+            selector,
+            port,
+            protocol,
+            ..
+        } => {
+            let pods = at().filter(|each| {
+                selector
+                    .as_ref()
+                    .is_none_or(|s| selects(world, s, &each.labels, &each.profiles))
+            });
+            let ports = pods.flat_map(|each| &each.ports);
+            let ports = ports.filter(|each| each.name == *port && each.protocol == *protocol);
+            (false, ports.map(|each| each.port).collect())
+        }
+    }
+}
+
+/// The addresses worth asking about: of endpoints, around every net, and some others.
+fn addresses(world: &World) -> BTreeSet<IpAddr> {
+    let mut found: BTreeSet<IpAddr> = ["9.9.9.9", "10.0.0.255", "2001::1", "fd00::ffff"]
+        .map(|a| a.parse().unwrap())
+        .into();
+    found.extend(endpoints(world).flat_map(|endpoint| &endpoint.addresses));
+    let mut nets = Vec::new();
+    for change in world.values() {
+        match change {
+            Change::NetworkSet(_, Some(set)) => nets.extend(set.nets.iter().copied()),
+            Change::Policy(_, Some(policy)) => {
+                for rule in policy
+                    .ingress
+                    .iter()
+                    .chain(&policy.egress)
+                    .flat_map(|r| r.iter())
+                {
+                    for side in [&rule.source, &rule.destination] {
+                        for predicate in side.all.iter().chain(&side.none) {
+                            if let Predicate::Nets { nets: list, .. } = predicate {
+                                nets.extend(list.iter().copied());
+                            }
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for net in nets {
+        found.extend([net.network(), net.broadcast()]);
+        if let (IpAddr::V4(first), IpAddr::V4(last)) = (net.network(), net.broadcast()) {
+            let before = u32::from(first).saturating_sub(1);
+            let after = u32::from(last).saturating_add(1);
+            found.extend([IpAddr::V4(before.into()), IpAddr::V4(after.into())]);
+        }
+    }
+    found
+}
+
+/// Compares the state with the world, address by address. Returns how many answers were compared.
+pub(crate) fn check(world: &World, mirror: &Mirror, is_settled: bool) -> usize {
+    let state = &mirror.resolver;
+    let (peers, locals) = mirror.used_predicates();
+    let by_predicate: BTreeMap<&Predicate, BTreeSet<_>> = peers
+        .iter()
+        .map(|each| (each, state.classes_of(each).into_iter().collect()))
+        .collect();
+    let mut compared = 0;
+    for addr in addresses(world) {
+        let id = mirror.addresses.class_of(addr);
+        let class = state.class(id).unwrap();
+        assert_eq!(class.family, oncilla_net::family_of(addr));
+        let mut expected = BTreeSet::new();
+        for predicate in &peers {
+            compared += 1;
+            let (holds, ports) = answer(world, predicate, addr);
+            if state.mode(predicate) == PredicateMode::ByAddress {
+                let set = state.addresses_of(predicate);
+                assert_eq!(
+                    set.contains(addr),
+                    holds,
+                    "{predicate} at {addr} by address"
+                );
+                continue;
+            }
+            if holds {
+                expected.insert(predicate.clone());
+            }
+            assert_eq!(
+                class.holds.contains(predicate),
+                holds,
+                "{predicate} at {addr}, {id}"
+            );
+            if !matches!(predicate, Predicate::NamedPort { .. }) {
+                assert_eq!(
+                    by_predicate[predicate].contains(&id),
+                    holds,
+                    "{predicate} of {id}"
+                );
+            }
+            let found: BTreeSet<u16> = class
+                .ports
+                .get(predicate)
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect();
+            assert_eq!(found, ports, "{predicate} at {addr}, {id}");
+            let listed = state.ports_of(predicate).into_iter();
+            let listed: BTreeSet<u16> = listed
+                .filter(|(of, _)| *of == id)
+                .map(|(_, port)| port)
+                .collect();
+            assert_eq!(listed, ports, "{predicate} of {id}");
+        }
+        if is_settled {
+            assert_eq!(class.holds, expected, "nothing else holds at {addr}");
+        }
+    }
+    compared + check_locals(world, mirror, &locals) + check_groups(world, mirror)
+}
+
+fn check_locals(world: &World, mirror: &Mirror, locals: &BTreeSet<Predicate>) -> usize {
+    let mut compared = 0;
+    let here = endpoints(world).filter(|endpoint| &*endpoint.node == "n0");
+    for addr in here.flat_map(|endpoint| &endpoint.addresses) {
+        for predicate in locals {
+            let set = mirror.resolver.addresses_of(predicate);
+            let (holds, _) = answer(world, predicate, *addr);
+            assert_eq!(set.contains(*addr), holds, "{predicate} at {addr} locally");
+            compared += 1;
+        }
+    }
+    compared
+}
+
+fn check_groups(world: &World, mirror: &Mirror) -> usize {
+    let mut compared = 0;
+    let tiers: BTreeMap<&TierName, &Arc<Tier>> = world
+        .values()
+        .filter_map(|change| match change {
+            Change::Tier(name, Some(tier)) => Some((name, tier)),
+            _ => None,
+        })
+        .collect();
+    let here = endpoints(world).filter(|endpoint| &*endpoint.node == "n0");
+    for endpoint in here {
+        let local = &mirror.resolver.endpoints()[&endpoint.interface];
+        assert_eq!(local.addresses, endpoint.addresses);
+        for direction in Direction::ALL {
+            compared += 1;
+            let expected = ordered(world, &tiers, endpoint, direction);
+            let dispatch = match direction {
+                Direction::Ingress => &local.ingress,
+                Direction::Egress => &local.egress,
+            };
+            let found: Vec<(String, Vec<String>)> = match dispatch {
+                Dispatch::Open => Vec::new(),
+                Dispatch::Group(id) => mirror.resolver.groups()[id]
+                    .tiers
+                    .iter()
+                    .map(|tier| {
+                        let keys = tier.policies.iter().map(|policy| policy.key.to_string());
+                        (tier.name.to_string(), keys.collect())
+                    })
+                    .collect(),
+            };
+            assert_eq!(found, expected, "{} {direction}", endpoint.key);
+        }
+    }
+    let count = endpoints(world)
+        .filter(|endpoint| &*endpoint.node == "n0")
+        .count();
+    assert_eq!(mirror.resolver.endpoints().len(), count);
+    compared
+}
+
+fn ordered(
+    world: &World,
+    tiers: &BTreeMap<&TierName, &Arc<Tier>>,
+    endpoint: &Endpoint,
+    direction: Direction,
+) -> Vec<(String, Vec<String>)> {
+    let mut policies: Vec<&Arc<Policy>> = world
+        .values()
+        .filter_map(|change| match change {
+            Change::Policy(_, Some(policy)) => Some(policy),
+            _ => None,
+        })
+        .filter(|policy| match direction {
+            Direction::Ingress => policy.ingress.is_some(),
+            Direction::Egress => policy.egress.is_some(),
+        })
+        .filter(|policy| {
+            selects(
+                world,
+                &policy.selector,
+                &endpoint.labels,
+                &endpoint.profiles,
+            )
+        })
+        .collect();
+    policies.sort_by(|a, b| {
+        let place = |policy: &Policy| match tiers.get(&policy.tier) {
+            Some(tier) => (0, tier.order.value()),
+            None => (1, 0.0),
+        };
+        let tie = |policy: &Policy| {
+            let namespace = policy.key.namespace.as_deref().unwrap_or_default();
+            format!("{}/{namespace}/{:?}", policy.key.name, policy.key.kind)
+        };
+        place(a)
+            .partial_cmp(&place(b))
+            .unwrap()
+            .then_with(|| a.tier.cmp(&b.tier))
+            .then_with(|| a.order.value().partial_cmp(&b.order.value()).unwrap())
+            .then_with(|| tie(a).cmp(&tie(b)))
+    });
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for policy in policies {
+        let tier = policy.tier.to_string();
+        match found.last_mut() {
+            Some((last, keys)) if *last == tier => keys.push(policy.key.to_string()),
+            _ => found.push((tier, vec![policy.key.to_string()])),
+        }
+    }
+    found
+}
