@@ -1,4 +1,6 @@
 //! Every test of this crate that needs the kernel, in one binary. Each makes its own network namespaces.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 #[path = "it/conntrack.rs"]
 mod conntrack;
 #[path = "it/link.rs"]

@@ -154,7 +154,7 @@ impl Batch {
     pub fn add_table(&mut self, value: &Table) -> &mut Self {
         self.operation(Action::Add, Subject::Table(Name::clone(&value.name)));
         self.message(message::NEW_TABLE, NLM_F_CREATE, |writer| {
-            encode::table(writer, value)
+            encode::table(writer, value);
         })
     }
 

@@ -11,8 +11,8 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sock
 
 use super::attribute::{Attributes, Message, Messages, Writer};
 use super::batch::{Batch, SEQUENCE_FIRST};
-use super::encode::KeyShape;
 use super::decode::{self, ListedChain, ListedRule, ListedSet, ListedTable};
+use super::encode::KeyShape;
 use super::error::{BatchError, Malformed, ReadError, Refusal};
 use super::wire::{
     BATCH_BEGIN, BATCH_END, BATCH_GENID, FAMILY_INET, FAMILY_UNSPEC, HEADER_BYTES, NLM_F_ACK,
@@ -249,8 +249,7 @@ impl Socket {
     pub fn tables(&mut self) -> Result<Vec<ListedTable>, ReadError> {
         let mut found = Vec::new();
         self.dump(
-            "tables",
-            message::GET_TABLE,
+            ("tables", message::GET_TABLE),
             |_| {},
             &mut found,
             |read, found| {
@@ -273,8 +272,7 @@ impl Socket {
     pub fn chains(&mut self, table: &str) -> Result<Vec<ListedChain>, ReadError> {
         let mut found = Vec::new();
         self.dump(
-            "chains",
-            message::GET_CHAIN,
+            ("chains", message::GET_CHAIN),
             |_| {},
             &mut found,
             |read, found| {
@@ -322,8 +320,7 @@ impl Socket {
         };
         let mut found: Vec<ListedRule> = Vec::new();
         let outcome = self.dump(
-            "rules",
-            message::GET_RULE,
+            ("rules", message::GET_RULE),
             fill,
             &mut found,
             |read, found| {
@@ -389,11 +386,16 @@ impl Socket {
     fn all_sets(&mut self, table: &str) -> Result<Vec<ListedSet>, ReadError> {
         let mut found: Vec<ListedSet> = Vec::new();
         let fill = |writer: &mut Writer<'_>| writer.text(set::TABLE, table);
-        let outcome = self.dump("sets", message::GET_SET, fill, &mut found, |read, found| {
-            let listed = decode::set(read)?;
-            found.extend((&*listed.table == table).then_some(listed));
-            Ok(())
-        });
+        let outcome = self.dump(
+            ("sets", message::GET_SET),
+            fill,
+            &mut found,
+            |read, found| {
+                let listed = decode::set(read)?;
+                found.extend((&*listed.table == table).then_some(listed));
+                Ok(())
+            },
+        );
         match outcome {
             Err(error) if error.is_missing() => Ok(Vec::new()),
             outcome => outcome.map(|()| found),
@@ -412,7 +414,10 @@ impl Socket {
                     return Ok(elements);
                 }
                 let alike = |before: &Vec<Element>| {
-                    before.iter().map(Element::key).eq(elements.iter().map(Element::key))
+                    before
+                        .iter()
+                        .map(Element::key)
+                        .eq(elements.iter().map(Element::key))
                 };
                 if self.count(listed)? == Some(elements.len()) || before.as_ref().is_some_and(alike)
                 {
@@ -421,7 +426,10 @@ impl Socket {
                 before = Some(elements);
             }
         }
-        Err(ReadError::Restless { what: "elements", tries: READ_TRIES_MAX })
+        Err(ReadError::Restless {
+            what: "elements",
+            tries: READ_TRIES_MAX,
+        })
     }
 
     /// The elements sorted, and in how many parts they came.
@@ -432,12 +440,17 @@ impl Socket {
         };
         let mut raw = Vec::new();
         let mut parts = 0;
-        self.dump("elements", message::GET_ELEMENTS, fill, &mut raw, |read, raw| {
-            let before = raw.len();
-            decode::elements(read, listed.set.data, raw)?;
-            parts += usize::from(raw.len() > before);
-            Ok(())
-        })?;
+        self.dump(
+            ("elements", message::GET_ELEMENTS),
+            fill,
+            &mut raw,
+            |read, raw| {
+                let before = raw.len();
+                decode::elements(read, listed.set.data, raw)?;
+                parts += usize::from(raw.len() > before);
+                Ok(())
+            },
+        )?;
         Ok((decode::finish_elements(raw, listed.shape()), parts))
     }
 
@@ -485,8 +498,7 @@ impl Socket {
     /// Asks for a list, again while others change it under the kernel's hands.
     fn dump<T>(
         &mut self,
-        what: &'static str,
-        number: u8,
+        (what, number): (&'static str, u8),
         fill: impl Fn(&mut Writer<'_>),
         found: &mut Vec<T>,
         mut each: impl FnMut(Attributes<'_>, &mut Vec<T>) -> Result<(), Malformed>,

@@ -1,10 +1,11 @@
 //! The codec without a kernel: what is written reads back, and no bytes make a decoder panic.
+#![expect(clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use oncilla_nft::object::{
-    AnonymousSet, Chain, CtState, DataType, Element, FieldType, Hook, KeyPart, Limit, Load, Log, Name,
-    Rule, Set, SetFlags, Table, Value, Verdict, priority,
+    AnonymousSet, Chain, CtState, DataType, Element, FieldType, Hook, KeyPart, Limit, Load, Log,
+    Name, Rule, Set, SetFlags, Table, Value, Verdict, priority,
 };
 
 use super::attribute::{Attributes, Message, Messages};
@@ -20,12 +21,28 @@ fn sample_rules() -> Vec<Rule> {
         [Element::verdict(Value::word(1), Verdict::Goto("c".into()))],
     );
     vec![
-        Rule::new().ct_state(CtState::ESTABLISHED).accept().comment("rule"),
-        Rule::new().in_set(&[Load::MarkMasked(0xffff_0000), Load::L4Proto, Load::DstPort], "k1").return_(),
-        Rule::new().iifname_prefix("cali").eq(Load::FibSrcMarkIifOif, Value::word(0)).drop(),
+        Rule::new()
+            .ct_state(CtState::ESTABLISHED)
+            .accept()
+            .comment("rule"),
+        Rule::new()
+            .in_set(
+                &[Load::MarkMasked(0xffff_0000), Load::L4Proto, Load::DstPort],
+                "k1",
+            )
+            .return_(),
+        Rule::new()
+            .iifname_prefix("cali")
+            .eq(Load::FibSrcMarkIifOif, Value::word(0))
+            .drop(),
         Rule::new().set_mark_from(&[Load::Src4], "addr4").counter(),
-        Rule::new().l4proto(6).not_in_range(Load::DstPort, Value::port(1), Value::port(2)).notrack(),
-        Rule::new().limit(Limit::per_second(9, 8)).log(Log::group(1).prefix("p").snaplen(80)),
+        Rule::new()
+            .l4proto(6)
+            .not_in_range(Load::DstPort, Value::port(1), Value::port(2))
+            .notrack(),
+        Rule::new()
+            .limit(Limit::per_second(9, 8))
+            .log(Log::group(1).prefix("p").snaplen(80)),
         Rule::new().vmap(&[Load::MarkMasked(15)], inline),
         Rule::new().or_mark(1).reject_tcp_reset(),
     ]
@@ -43,11 +60,17 @@ fn sample() -> Batch {
         .add_table(&Table::new("t").comment("table"))
         .add_chain(&Chain::filter("c", Hook::Input, priority::RAW).comment("chain"))
         .add_set(&addr4)
-        .add_elements(&addr4, [Element::mark(Ipv4Addr::LOCALHOST, 7).comment("element")])
+        .add_elements(
+            &addr4,
+            [Element::mark(Ipv4Addr::LOCALHOST, 7).comment("element")],
+        )
         .add_set(&nets)
         .add_elements(&nets, [Element::net("10.0.0.0/8".parse().unwrap())])
         .add_set(&pairs)
-        .add_elements(&pairs, [Element::range(pair(1), pair(9)).timeout_ms(5).expires_ms(4)]);
+        .add_elements(
+            &pairs,
+            [Element::range(pair(1), pair(9)).timeout_ms(5).expires_ms(4)],
+        );
     for rule in sample_rules() {
         batch.add_rule(&Name::from("c"), &rule);
     }
@@ -78,7 +101,12 @@ fn decode_attributes(attributes: &Attributes<'_>) {
     }));
     drop(decode::rule(attributes.clone()));
     drop(decode::generation(attributes.clone()));
-    for data in [None, Some(DataType::Mark), Some(DataType::Verdict), Some(DataType::Other(3))] {
+    for data in [
+        None,
+        Some(DataType::Mark),
+        Some(DataType::Verdict),
+        Some(DataType::Other(3)),
+    ] {
         for shape in [KeyShape::Single, KeyShape::Bounds, KeyShape::Pair] {
             let mut raw = Vec::new();
             let outcome = decode::elements(attributes.clone(), data, &mut raw);
@@ -90,7 +118,9 @@ fn decode_attributes(attributes: &Attributes<'_>) {
 
 #[test]
 fn random_bytes_never_panic() {
-    bolero::check!().with_iterations(20_000).for_each(decode_everything);
+    bolero::check!()
+        .with_iterations(20_000)
+        .for_each(decode_everything);
 }
 
 #[test]
@@ -114,7 +144,9 @@ fn mutated_messages_never_panic() {
 #[test]
 fn what_is_written_reads_back() {
     let batch = sample();
-    let messages: Vec<Message<'_>> = Messages::new(batch.bytes()).collect::<Result<_, _>>().unwrap();
+    let messages: Vec<Message<'_>> = Messages::new(batch.bytes())
+        .collect::<Result<_, _>>()
+        .unwrap();
     let of = |number: u8| {
         messages
             .iter()
@@ -125,7 +157,10 @@ fn what_is_written_reads_back() {
     let table = decode::table(of(message::NEW_TABLE).remove(0)).unwrap();
     assert_eq!(table.table, Table::new("t").comment("table"));
     let (_, chain) = decode::chain(of(message::NEW_CHAIN).remove(0)).unwrap();
-    assert_eq!(chain.chain, Chain::filter("c", Hook::Input, priority::RAW).comment("chain"));
+    assert_eq!(
+        chain.chain,
+        Chain::filter("c", Hook::Input, priority::RAW).comment("chain")
+    );
     let sets = of(message::NEW_SET);
     assert_eq!(sets.len(), 4);
     assert!(decode::set(sets[3].clone()).unwrap().anonymous);
@@ -140,7 +175,13 @@ fn what_is_written_reads_back() {
         let (_, read) = decode::rule(attributes).unwrap();
         assert_eq!(read.rule.comment, rule.comment);
         assert_eq!(read.rule.exprs.len(), rule.exprs.len());
-        if rule.sets().count() == rule.exprs.iter().filter(|expr| expr.set().is_some()).count() {
+        if rule.sets().count()
+            == rule
+                .exprs
+                .iter()
+                .filter(|expr| expr.set().is_some())
+                .count()
+        {
             assert_eq!(read.rule, rule);
         }
     }
@@ -149,12 +190,22 @@ fn what_is_written_reads_back() {
 #[test]
 fn the_last_range_has_no_end_and_neighbours_touch() {
     let set = Set::map("nets", FieldType::Ipv4Addr, DataType::Mark).flags(SetFlags::INTERVAL);
-    let elements: Vec<_> = ["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/32", "192.0.0.1/32", "255.0.0.0/8"]
-        .map(|net| Element::net(net.parse().unwrap()))
-        .into_iter()
-        .enumerate()
-        .map(|(i, element)| element.maps_to(oncilla_nft::object::MapValue::Mark(u32::try_from(i).unwrap())))
-        .collect();
+    let elements: Vec<_> = [
+        "0.0.0.0/1",
+        "128.0.0.0/2",
+        "192.0.0.0/32",
+        "192.0.0.1/32",
+        "255.0.0.0/8",
+    ]
+    .map(|net| Element::net(net.parse().unwrap()))
+    .into_iter()
+    .enumerate()
+    .map(|(i, element)| {
+        element.maps_to(oncilla_nft::object::MapValue::Mark(
+            u32::try_from(i).unwrap(),
+        ))
+    })
+    .collect();
     let mut batch = Batch::new("t");
     batch.add_elements(&set, elements.iter().rev());
     let message = Messages::new(batch.bytes()).next().unwrap().unwrap();
@@ -172,17 +223,33 @@ fn elements_are_split_and_located() {
         .map(|i| Element::new(IpAddr::from(i.to_be_bytes())))
         .collect();
     let mut batch = Batch::new("t");
-    batch.add_elements(&set, []  as [Element; 0]).add_elements(&set, &elements);
-    let lengths: Vec<usize> = Messages::new(batch.bytes()).map(|m| m.unwrap().body.len()).collect();
-    assert!(lengths.len() > 2 && lengths.iter().all(|length| *length < 65_000), "{lengths:?}");
+    batch
+        .add_elements(&set, [] as [Element; 0])
+        .add_elements(&set, &elements);
+    let lengths: Vec<usize> = Messages::new(batch.bytes())
+        .map(|m| m.unwrap().body.len())
+        .collect();
+    assert!(
+        lengths.len() > 2 && lengths.iter().all(|length| *length < 65_000),
+        "{lengths:?}"
+    );
     assert_eq!(batch.operations().len(), 2);
     assert_eq!(batch.locate(SEQUENCE_FIRST, None), Some((1, None)));
     // 20 bytes of headers, two names, the list, then 28 bytes an element.
     let list = 20 + 8 + 8;
-    assert_eq!(batch.locate(SEQUENCE_FIRST, Some(list + 4)), Some((1, Some(0))));
-    assert_eq!(batch.locate(SEQUENCE_FIRST, Some(list + 4 + 3 * 28)), Some((1, Some(3))));
+    assert_eq!(
+        batch.locate(SEQUENCE_FIRST, Some(list + 4)),
+        Some((1, Some(0)))
+    );
+    assert_eq!(
+        batch.locate(SEQUENCE_FIRST, Some(list + 4 + 3 * 28)),
+        Some((1, Some(3)))
+    );
     let first = (lengths[0] + 16 - usize::try_from(list).unwrap() - 4) / 28;
-    assert_eq!(batch.locate(SEQUENCE_FIRST + 1, Some(list + 4)), Some((1, Some(first))));
+    assert_eq!(
+        batch.locate(SEQUENCE_FIRST + 1, Some(list + 4)),
+        Some((1, Some(first)))
+    );
     assert_eq!(batch.locate(SEQUENCE_FIRST + 99, None), None);
     assert_eq!(batch.locate(0, None), None);
 }

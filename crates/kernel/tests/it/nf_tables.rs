@@ -1,4 +1,9 @@
 //! nf_tables against the real kernel: everything round-trips, nft reads it, errors point to the right change.
+#![expect(
+    clippy::clone_on_ref_ptr,
+    clippy::redundant_clone,
+    reason = "expected values read better alike"
+)]
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -59,6 +64,7 @@ pub(crate) fn batch() -> Batch {
     batch
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, one entry a set")]
 fn sets() -> Vec<(Set, Vec<Element>)> {
     use FieldType::{IfName, InetProto, InetService, Ipv4Addr as Ip4, Ipv6Addr as Ip6, Mark};
     let net = |text: &str| Element::net(text.parse().unwrap());
