@@ -73,7 +73,10 @@ impl Resolver {
         let mut delta = NodeDelta::default();
         if self.dirty.whole.plane || !self.place_marked(now_ms, &mut delta) {
             self.dirty.whole.plane = true;
-            self.place_all(now_ms, occasion, &mut delta)?;
+            if !self.place_all(now_ms, occasion, &mut delta)? {
+                delta.address_sets = self.sets.take_changed();
+                return Ok(delta);
+            }
             self.dirty.whole.plane = false;
         }
         // A remote endpoint with an address of this node says something about the local side too.
@@ -138,13 +141,13 @@ impl Resolver {
         true
     }
 
-    /// The long way.
+    /// The long way. `false`: only the modes changed, everything else stays pending.
     fn place_all(
         &mut self,
         now_ms: u64,
         occasion: Occasion<'_>,
         delta: &mut NodeDelta,
-    ) -> Result<(), Exhausted> {
+    ) -> Result<bool, Exhausted> {
         self.index.work.scans += 1;
         let survey = self.survey();
         let wanted = self.wanted();
@@ -179,9 +182,21 @@ impl Resolver {
             self.commit(placement, delta);
             self.switch_modes(&wanted, &by_class, delta);
             self.fill_by_address();
-            return Ok(());
+            return Ok(true);
         }
-        failure.map_or(Ok(()), Err)
+        match (occasion, failure) {
+            (Occasion::Settling, Some(_)) if !self.is_all_by_address(&wanted) => {
+                // The way out when more classes change at once than there is room for: groups as they are
+                // ask by address first; then no class matters and all of them can merge.
+                self.is_retreating = true;
+                let named = self.named(&wanted);
+                self.switch_modes(&wanted, &named, delta);
+                self.fill_by_address();
+                Ok(false)
+            }
+            (_, Some(failure)) => Err(failure),
+            (_, None) => Ok(true),
+        }
     }
 
     /// The predicates to ask by class: as many as fit once settled; when numbers are short on the way there,
@@ -191,16 +206,28 @@ impl Resolver {
         target: BTreeSet<PredicateId>,
         wanted: &BTreeSet<PredicateId>,
     ) -> [BTreeSet<PredicateId>; 3] {
-        let is_named = |id: &&PredicateId| {
-            matches!(self.index.predicates.of(**id), Predicate::NamedPort { .. })
-        };
-        let named: BTreeSet<PredicateId> = wanted.iter().filter(is_named).copied().collect();
+        let named = self.named(wanted);
         let present = target
             .intersection(&self.in_class)
             .chain(&named)
             .copied()
             .collect();
         [target, present, named]
+    }
+
+    /// The named ports among predicates: they are always asked by class.
+    fn named(&self, wanted: &BTreeSet<PredicateId>) -> BTreeSet<PredicateId> {
+        let is_named = |id: &&PredicateId| {
+            matches!(self.index.predicates.of(**id), Predicate::NamedPort { .. })
+        };
+        wanted.iter().filter(is_named).copied().collect()
+    }
+
+    fn is_all_by_address(&self, wanted: &BTreeSet<PredicateId>) -> bool {
+        let named = self.named(wanted);
+        wanted
+            .iter()
+            .all(|id| named.contains(id) || self.by_address.contains(id))
     }
 
     /// The predicates that classes know afterwards. A change takes none away, and a settling none that groups

@@ -45,9 +45,9 @@ impl std::fmt::Debug for Adoption<'_> {
 }
 
 /// Class numbers ran out. The published state stays what it was and the changes stay pending: the next call
-/// tries again. Never a wrong verdict, only an old one. When it persists although [`Self::retry_at_ms`] has
-/// passed, more classes change at once than the mask has room for: only a new resolver that loads everything,
-/// or a wider mask, helps.
+/// tries again. Never a wrong verdict, only an old one. The way out is to settle, again and again until
+/// [`Resolver::is_settled`]: then everything pending is in force. When settling fails too, released numbers
+/// rest; wait for [`Self::retry_at_ms`] or choose a wider mask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "class numbers ran out: {needed} more are needed and {room} are free; choose a mark mask with more bits"
@@ -152,6 +152,9 @@ impl Resolver {
             self.dirty.whole.plane = true;
         }
         let mut delta = self.publish(now_ms, Occasion::Settling)?;
+        if self.dirty.whole.plane {
+            return Ok(delta);
+        }
         self.index.predicates.recycle();
         self.has_changed = !self.is_settled();
         self.retired.clear();
@@ -166,8 +169,9 @@ impl Resolver {
         Ok(delta)
     }
 
-    /// Whether another [`Self::settle`] would change nothing. Only false right after one when class numbers
-    /// are short: some predicates are still on their way between the two modes.
+    /// Whether everything is in force and another [`Self::settle`] would change nothing. Only false right
+    /// after one when class numbers are short: predicates are on their way between the two modes, or changes
+    /// are still pending.
     pub fn is_settled(&self) -> bool {
         let known = self.in_class.union(&self.by_address).count();
         let is_disjoint = self.in_class.is_disjoint(&self.by_address);
