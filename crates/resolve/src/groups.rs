@@ -188,12 +188,14 @@ fn name(group: &GroupDef) -> GroupId {
     for (predicate, ports) in &group.local_ports {
         part("port");
         part(predicate.text());
-        ports.iter().for_each(|port| part(&port.to_string()));
+        for port in ports {
+            part(&port.to_string());
+        }
     }
     let digest = hash.finalize();
-    let digits: String = digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
+    let nibbles = digest[..8].iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    let digits: String = nibbles
+        .filter_map(|n| char::from_digit(u32::from(n), 16))
         .collect();
     GroupId(digits.into())
 }

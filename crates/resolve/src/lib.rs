@@ -9,6 +9,10 @@
 //! Every event marks what it touched; a publication looks at the marks only. When predicates come or go,
 //! which is rare, it looks at every address. It does not know the kernel, clocks or how rules are compiled.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::single_match_else,
+    reason = "two equal cases, there and not there, read better side by side"
+)]
 
 mod addresses;
 mod classes;

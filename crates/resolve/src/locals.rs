@@ -296,7 +296,7 @@ impl Locals {
         let tiers = groups::tiers(&self.tiers, direction, &policies);
         let profiles: Vec<Option<Arc<oncilla_model::Profile>>> = index
             .profiles_of(shape)
-            .map(|profile| profile.cloned())
+            .map(Option::<&Arc<oncilla_model::Profile>>::cloned)
             .collect();
         let profiles: Vec<_> = profiles.iter().map(Option::as_ref).collect();
         groups::define(direction, tiers, &profiles, &mut |name| {

@@ -53,18 +53,24 @@ pub struct GroupDef {
     pub direction: Direction,
     /// Tiers in order; only those with a policy here.
     pub tiers: Vec<TierDef>,
-    /// Profiles in order; `None` where the named profile does not exist, which denies.
+    /// Profiles in order; `None` where the named profile does not exist, which denies. A list that allows
+    /// everything is one profile `allow`, a list that allows nothing is empty; others carry no labels and
+    /// only this direction's rules.
     pub profiles: Vec<Option<Arc<Profile>>>,
-    /// The ports that named-port predicates of the local side lead to on these endpoints, ascending.
+    /// The ports that named-port predicates of the local side lead to on these endpoints, ascending. A
+    /// predicate that leads nowhere is left out.
     pub local_ports: BTreeMap<Predicate, Vec<u16>>,
 }
 
 /// What changed in the state of the node. All numbers refer to the [`NodeState`] after the change.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeDelta {
-    /// Classes that are new: no address has them yet in the kernel.
+    /// Classes that are new: no address has them yet in the kernel. In the delta of a first load: all, also
+    /// those whose number was taken over from the kernel.
     pub classes_added: Vec<ClassId>,
-    /// Classes that no address has any more; entries may go. Still in the state until the next settling.
+    /// Classes that no address has any more; entries may go. Only a settling retires. From then on they are
+    /// in no answer of [`NodeState::classes_of`] and [`NodeState::ports_of`]; [`NodeState::class`] and
+    /// [`NodeState::family_of`] still describe them until the next settling.
     pub classes_retired: Vec<ClassId>,
     /// Single addresses whose class changed, sorted.
     pub addresses: Vec<AddressChange>,
@@ -102,7 +108,7 @@ pub trait NodeState {
     /// The family of a class.
     fn family_of(&self, id: ClassId) -> Option<Family>;
 
-    /// How a predicate is asked.
+    /// How a predicate is asked. Named ports are always asked by class.
     fn mode(&self, predicate: &Predicate) -> PredicateMode;
 
     /// The addresses of a predicate: for the local side this node's endpoints and the CIDRs; in the

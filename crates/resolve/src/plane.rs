@@ -135,7 +135,7 @@ impl Plane {
                 self.rows[row as usize] = Some(Row {
                     shape,
                     addresses: after.into(),
-                })
+                });
             }
             None => {
                 self.row_ids.remove(key);
@@ -271,9 +271,9 @@ impl Plane {
             match extent(net) {
                 // Unknown addresses have no element whose class could say so: two prefixes do.
                 Extent::All(_) => {
-                    halves(net)
-                        .into_iter()
-                        .for_each(|half| self.cover(dirty, half, source, is_wanted));
+                    for half in halves(net) {
+                        self.cover(dirty, half, source, is_wanted);
+                    }
                 }
                 Extent::Part(net) => self.cover(dirty, net, source, is_wanted),
                 Extent::One(addr) => {

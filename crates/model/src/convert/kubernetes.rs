@@ -12,9 +12,7 @@ use oncilla_selector::Selector;
 
 use super::entity::{both, families_of, in_namespace, of_namespaces};
 use super::{KUBERNETES, ORCHESTRATOR_LABEL, policy, unconditional};
-use crate::{
-    Action, Order, Policy, PolicyKey, Ports, Predicate, ProtocolMatch, Rule, Side,
-};
+use crate::{Action, Order, Policy, PolicyKey, Ports, Predicate, ProtocolMatch, Rule, Side};
 
 /// Where Kubernetes policies stand in their tier.
 const ORDER: f64 = 1000.0;

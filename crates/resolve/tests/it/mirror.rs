@@ -7,7 +7,7 @@ use std::sync::Arc;
 use oncilla_model::{Change, Predicate};
 use oncilla_net::{Direction, IpNet, MarkMask};
 use oncilla_program::{AddressMap, AddressSet, ClassId, GroupId, LocalEndpoint};
-use oncilla_resolve::node::{GroupDef, NodeDelta, NodeState, PredicateMode};
+use oncilla_resolve::node::{GroupDef, NodeDelta, NodeState as _, PredicateMode};
 use oncilla_resolve::{Adoption, Limits, Resolver};
 
 pub(crate) struct Mirror {
@@ -20,6 +20,9 @@ pub(crate) struct Mirror {
     live: BTreeSet<ClassId>,
     pub(crate) now_ms: u64,
 }
+
+/// How each predicate is asked, the classes of which it holds, and the ports to which it leads.
+type Answers = BTreeMap<Predicate, (PredicateMode, BTreeSet<ClassId>, Vec<(ClassId, u16)>)>;
 
 /// A state by what it means: class numbers do not appear.
 #[derive(PartialEq, Eq, Debug)]
@@ -261,9 +264,7 @@ impl Mirror {
     }
 
     /// Which predicates hold of which live class, of those in use.
-    fn answers(
-        &self,
-    ) -> BTreeMap<Predicate, (PredicateMode, BTreeSet<ClassId>, Vec<(ClassId, u16)>)> {
+    fn answers(&self) -> Answers {
         let (peers, _) = self.used_predicates();
         let state = &self.resolver;
         let answer = |each: Predicate| {
@@ -277,10 +278,7 @@ impl Mirror {
     }
 
     /// `engine.md` section 6 (i): a number never changes its meaning.
-    fn check_meanings(
-        &self,
-        before: &BTreeMap<Predicate, (PredicateMode, BTreeSet<ClassId>, Vec<(ClassId, u16)>)>,
-    ) {
+    fn check_meanings(&self, before: &Answers) {
         let after = self.answers();
         for (predicate, (mode, classes, ports)) in before {
             let Some((mode_after, classes_after, ports_after)) = after.get(predicate) else {
@@ -290,10 +288,7 @@ impl Mirror {
                 continue;
             }
             for id in classes.intersection(&self.live) {
-                assert!(
-                    classes_after.contains(id) || !self.was_known(*id),
-                    "{id} lost {predicate}"
-                );
+                assert!(classes_after.contains(id), "{id} lost {predicate}");
             }
             let known = |list: &Vec<(ClassId, u16)>| -> Vec<(ClassId, u16)> {
                 list.iter()
@@ -308,9 +303,5 @@ impl Mirror {
                 );
             }
         }
-    }
-
-    fn was_known(&self, id: ClassId) -> bool {
-        id.0 > 2
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use oncilla_model::{Change, Endpoint, Labels, Policy, Predicate, ProfileName, Tier, TierName};
 use oncilla_net::Direction;
 use oncilla_program::Dispatch;
-use oncilla_resolve::node::{NodeState, PredicateMode};
+use oncilla_resolve::node::{NodeState as _, PredicateMode};
 use oncilla_selector::Selector;
 
 use super::mirror::Mirror;
@@ -90,22 +90,7 @@ fn addresses(world: &World) -> BTreeSet<IpAddr> {
     for change in world.values() {
         match change {
             Change::NetworkSet(_, Some(set)) => nets.extend(set.nets.iter().copied()),
-            Change::Policy(_, Some(policy)) => {
-                for rule in policy
-                    .ingress
-                    .iter()
-                    .chain(&policy.egress)
-                    .flat_map(|r| r.iter())
-                {
-                    for side in [&rule.source, &rule.destination] {
-                        for predicate in side.all.iter().chain(&side.none) {
-                            if let Predicate::Nets { nets: list, .. } = predicate {
-                                nets.extend(list.iter().copied());
-                            }
-                        }
-                    }
-                }
-            }
+            Change::Policy(_, Some(policy)) => nets.extend(nets_of(policy)),
             _ => {}
         }
     }
@@ -118,6 +103,21 @@ fn addresses(world: &World) -> BTreeSet<IpAddr> {
         }
     }
     found
+}
+
+fn nets_of(policy: &Policy) -> Vec<oncilla_net::IpNet> {
+    let rules = policy
+        .ingress
+        .iter()
+        .chain(&policy.egress)
+        .flat_map(|rules| rules.iter());
+    let sides = rules.flat_map(|rule| [&rule.source, &rule.destination]);
+    let predicates = sides.flat_map(|side| side.all.iter().chain(&side.none));
+    let nets = predicates.filter_map(|predicate| match predicate {
+        Predicate::Nets { nets, .. } => Some(nets.iter().copied()),
+        Predicate::Selector { .. } | Predicate::NamedPort { .. } => None,
+    });
+    nets.flatten().collect()
 }
 
 /// Compares the state with the world, address by address. Returns how many answers were compared.

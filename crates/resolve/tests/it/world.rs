@@ -140,7 +140,9 @@ pub(crate) fn another(dice: &mut Dice, of: &Change, size: Size) -> Change {
         Change::Policy(key, _) => policy(dice, number(&key.name), size),
         Change::Endpoint(key, _) => endpoint(dice, number(&key.name), size),
         Change::NetworkSet(key, _) => set(dice, number(&key.name), size),
-        Change::Profile(name, _) => profile(dice, number(&name.0["kns.".len()..]), size),
+        Change::Profile(name, _) => {
+            profile(dice, number(name.0.strip_prefix("kns.").unwrap()), size)
+        }
     }
 }
 
@@ -286,7 +288,7 @@ fn policy(dice: &mut Dice, number: usize, size: Size) -> Change {
     ];
     let key = PolicyKey {
         kind: kinds[number % 3],
-        namespace: (number % 3 != 0).then(|| "ns0".into()),
+        namespace: (!number.is_multiple_of(3)).then(|| "ns0".into()),
         name: format!("policy{number}").into(),
     };
     let count = dice.below(4);
