@@ -10,12 +10,15 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::str::FromStr;
+use std::time::Duration;
 
 use netlink_packet_core::{Emitable, Parseable as _};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use oncilla_net::IpNet;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::netlink::{Channel, NLM_F_CREATE, NLM_F_EXCL};
@@ -26,6 +29,9 @@ pub use route::{Route, RouteKind, TABLE_MAIN};
 /// The longest interface name, in bytes.
 pub const NAME_BYTES_MAX: usize = 15;
 
+/// The multicast groups of interface and of IPv6 route changes, as bits.
+const RTMGRP_LINK: u32 = 1;
+const RTMGRP_IPV6_ROUTE: u32 = 1 << 10;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
@@ -176,6 +182,9 @@ pub struct Link {
     pub mac: Option<Mac>,
     /// Whether it is administratively up.
     pub up: bool,
+    /// Whether it passes packets. After both ends of a cable came up, the kernel still has to start the queue of one of
+    /// them from a worker of its own: until then what is sent there is dropped. Loopback never says so.
+    pub running: bool,
     /// Its largest packet, in bytes.
     pub mtu_bytes: u32,
 }
@@ -193,6 +202,42 @@ pub struct VethSpec {
     pub peer_mac: Option<Mac>,
     /// Largest packet of both ends, in bytes; the kernel's choice when none.
     pub mtu_bytes: Option<u32>,
+}
+
+/// Hears of changes of interfaces and IPv6 routes in one namespace, from when it was opened.
+#[derive(Debug)]
+pub struct LinkEvents {
+    channel: Channel,
+}
+
+impl LinkEvents {
+    /// Opens a subscription in `netns`; it may be used from any thread.
+    pub fn open_in(netns: &Netns) -> Result<Self, LinkError> {
+        let channel = netns.run(|| Channel::open(None, RTMGRP_LINK | RTMGRP_IPV6_ROUTE))?;
+        Ok(Self {
+            channel: channel.map_err(LinkError::Open)?,
+        })
+    }
+
+    /// Waits until something may have changed; false when `timeout` passed first.
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool, LinkError> {
+        let failed = |source| LinkError::List {
+            what: "interface changes",
+            source,
+        };
+        let timeout =
+            Timespec::try_from(timeout).map_err(|error| failed(io::Error::other(error)))?;
+        let mut fds = [PollFd::from_borrowed_fd(
+            self.channel.as_fd(),
+            PollFlags::IN,
+        )];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(Errno::INTR) => Ok(false),
+            // A queue that ran over is a change too.
+            Ok(_ready) => Ok(self.channel.events(&mut |_| {}).map_or(true, |()| true)),
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
 }
 
 /// A handle on the interfaces of one namespace.
@@ -352,12 +397,14 @@ fn decode(message: &LinkMessage) -> Link {
         name: String::new(),
         mac: None,
         up: message.header.flags.contains(LinkFlags::Up),
+        running: false,
         mtu_bytes: 0,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(Mac),
+            LinkAttribute::OperState(state) => link.running = *state == State::Up,
             LinkAttribute::Mtu(mtu) => link.mtu_bytes = *mtu,
             _ => {}
         }

@@ -9,11 +9,12 @@
 //! packet waits for an answer about a hardware address and the first one is already policed like the rest.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use oncilla_net::IpNet;
 use thiserror::Error;
 
-use crate::link::{LinkError, Links, Mac, Route, VethSpec};
+use crate::link::{LinkError, LinkEvents, Links, Mac, Route, VethSpec};
 use crate::netns::{Netns, NetnsError};
 use crate::sysctl::{self, SysctlError};
 
@@ -25,6 +26,10 @@ pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0xecee, 0xeeff, 0xfeee, 0xeeee);
 /// The protocol number of routes made here, free for programs; `ip route` shows it as `proto 80`.
 pub const ROUTE_PROTOCOL: u8 = 80;
+
+/// How long an interface may take until it passes packets: that many waits, each until a change or that long.
+const READY_WAIT: Duration = Duration::from_millis(500);
+const READY_WAITS_MAX: u32 = 200;
 
 /// What went wrong while plumbing.
 #[derive(Debug, Error)]
@@ -38,6 +43,14 @@ pub enum PlumbError {
     /// A namespace.
     #[error(transparent)]
     Netns(#[from] NetnsError),
+    /// The kernel did not get an interface ready.
+    #[error(
+        "interface {iface} does not pass packets long after it was brought up: the kernel's workers are stuck"
+    )]
+    NotReady {
+        /// Its name.
+        iface: String,
+    },
 }
 
 /// A cable to be laid.
@@ -103,7 +116,7 @@ pub fn plumb_pod(node: &Netns, pod: &Netns, cable: &PodCable) -> Result<PlumbedP
         },
         Some(pod),
     )?;
-    let laid = connect(node, (&mut host, &mut inside), cable);
+    let laid = connect((node, pod), (&mut host, &mut inside), cable);
     if laid.is_err() {
         // Half a cable must not stay; the first error is the one to tell.
         let _gone = host.ensure_absent(&cable.host_iface);
@@ -125,9 +138,12 @@ pub fn add_pod_address(
 ) -> Result<(), PlumbError> {
     let mut host = Links::open_in(node)?;
     let mut inside = Links::open_in(pod)?;
-    let mac = inside.link(&cable.pod_iface)?.mac.unwrap_or(Mac([0; 6]));
-    inside.ensure_address(&cable.pod_iface, IpNet::from(address))?;
-    Ok(route_address(&mut host, &cable.host_iface, address, mac)?)
+    let mut events = LinkEvents::open_in(pod)?;
+    let iface = cable.pod_iface.as_str();
+    let mac = inside.link(iface)?.mac.unwrap_or(Mac([0; 6]));
+    inside.ensure_address(iface, IpNet::from(address))?;
+    route_address(&mut host, &cable.host_iface, address, mac)?;
+    wait_until(&mut events, iface, || inside.is_local(iface, address))
 }
 
 /// Sends what is for `address` over interface `iface` to hardware address `mac`, without asking anybody.
@@ -142,7 +158,7 @@ pub fn route_address(
 }
 
 fn connect(
-    node: &Netns,
+    (node, pod): (&Netns, &Netns),
     (host, inside): (&mut Links, &mut Links),
     cable: &PodCable,
 ) -> Result<PlumbedPod, PlumbError> {
@@ -154,23 +170,55 @@ fn connect(
             (&format!("ipv4/conf/{name}/forwarding"), "1"),
             (&format!("ipv6/conf/{name}/forwarding"), "1"),
             (&format!("ipv6/conf/{name}/accept_ra"), "0"),
+            // The kernel would make the link-local address later, from a worker: until then the node's own packets
+            // would leave with the loopback's address.
+            (&format!("ipv6/conf/{name}/addr_gen_mode"), "1"),
         ],
     )?;
     let iface = cable.pod_iface.as_str();
+    let mut host_events = LinkEvents::open_in(node)?;
+    let mut pod_events = LinkEvents::open_in(pod)?;
     host.set_up(name)?;
     inside.set_up(iface)?;
+    wait_until(&mut host_events, name, || Ok(host.link(name)?.running))?;
+    wait_until(&mut pod_events, iface, || Ok(inside.link(iface)?.running))?;
+    host.ensure_address(name, IpNet::new_assert(GATEWAY_V6.into(), 64))?;
     let host_index = host.index(name)?;
-    let pod = inside.link(iface)?;
-    let pod_mac = pod.mac.unwrap_or(Mac([0; 6]));
+    let pod_link = inside.link(iface)?;
+    let pod_mac = pod_link.mac.unwrap_or(Mac([0; 6]));
     for &address in &cable.addresses {
         inside.ensure_address(iface, IpNet::from(address))?;
         route_address(host, name, address, pod_mac)?;
     }
     default_routes(inside, iface)?;
+    wait_until(&mut host_events, name, || {
+        host.is_local(name, GATEWAY_V6.into())
+    })?;
+    for &address in &cable.addresses {
+        wait_until(&mut pod_events, iface, || inside.is_local(iface, address))?;
+    }
     Ok(PlumbedPod {
         host_index,
-        pod_index: pod.index,
+        pod_index: pod_link.index,
         pod_mac,
+    })
+}
+
+/// Waits for what the kernel does from workers of its own after it has answered: starting an end's queue, and taking
+/// in packets for an IPv6 address. Until then packets would vanish.
+fn wait_until(
+    events: &mut LinkEvents,
+    iface: &str,
+    mut ready: impl FnMut() -> Result<bool, LinkError>,
+) -> Result<(), PlumbError> {
+    for _ in 0..READY_WAITS_MAX {
+        if ready()? {
+            return Ok(());
+        }
+        events.wait(READY_WAIT)?;
+    }
+    Err(PlumbError::NotReady {
+        iface: iface.to_owned(),
     })
 }
 

@@ -167,6 +167,33 @@ impl Links {
         self.change_route(RTM_DELROUTE, 0, "delete", route)
     }
 
+    /// Whether packets to `address` that come in by interface `name` are taken in as this namespace's own. For IPv6 the
+    /// kernel sees to that from a worker, some time after the address was added.
+    pub fn is_local(&mut self, name: &str, address: IpAddr) -> Result<bool, LinkError> {
+        let route = Route::new(IpNet::from(address), 0).dev(name);
+        let mut message = encode(&route, Some(self.index(name)?), false);
+        message.header.table = RouteHeader::RT_TABLE_UNSPEC;
+        message
+            .attributes
+            .retain(|attribute| !matches!(attribute, RouteAttribute::Table(_)));
+        let mut local = false;
+        let asked = self
+            .channel
+            .request(RTM_GETROUTE, 0, &emit(&message), &mut |message| {
+                let found = RouteMessage::parse(message.body);
+                local = found.is_ok_and(|found| found.header.kind == RouteType::Local);
+            });
+        match asked {
+            Ok(()) => Ok(local),
+            Err(error) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(false),
+            Err(source) => Err(LinkError::Route {
+                action: "look up",
+                route: Box::new(route),
+                source,
+            }),
+        }
+    }
+
     fn change_route(
         &mut self,
         kind: u16,
