@@ -24,7 +24,7 @@ const RULES: &str = "table inet t {
     }
 }";
 
-/// A node with two pods, 10.7.0.1 and 10.7.0.2 (fd07::1, fd07::2), and a service address 10.99.0.1:80 in front of the
+/// A node with two pods, 10.7.0.1 and 10.7.0.2 (`fd07::1`, `fd07::2`), and a service address 10.99.0.1:80 in front of the
 /// second's port 8000. Accounting is on.
 fn node_with_pods() -> (Netns, Netns, Netns) {
     let node = Netns::new().unwrap();

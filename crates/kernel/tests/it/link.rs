@@ -222,7 +222,7 @@ fn a_pods_cable_works_both_ways_and_goes_away() {
     pod.run(|| TcpStream::connect_timeout(&addr, Duration::from_secs(5)))
         .unwrap()
         .unwrap();
-    assert!(plumb::plumb_pod(&node, &pod, &cable).is_err());
+    plumb::plumb_pod(&node, &pod, &cable).unwrap_err();
     assert!(plumb::unplumb_pod(&node, "cali0").unwrap());
     assert!(!plumb::unplumb_pod(&node, "cali0").unwrap());
     let left = host.routes().unwrap();

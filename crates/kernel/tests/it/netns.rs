@@ -41,9 +41,9 @@ fn run_gives_values_and_sockets_stay_inside() {
         .unwrap();
     let addr = listener.local_addr().unwrap();
     let stream = netns.run(|| TcpStream::connect(addr)).unwrap();
-    assert!(stream.is_ok());
+    stream.unwrap();
     listener.set_nonblocking(true).unwrap();
-    assert!(listener.accept().is_ok());
+    listener.accept().unwrap();
     let joined = netns
         .spawn(|| Netns::current().unwrap().id().unwrap())
         .unwrap();

@@ -15,7 +15,7 @@ fn a_handle_signals_its_process() {
     process::pidfd_signal(&pidfd, libc::SIGTERM).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
     // The process is gone, and the handle does not mean another one.
-    assert!(process::pidfd_signal(&pidfd, libc::SIGTERM).is_err());
+    process::pidfd_signal(&pidfd, libc::SIGTERM).unwrap_err();
     assert!(process::pidfd_open(0).is_err());
     assert!(process::pidfd_signal(&pidfd, 9999).is_err());
 }
