@@ -103,7 +103,7 @@ fn frames_carry_their_hardware_header() {
     let mut buffer = [0; 20];
     let capture = receiver.receive(&mut buffer).unwrap().unwrap();
     assert_eq!((capture.length, capture.original_length), (20, frame.len()));
-    assert_eq!(buffer.as_slice(), frame.get(..20).unwrap());
+    assert_eq!(buffer.as_slice(), &frame[..20]);
 }
 
 #[test]
