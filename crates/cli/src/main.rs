@@ -2,10 +2,13 @@
 //! exit code.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is this crate's job")]
 
+mod agent;
 mod args;
 mod exit;
 mod logging;
 mod reference;
+mod server;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Exit {
     match &arguments.command {
+        Command::Agent(agent) => agent::run(&arguments.global, agent),
+        Command::Server(server) => server::run(&arguments.global, server),
         Command::Version => reference::version(),
         Command::Completion { shell } => reference::completion(*shell),
         Command::Man { folder } => reference::man(folder),

@@ -385,6 +385,11 @@ impl Dataplane {
         self.socket.writes() - self.claims
     }
 
+    /// How many cut connections are kept from coming back. Those that expired count until the next pass.
+    pub fn tombstones(&self) -> usize {
+        self.tombs.len()
+    }
+
     /// Whether the kernel keeps others from changing our table.
     pub const fn owns_table(&self) -> bool {
         self.owner

@@ -1,0 +1,316 @@
+//! The policy thread: waits for news of the store, news of the kernel and time, and runs the stages.
+//!
+//! It blocks in the kernel and nowhere else. A transaction under way is always finished: to stop is looked
+//! at between them.
+
+mod report;
+mod upkeep;
+
+use std::collections::VecDeque;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use oncilla_dataplane::{Applied, Dataplane};
+use oncilla_kernel::conntrack::Conntrack;
+use oncilla_kernel::nf_tables::Monitor;
+use oncilla_model::Change;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::error::AgentError;
+use crate::follow::{News, chain};
+use crate::intake::Intake;
+use crate::options::Options;
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::status::AgentStatus;
+use crate::timers::{HEARTBEAT_MS, Timers};
+use crate::wake::Wake;
+
+/// How much news is put in force together.
+const BATCH_NEWS_MAX: usize = 1024;
+/// How often the kernel's news are read in a row before anything else is done.
+const KERNEL_READS_MAX: usize = 16;
+
+/// What the thread is told by others.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) news: mpsc::Receiver<News>,
+    pub(crate) wake: Arc<Wake>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// The state of the policy thread.
+#[derive(Debug)]
+pub(crate) struct Enforcer {
+    options: Options,
+    clock: Clock,
+    inputs: Inputs,
+    statuses: watch::Sender<Option<AgentStatus>>,
+    monitor: Monitor,
+    conntrack: Conntrack,
+    intake: Intake,
+    pipeline: Pipeline,
+    timers: Timers,
+    /// What was told before everything was.
+    pending: Vec<Change>,
+    /// Whether the store's policy is in force.
+    started: bool,
+    /// Why what was told last is not in force, since when.
+    blocked: Option<(String, u64)>,
+    /// Somebody changed our table before we wrote it: it must be read again.
+    reopen: bool,
+    /// More news is waiting than one batch takes.
+    has_more: bool,
+    /// Up to which revision everything is in force.
+    applied: Option<u64>,
+    counts: Counts,
+    reported: report::Reported,
+}
+
+/// What was done since the start.
+#[derive(Debug, Default)]
+struct Counts {
+    repairs: u64,
+    /// When the last repairs were, for their limit.
+    repairs_at: VecDeque<u64>,
+    connections_cut: u64,
+    last_change_us: Option<u64>,
+    verified_at: Option<u64>,
+    /// Of batches that were sent by a dataplane that was opened again.
+    writes_before: u64,
+}
+
+impl Enforcer {
+    /// Opens everything in the calling thread's network namespace. Changes nothing.
+    ///
+    /// # Errors
+    /// Without the right to, or when another agent owns the table.
+    pub(crate) fn open(
+        options: Options,
+        inputs: Inputs,
+        statuses: watch::Sender<Option<AgentStatus>>,
+    ) -> Result<Self, AgentError> {
+        let listen = |what| move |source| AgentError::Listen { what, source };
+        // Before the table is read: what happens afterwards must not be missed.
+        let monitor = Monitor::open().map_err(listen("changes of nf_tables"))?;
+        let pipeline = open_pipeline(&options)?;
+        let conntrack = Conntrack::open().map_err(|error| AgentError::Dataplane(error.into()))?;
+        let clock = Clock::new();
+        Ok(Self {
+            intake: Intake::new(&options.interface_prefix),
+            options,
+            clock,
+            inputs,
+            statuses,
+            monitor,
+            conntrack,
+            pipeline,
+            timers: Timers {
+                heartbeat: Some(clock.now_ms() + HEARTBEAT_MS),
+                ..Timers::default()
+            },
+            pending: Vec::new(),
+            started: false,
+            blocked: None,
+            reopen: false,
+            has_more: false,
+            applied: None,
+            counts: Counts::default(),
+            reported: report::Reported::default(),
+        })
+    }
+
+    /// Works until it is told to stop; the kernel keeps enforcing afterwards.
+    ///
+    /// # Errors
+    /// When the kernel's news cannot be read, or the table went to somebody else before the start.
+    pub(crate) fn run(mut self) -> Result<(), AgentError> {
+        while !self.inputs.stop.load(Ordering::Acquire) {
+            self.wait()?;
+            self.hear_kernel()?;
+            if !self.timers.must_clean(self.clock.now_ms()) {
+                self.hear_store()?;
+            }
+            self.keep_up();
+            self.report();
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), AgentError> {
+        let now_ms = self.clock.now_ms();
+        let must_clean = self.timers.must_clean(now_ms);
+        let due_ms = self.timers.next().map(|at| at.saturating_sub(now_ms));
+        let wait_ms = if self.has_more && !must_clean {
+            Some(0)
+        } else {
+            // A timer's millisecond must be over when we wake.
+            due_ms.map(|ms| if ms == 0 { 0 } else { ms + 1 })
+        };
+        let timeout = wait_ms.map(|ms| Timespec {
+            tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(ms % 1000 * 1_000_000).unwrap_or_default(),
+        });
+        let mut fds = vec![PollFd::from_borrowed_fd(
+            self.monitor.as_fd(),
+            PollFlags::IN,
+        )];
+        if !must_clean {
+            fds.push(PollFd::from_borrowed_fd(
+                self.inputs.wake.as_fd(),
+                PollFlags::IN,
+            ));
+        }
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(AgentError::Listen {
+                what: "events",
+                source: errno.into(),
+            }),
+        }
+    }
+
+    fn hear_kernel(&mut self) -> Result<(), AgentError> {
+        let mut foreign = false;
+        for _ in 0..KERNEL_READS_MAX {
+            let events = self.monitor.read().map_err(|source| AgentError::Listen {
+                what: "changes of nf_tables",
+                source,
+            })?;
+            if events.is_empty() {
+                break;
+            }
+            let dataplane = &self.pipeline.dataplane;
+            foreign |= events.iter().any(|event| dataplane.is_foreign(event));
+        }
+        if foreign && self.started {
+            self.schedule_repair();
+        } else if foreign {
+            self.reopen = true;
+        }
+        Ok(())
+    }
+
+    fn hear_store(&mut self) -> Result<(), AgentError> {
+        let begun_us = self.clock.now_us();
+        let unix_ms = Clock::unix_ms();
+        // Before the queue is read: what comes later wakes us again.
+        self.inputs.wake.clear();
+        let mut heard = 0;
+        while heard < BATCH_NEWS_MAX
+            && let Ok(news) = self.inputs.news.try_recv()
+        {
+            self.intake.take(news, unix_ms, &mut self.pending);
+            heard += 1;
+        }
+        self.has_more = heard == BATCH_NEWS_MAX;
+        if heard == 0 {
+            return Ok(());
+        }
+        if self.started {
+            self.advance(begun_us);
+        } else if self.intake.is_synced() {
+            self.start(begun_us)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the first complete list in force. Whatever was told is told before: local workloads never meet
+    /// a policy of which half is known.
+    fn start(&mut self, begun_us: u64) -> Result<(), AgentError> {
+        let reopen = std::mem::take(&mut self.reopen);
+        if reopen && self.blocked.is_none() {
+            self.counts.writes_before += self.pipeline.dataplane.writes();
+            self.pipeline = open_pipeline(&self.options)?;
+        }
+        let changes = std::mem::take(&mut self.pending);
+        let started = self.pipeline.apply(&changes, self.clock.now_ms());
+        drop(changes);
+        if self.absorb(started, begun_us) {
+            self.started = true;
+            self.counts.verified_at = Some(self.clock.now_ms());
+            // Policy may have changed while nobody enforced it.
+            self.judge_connections();
+            self.schedule_verification(0);
+            if reopen {
+                self.schedule_repair();
+            }
+            tracing::info!(
+                node = self.options.node,
+                revision = self.applied,
+                writes = self.pipeline.dataplane.writes(),
+                endpoints = self.pipeline.program().endpoints.len(),
+                "policy is in force"
+            );
+        }
+        Ok(())
+    }
+
+    /// Puts what was told in force.
+    fn advance(&mut self, begun_us: u64) {
+        let changes = std::mem::take(&mut self.pending);
+        if changes.is_empty() {
+            if self.blocked.is_none() {
+                self.applied = Some(self.intake.revision());
+            }
+            return;
+        }
+        let applied = self.pipeline.apply(&changes, self.clock.now_ms());
+        self.absorb(applied, begun_us);
+    }
+
+    /// What follows from an attempt to put things in force: true when it worked.
+    fn absorb(&mut self, attempt: Result<Applied, PipelineError>, begun_us: u64) -> bool {
+        let now_ms = self.clock.now_ms();
+        match attempt {
+            Ok(applied) => {
+                self.timers.succeeded();
+                self.timers.changed(now_ms);
+                self.blocked = None;
+                self.applied = Some(self.intake.revision());
+                if applied.transactions > 0 {
+                    self.counts.last_change_us = Some(self.clock.now_us() - begun_us);
+                    self.judge_connections();
+                }
+                self.soiled();
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &PipelineError) {
+        let now_ms = self.clock.now_ms();
+        let at_ms = match error {
+            PipelineError::Exhausted(exhausted) => exhausted.retry_at_ms,
+            PipelineError::Dataplane(_) => None,
+        };
+        self.timers.failed(now_ms, at_ms);
+        let text = chain(error);
+        if self
+            .blocked
+            .as_ref()
+            .is_none_or(|(before, _)| *before != text)
+        {
+            tracing::error!(
+                error = text,
+                "changes are not in force; the policy before them is, trying again"
+            );
+        }
+        let since = self.blocked.take().map(|(_, since)| since);
+        self.blocked = Some((text, since.unwrap_or_else(Clock::unix_ms)));
+    }
+}
+
+fn open_pipeline(options: &Options) -> Result<Pipeline, AgentError> {
+    let settings = options.settings();
+    let dataplane = Dataplane::open(settings.clone(), options.table_owner);
+    let dataplane = dataplane.map_err(AgentError::Dataplane)?;
+    Ok(Pipeline::new(&options.node, &settings, dataplane))
+}

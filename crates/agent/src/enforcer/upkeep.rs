@@ -1,0 +1,206 @@
+//! What is due: cleaning, merging, cutting connections, verifying and repairing, trying again.
+
+use oncilla_dataplane::Difference;
+
+use super::Enforcer;
+use crate::follow::chain;
+use crate::links::host_addresses;
+use crate::pipeline::PipelineError;
+use crate::timers::{REPAIRS_PER_SECOND_MAX, VERIFY_MIN_MS, VERIFY_SHARE, take_due};
+
+/// How many differences one line of the log names.
+const DIFFERENCES_LOGGED_MAX: usize = 8;
+/// The pause after connections could not be looked at, or classes not merged.
+const UPKEEP_RETRY_MS: u64 = 1_000;
+
+impl Enforcer {
+    /// Does everything that is due.
+    pub(super) fn keep_up(&mut self) {
+        let now_ms = self.clock.now_ms();
+        if take_due(&mut self.timers.repair, now_ms) {
+            self.repair();
+        }
+        if take_due(&mut self.timers.retry, now_ms) {
+            self.retry();
+        }
+        if take_due(&mut self.timers.clean, now_ms) {
+            self.clean();
+        }
+        if take_due(&mut self.timers.revoke, now_ms) {
+            self.revoke();
+        }
+        if take_due(&mut self.timers.settle, now_ms) {
+            self.settle();
+        }
+        if take_due(&mut self.timers.verify, now_ms) {
+            self.verify();
+        }
+    }
+
+    /// Undoes a foreign change at once, but not for ever at any price.
+    pub(super) fn schedule_repair(&mut self) {
+        let now_ms = self.clock.now_ms();
+        let recent = &mut self.counts.repairs_at;
+        while recent.front().is_some_and(|at| at + 1000 <= now_ms) {
+            recent.pop_front();
+        }
+        let at = match recent.front() {
+            Some(first) if recent.len() >= REPAIRS_PER_SECOND_MAX => first + 1000,
+            _ => now_ms,
+        };
+        self.timers.repair.get_or_insert(at);
+    }
+
+    pub(super) fn judge_connections(&mut self) {
+        if !self.options.keep_established {
+            self.timers.judge_connections(self.clock.now_ms());
+        }
+    }
+
+    pub(super) fn soiled(&mut self) {
+        if self.pipeline.dataplane.needs_cleaning() {
+            self.timers.soiled(self.clock.now_ms());
+        }
+    }
+
+    /// The next time that the table is read back, given how long it took.
+    pub(super) fn schedule_verification(&mut self, took_ms: u64) {
+        let pause = VERIFY_MIN_MS.max(took_ms.saturating_mul(VERIFY_SHARE));
+        self.timers.verify = Some(self.clock.now_ms() + pause);
+    }
+
+    fn retry(&mut self) {
+        let begun_us = self.clock.now_us();
+        if self.started {
+            let applied = self.pipeline.apply(&[], self.clock.now_ms());
+            self.absorb(applied, begun_us);
+        } else if self.intake.is_synced()
+            && let Err(error) = self.start(begun_us)
+        {
+            // Only opening the table again fails here, and that is tried again as well.
+            tracing::error!(error = chain(&error), "cannot start");
+            self.timers.failed(self.clock.now_ms(), None);
+        }
+    }
+
+    fn clean(&mut self) {
+        self.timers.cleaned();
+        if let Err(error) = self.pipeline.dataplane.clean() {
+            tracing::warn!(error = chain(&error), "leftovers cannot be removed");
+            self.schedule_repair();
+        }
+    }
+
+    fn settle(&mut self) {
+        self.timers.settle_latest = None;
+        match self.pipeline.settle(self.clock.now_ms()) {
+            Ok(_) => {
+                self.soiled();
+                if !self.pipeline.is_settled() {
+                    self.timers.changed(self.clock.now_ms());
+                }
+            }
+            // Nothing is lost but tidiness.
+            Err(PipelineError::Exhausted(exhausted)) => {
+                let at = self.clock.now_ms() + UPKEEP_RETRY_MS;
+                self.timers.settle = Some(exhausted.retry_at_ms.unwrap_or_default().max(at));
+            }
+            Err(error @ PipelineError::Dataplane(_)) => self.failed(&error),
+        }
+    }
+
+    fn revoke(&mut self) {
+        if !self.started {
+            return;
+        }
+        let hosts = match host_addresses(&self.options.interface_prefix) {
+            Ok(hosts) => hosts,
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(error, "the host's addresses cannot be read; trying again");
+                self.timers.revoke = Some(self.clock.now_ms() + UPKEEP_RETRY_MS);
+                return;
+            }
+        };
+        match self.pipeline.dataplane.revoke(&mut self.conntrack, &hosts) {
+            Ok(revoked) => {
+                let cut = revoked.cut.len();
+                self.counts.connections_cut += u64::try_from(cut).unwrap_or_default();
+                if cut > 0 {
+                    tracing::info!(
+                        connections = cut,
+                        without_tombstone = revoked.without_tombstone,
+                        "cut connections that policy denies now"
+                    );
+                }
+            }
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(error, "connections cannot be judged; trying again");
+                self.timers.revoke = Some(self.clock.now_ms() + UPKEEP_RETRY_MS);
+            }
+        }
+    }
+
+    /// Reads the table back. News can be lost only loudly, so this is for our own mistakes.
+    fn verify(&mut self) {
+        let begun_us = self.clock.now_us();
+        let verified = self.pipeline.dataplane.verify();
+        let took_ms = (self.clock.now_us() - begun_us) / 1000;
+        self.schedule_verification(took_ms);
+        match verified {
+            Ok(differences) if differences.is_empty() => {
+                self.counts.verified_at = Some(self.clock.now_ms());
+            }
+            Ok(_) => self.schedule_repair(),
+            Err(error) => tracing::warn!(error = chain(&error), "the table cannot be read back"),
+        }
+    }
+
+    fn repair(&mut self) {
+        if !self.started {
+            return;
+        }
+        let begun_us = self.clock.now_us();
+        // A group that the kernel refuses is refused again: only a real difference is worth that.
+        let repaired = if self.pipeline.isolated.is_empty() {
+            self.pipeline.repair()
+        } else {
+            match self.pipeline.dataplane.verify() {
+                Ok(differences) if differences.is_empty() => Ok(Default::default()),
+                Ok(_) => self.pipeline.repair(),
+                Err(error) => Err(error.into()),
+            }
+        };
+        match repaired {
+            Ok((differences, applied)) => {
+                self.counts.verified_at = Some(self.clock.now_ms());
+                if applied.transactions > 0 {
+                    self.judge_connections();
+                    self.soiled();
+                }
+                if !differences.is_empty() {
+                    self.repaired(&differences, self.clock.now_us() - begun_us);
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn repaired(&mut self, differences: &[Difference], took_us: u64) {
+        self.counts.repairs += 1;
+        let recent = &mut self.counts.repairs_at;
+        if recent.len() >= REPAIRS_PER_SECOND_MAX {
+            recent.pop_front();
+        }
+        recent.push_back(self.clock.now_ms());
+        let named = differences.iter().take(DIFFERENCES_LOGGED_MAX);
+        let named: Vec<String> = named.map(ToString::to_string).collect();
+        tracing::warn!(
+            differences = named.join("; "),
+            more = differences.len().saturating_sub(DIFFERENCES_LOGGED_MAX),
+            took_us,
+            "somebody else changed our table; it is as it should be again"
+        );
+    }
+}

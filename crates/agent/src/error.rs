@@ -1,0 +1,38 @@
+//! Why an agent cannot do its work at all. What can mend itself is tried again instead.
+
+use std::io;
+
+use oncilla_dataplane::DataplaneError;
+
+/// Why an agent ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Not allowed to change the network.
+    #[error("CAP_NET_ADMIN is missing: run as root, or give the process that capability")]
+    Capability,
+    /// The kernel's tables cannot be opened, or belong to somebody else.
+    #[error("cannot take over this network namespace")]
+    Dataplane(#[source] DataplaneError),
+    /// The table could not be removed.
+    #[error("cannot remove the table oncilla")]
+    Remove(#[source] DataplaneError),
+    /// News of changes cannot be had.
+    #[error("cannot listen to {what}")]
+    Listen {
+        /// To what.
+        what: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The operating system has no thread, event or runtime left.
+    #[error("cannot start {what}")]
+    Start {
+        /// What.
+        what: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The thread that enforces policy ended by itself: a programming error. The kernel keeps enforcing.
+    #[error("the policy thread ended unexpectedly; the kernel keeps what it holds")]
+    Ended,
+}

@@ -1,0 +1,307 @@
+//! From what the store tells to changes of the model: how far the store was heard, which objects there are,
+//! and what cannot be understood. What cannot be understood never widens access: the version before it
+//! stays, or a version that denies.
+
+use std::collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher};
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use oncilla_api::{FieldError, Kind, Object, ObjectKey};
+use oncilla_model::{Change, Converter, Policy};
+use oncilla_store::{Revision, StoredObject};
+use serde_json::Value;
+
+use crate::follow::News;
+use crate::status::{AGENT_ANNOTATION, Problem};
+
+/// Longest message of a problem, in characters.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// Owned by the policy thread.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    converter: Converter,
+    kinds: BTreeMap<Kind, Heard>,
+    /// The policies that are in force as written. The resolver shares them.
+    policies: BTreeMap<ObjectKey, Arc<Policy>>,
+    problems: BTreeMap<ObjectKey, Problem>,
+    /// The policies whose tier does not exist, since when.
+    without_tier: BTreeMap<ObjectKey, u64>,
+    /// The newest revision of a change that is more than an agent's report.
+    wanted: u64,
+    /// Since when the store is away.
+    away_since_unix_ms: Option<u64>,
+    /// Counts the changes of what [`Self::problems`] says.
+    problems_version: u64,
+}
+
+/// How far a kind was heard.
+#[derive(Debug, Default)]
+struct Heard {
+    objects: BTreeSet<ObjectKey>,
+    revision: Revision,
+    synced: bool,
+    away: bool,
+    /// Of nodes: what they say but for agents' reports.
+    digests: BTreeMap<ObjectKey, u64>,
+}
+
+impl Intake {
+    pub(crate) fn new(interface_prefix: &str) -> Self {
+        Self {
+            converter: Converter::new(interface_prefix),
+            kinds: Kind::ALL.map(|kind| (kind, Heard::default())).into(),
+            policies: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            without_tier: BTreeMap::new(),
+            wanted: 0,
+            away_since_unix_ms: None,
+            problems_version: 0,
+        }
+    }
+
+    /// What news means, appended to `changes`.
+    pub(crate) fn take(&mut self, news: News, unix_ms: u64, changes: &mut Vec<Change>) {
+        match news {
+            News::Listed(kind, objects, revision) => {
+                let listed: BTreeSet<ObjectKey> =
+                    objects.iter().map(|object| object.key.clone()).collect();
+                let gone: Vec<ObjectKey> = self
+                    .heard(kind)
+                    .objects
+                    .difference(&listed)
+                    .cloned()
+                    .collect();
+                for key in gone {
+                    self.removed(&key, unix_ms, changes);
+                }
+                for object in objects {
+                    self.applied(object, unix_ms, changes);
+                }
+                self.heard(kind).revision = revision;
+                self.wanted = self.wanted.max(revision.0);
+            }
+            News::Applied(object) => {
+                let (kind, revision) = (object.key.kind, object.revision);
+                if self.applied(object, unix_ms, changes) {
+                    self.wanted = self.wanted.max(revision.0);
+                }
+                self.reached(kind, revision);
+            }
+            News::Deleted(key, revision) => {
+                self.removed(&key, unix_ms, changes);
+                self.reached(key.kind, revision);
+                self.wanted = self.wanted.max(revision.0);
+            }
+            News::Synced(kind, revision) => {
+                let heard = self.heard(kind);
+                heard.synced = true;
+                heard.away = false;
+                self.reached(kind, revision);
+                if self.away_since_unix_ms.is_some() && !self.kinds.values().any(|h| h.away) {
+                    self.away_since_unix_ms = None;
+                    tracing::info!("the store is back");
+                }
+            }
+            News::Away(kind, error) => {
+                self.heard(kind).away = true;
+                if self.away_since_unix_ms.is_none() {
+                    self.away_since_unix_ms = Some(unix_ms);
+                    tracing::warn!(
+                        error,
+                        "the store is away; the kernel keeps what it holds, trying again"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether every kind was told completely once.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.kinds.values().all(|heard| heard.synced)
+    }
+
+    /// Up to which revision everything was told.
+    pub(crate) fn revision(&self) -> u64 {
+        let revisions = self.kinds.values().map(|heard| heard.revision.0);
+        revisions.min().unwrap_or_default()
+    }
+
+    /// The newest revision that somebody may wait for.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.wanted
+    }
+
+    pub(crate) fn away_since_unix_ms(&self) -> Option<u64> {
+        self.away_since_unix_ms
+    }
+
+    /// How many objects of a kind there are.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.kinds.get(&kind).map_or(0, |heard| heard.objects.len())
+    }
+
+    /// Another number whenever [`Self::problems`] says something else.
+    pub(crate) fn problems_version(&self) -> u64 {
+        self.problems_version
+    }
+
+    /// Objects that are not in force as written.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> {
+        let tierless = self.without_tier.iter().map(|(key, since_unix_ms)| {
+            let tier = self.policies.get(key).map(|policy| policy.tier.to_string());
+            Problem {
+                object: key.to_string(),
+                message: format!(
+                    "unknown tier {:?}; what the policy selects is denied there",
+                    tier.unwrap_or_default()
+                ),
+                since_unix_ms: *since_unix_ms,
+            }
+        });
+        self.problems.values().cloned().chain(tierless)
+    }
+
+    fn heard(&mut self, kind: Kind) -> &mut Heard {
+        self.kinds.entry(kind).or_default()
+    }
+
+    fn reached(&mut self, kind: Kind, revision: Revision) {
+        let heard = self.heard(kind);
+        heard.revision = heard.revision.max(revision);
+    }
+
+    /// Whether the change is more than an agent's report.
+    fn applied(&mut self, stored: StoredObject, unix_ms: u64, changes: &mut Vec<Change>) -> bool {
+        let key = stored.key;
+        self.heard(key.kind).objects.insert(key.clone());
+        if key.kind == Kind::Node {
+            let digest = digest(stored.value);
+            return self.heard(key.kind).digests.insert(key, digest) != Some(digest);
+        }
+        let object = Object::decode(key.kind, stored.value).map(|mut object| {
+            object.default_fields();
+            object
+        });
+        let converted = match &object {
+            Ok(object) => self
+                .converter
+                .convert(object)
+                .map_err(|refused| refused.reasons),
+            Err(errors) => Err(errors.clone()),
+        };
+        match converted {
+            Ok(converted) => {
+                self.solved(&key);
+                for change in &converted {
+                    if let Change::Policy(_, Some(policy)) = change {
+                        self.policies.insert(key.clone(), Arc::clone(policy));
+                    }
+                }
+                changes.extend(converted);
+            }
+            Err(reasons) => self.refuse(&key, object.ok().as_ref(), &reasons, unix_ms, changes),
+        }
+        self.look_for_tiers(&key, unix_ms);
+        true
+    }
+
+    fn removed(&mut self, key: &ObjectKey, unix_ms: u64, changes: &mut Vec<Change>) {
+        let heard = self.heard(key.kind);
+        heard.objects.remove(key);
+        heard.digests.remove(key);
+        self.policies.remove(key);
+        self.solved(key);
+        changes.extend(self.converter.removed(key));
+        self.look_for_tiers(key, unix_ms);
+    }
+
+    fn solved(&mut self, key: &ObjectKey) {
+        if self.problems.remove(key).is_some() {
+            self.problems_version += 1;
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        key: &ObjectKey,
+        object: Option<&Object>,
+        reasons: &[FieldError],
+        unix_ms: u64,
+        changes: &mut Vec<Change>,
+    ) {
+        let previous = self.policies.get(key);
+        let instead = match (previous.is_some(), oncilla_model::policy_key(key).is_some()) {
+            (true, _) => "kept: the version before",
+            (false, true) => "what it may select is denied",
+            (false, false) => "it changes nothing",
+        };
+        changes.extend(self.converter.closed(key, object, previous));
+        let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        let message: String = reasons.join("; ").chars().take(MESSAGE_CHARS_MAX).collect();
+        let message = format!("{message} ({instead})");
+        let before = self.problems.get(key);
+        if before.is_none_or(|before| before.message != message) {
+            self.problems_version += 1;
+            tracing::warn!(object = %key, message, "an object is not in force as written");
+        }
+        let since_unix_ms = before.map_or(unix_ms, |before| before.since_unix_ms);
+        let object = key.to_string();
+        self.problems.insert(
+            key.clone(),
+            Problem {
+                object,
+                message,
+                since_unix_ms,
+            },
+        );
+    }
+
+    /// Finds the policies whose tier does not exist: of one policy that changed, or of all when a tier did.
+    fn look_for_tiers(&mut self, key: &ObjectKey, unix_ms: u64) {
+        let tiers = &self.kinds[&Kind::Tier].objects;
+        let has_tier = |policy: &Policy| {
+            let tier = ObjectKey::cluster(Kind::Tier, policy.tier.to_string());
+            tiers.contains(&tier)
+        };
+        if key.kind == Kind::Tier {
+            let missing = self.policies.iter().filter(|(_, policy)| !has_tier(policy));
+            let missing = missing.map(|(key, _)| {
+                let since = self.without_tier.get(key).copied();
+                (key.clone(), since.unwrap_or(unix_ms))
+            });
+            let missing: BTreeMap<ObjectKey, u64> = missing.collect();
+            self.problems_version += u64::from(missing != self.without_tier);
+            self.without_tier = missing;
+            return;
+        }
+        let missing = self
+            .policies
+            .get(key)
+            .is_some_and(|policy| !has_tier(policy));
+        if missing && !self.without_tier.contains_key(key) {
+            self.without_tier.insert(key.clone(), unix_ms);
+            self.problems_version += 1;
+        } else if !missing && self.without_tier.remove(key).is_some() {
+            self.problems_version += 1;
+        }
+    }
+}
+
+/// What a node says but for what agents report and the server counts.
+fn digest(mut node: Value) -> u64 {
+    if let Some(Value::Object(metadata)) = node.get_mut("metadata") {
+        for field in ["resourceVersion", "managedFields", "generation"] {
+            metadata.shift_remove(field);
+        }
+        if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+            annotations.shift_remove(AGENT_ANNOTATION);
+            if annotations.is_empty() {
+                metadata.shift_remove("annotations");
+            }
+        }
+    }
+    let mut hasher = DefaultHasher::new();
+    node.to_string().hash(&mut hasher);
+    hasher.finish()
+}

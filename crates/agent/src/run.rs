@@ -1,0 +1,92 @@
+//! The agent's life: two threads, from the start to the end of the process.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use oncilla_dataplane::{Dataplane, TableOwner};
+use oncilla_program::Settings;
+use oncilla_store::rest::Client;
+use rustix::thread::{CapabilitySet, capabilities};
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::enforcer::{Enforcer, Inputs};
+use crate::error::AgentError;
+use crate::follow::{self, QUEUE_NEWS_MAX};
+use crate::options::Options;
+use crate::publish::publish;
+use crate::wake::Wake;
+
+/// Enforces policy in the calling thread's network namespace until `shutdown` is ready: then the
+/// transaction under way is finished, and what is in the kernel stays in force. Blocks; `shutdown` is polled
+/// inside a tokio runtime.
+///
+/// # Errors
+/// [`AgentError`]: nothing was changed then, or the kernel keeps the last policy.
+pub fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
+    require_capability()?;
+    let start = |what| move |source| AgentError::Start { what, source };
+    let wake = Arc::new(Wake::new().map_err(start("an event counter"))?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (news, inbox) = mpsc::channel(QUEUE_NEWS_MAX);
+    let (statuses, latest) = watch::channel(None);
+    let client = Client::unix(&options.server);
+    let node = options.node.clone();
+    let inputs = Inputs {
+        news: inbox,
+        wake: Arc::clone(&wake),
+        stop: Arc::clone(&stop),
+    };
+    let enforcer = Enforcer::open(options, inputs, statuses)?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(start("a runtime"))?;
+    let (ending, ended) = oneshot::channel::<()>();
+    let policy = thread::Builder::new()
+        .name("policy".to_owned())
+        .spawn(move || {
+            let result = enforcer.run();
+            drop(ending);
+            result
+        })
+        .map_err(start("the policy thread"))?;
+    runtime.block_on(async {
+        let mut tasks = JoinSet::new();
+        follow::start(&client, &news, &wake, &mut tasks);
+        tasks.spawn(publish(client, node, latest));
+        tokio::select! {
+            () = shutdown => tracing::info!("stopping; the policy stays in force"),
+            _ended = ended => {}
+        }
+    });
+    stop.store(true, Ordering::Release);
+    wake.wake();
+    // A panic was told by its thread.
+    policy.join().unwrap_or(Err(AgentError::Ended))
+}
+
+/// Removes our table from the calling thread's network namespace: nothing is enforced afterwards.
+///
+/// # Errors
+/// Without the right to, and while an agent owns the table.
+pub fn remove() -> Result<(), AgentError> {
+    require_capability()?;
+    let dataplane = Dataplane::open(Settings::default(), TableOwner::Off);
+    let mut dataplane = dataplane.map_err(AgentError::Remove)?;
+    dataplane.remove().map_err(AgentError::Remove)
+}
+
+fn require_capability() -> Result<(), AgentError> {
+    let held = capabilities(None).map_err(|errno| AgentError::Start {
+        what: "reading our own capabilities",
+        source: io::Error::from(errno),
+    })?;
+    if held.effective.contains(CapabilitySet::NET_ADMIN) {
+        Ok(())
+    } else {
+        Err(AgentError::Capability)
+    }
+}
