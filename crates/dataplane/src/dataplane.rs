@@ -122,7 +122,7 @@ impl Dataplane {
         };
         let ruleset = as_ruleset(&found);
         self.tombs = Tombs::read(&ruleset);
-        let Some(held) = self.adopt(desired, &ruleset) else {
+        let Some(held) = adoptable(desired, &ruleset) else {
             self.replace(desired, &mut applied)?;
             return Ok(applied);
         };
@@ -135,66 +135,6 @@ impl Dataplane {
         let delta = ProgramDelta::between(&self.held.program, desired);
         self.send(&delta, desired, &mut applied)?;
         Ok(applied)
-    }
-
-    /// What is held when everything in the kernel but addresses is as desired; leftovers are garbage.
-    ///
-    /// Anything else is replaced as a whole, in one transaction: class numbers in the kernel may mean
-    /// something else than ours, and only new sets beside the old ones keep every packet's verdict.
-    fn adopt(&self, desired: &Program, found: &Ruleset) -> Option<Held> {
-        let mask = desired.settings.mask;
-        let adopted = adopt(found, mask);
-        let mut placements: BTreeMap<GroupId, Placement> = BTreeMap::new();
-        for id in desired.groups.keys() {
-            let version = adopted.version_in_use(id)?;
-            placements.insert(id.clone(), adopted.groups.get(id)?.get(&version)?.clone());
-        }
-        let program = Program {
-            addresses: adopted.addresses,
-            ..desired.clone()
-        };
-        let expected = lower(&program, &placements, table());
-        let mut held = Held::new(program, placements, skeleton(&desired.settings, table()));
-        for difference in compare(&expected, found) {
-            match difference {
-                Difference::ForeignChain(name) => {
-                    let chain = GroupChainName::parse(&name)?;
-                    held.taken
-                        .entry(chain.group)
-                        .or_default()
-                        .insert(chain.version);
-                    held.garbage.leave_chain(name);
-                }
-                Difference::ForeignSet(name) => {
-                    if let Some(bank) = BankSetName::parse(&name) {
-                        held.taken
-                            .entry(bank.group)
-                            .or_default()
-                            .insert(bank.version);
-                    } else if !is_predicate_set(&name) {
-                        return None;
-                    }
-                    held.garbage.leave_set(found.sets.get(&name)?.clone());
-                }
-                Difference::Elements {
-                    set, missing: 0, ..
-                } if set.as_ref() == "to_wl" || set.as_ref() == "from_wl" => {
-                    let (expected, found) = (expected.sets.get(&set)?, found.sets.get(&set)?);
-                    let left = foreign_elements(expected, found);
-                    if !left.iter().all(|element| is_open(element, &held)) {
-                        return None;
-                    }
-                    held.garbage.leave_elements(&expected.set, left);
-                }
-                Difference::NoTable
-                | Difference::NoChain(_)
-                | Difference::Chain(_)
-                | Difference::NoSet(_)
-                | Difference::Set(_)
-                | Difference::Elements { .. } => return None,
-            }
-        }
-        Some(held)
     }
 
     /// Applies a delta to what is in force. `desired` is the program after it.
@@ -318,24 +258,7 @@ impl Dataplane {
                     self.held = Held::new(program, placements, skeleton);
                     return Ok(());
                 }
-                Err(error) => {
-                    let refused = refused_groups(&error, &program, &applied.isolated);
-                    if refused.is_empty() || applied.isolated.len() >= ISOLATED_MAX {
-                        let isolated = applied.isolated.len();
-                        return Err(if isolated == 0 {
-                            error.into()
-                        } else {
-                            DataplaneError::Refused {
-                                isolated,
-                                source: error,
-                            }
-                        });
-                    }
-                    for id in refused {
-                        applied.isolated.insert(id.clone(), error.to_string());
-                        isolate(&mut program, &id);
-                    }
-                }
+                Err(error) => isolate_refused(&mut program, error, &mut applied.isolated)?,
             }
         }
     }
@@ -405,6 +328,66 @@ impl Dataplane {
     }
 }
 
+/// What is held when everything in the kernel but addresses is as desired; leftovers are garbage.
+///
+/// Anything else is replaced as a whole, in one transaction: class numbers in the kernel may mean
+/// something else than ours, and only new sets beside the old ones keep every packet's verdict.
+fn adoptable(desired: &Program, found: &Ruleset) -> Option<Held> {
+    let mask = desired.settings.mask;
+    let adopted = adopt(found, mask);
+    let mut placements: BTreeMap<GroupId, Placement> = BTreeMap::new();
+    for id in desired.groups.keys() {
+        let version = adopted.version_in_use(id)?;
+        placements.insert(id.clone(), adopted.groups.get(id)?.get(&version)?.clone());
+    }
+    let program = Program {
+        addresses: adopted.addresses,
+        ..desired.clone()
+    };
+    let expected = lower(&program, &placements, table());
+    let mut held = Held::new(program, placements, skeleton(&desired.settings, table()));
+    for difference in compare(&expected, found) {
+        match difference {
+            Difference::ForeignChain(name) => {
+                let chain = GroupChainName::parse(&name)?;
+                held.taken
+                    .entry(chain.group)
+                    .or_default()
+                    .insert(chain.version);
+                held.garbage.leave_chain(name);
+            }
+            Difference::ForeignSet(name) => {
+                if let Some(bank) = BankSetName::parse(&name) {
+                    held.taken
+                        .entry(bank.group)
+                        .or_default()
+                        .insert(bank.version);
+                } else if !is_predicate_set(&name) {
+                    return None;
+                }
+                held.garbage.leave_set(found.sets.get(&name)?.clone());
+            }
+            Difference::Elements {
+                set, missing: 0, ..
+            } if set.as_ref() == "to_wl" || set.as_ref() == "from_wl" => {
+                let (expected, found) = (expected.sets.get(&set)?, found.sets.get(&set)?);
+                let left = foreign_elements(expected, found);
+                if !left.iter().all(|element| is_open(element, &held)) {
+                    return None;
+                }
+                held.garbage.leave_elements(&expected.set, left);
+            }
+            Difference::NoTable
+            | Difference::NoChain(_)
+            | Difference::Chain(_)
+            | Difference::NoSet(_)
+            | Difference::Set(_)
+            | Difference::Elements { .. } => return None,
+        }
+    }
+    Some(held)
+}
+
 fn as_ruleset(state: &TableState) -> Ruleset {
     let mut ruleset = Ruleset::new(state.table.table.clone());
     for (name, listed) in &state.chains {
@@ -447,6 +430,29 @@ fn is_open(element: &Element, held: &Held) -> bool {
         .next()
         .unwrap_or_default();
     std::str::from_utf8(name).is_ok_and(|name| held.program.endpoints.contains_key(name))
+}
+
+/// Denies the groups that a refusal names, so that the next attempt can succeed.
+fn isolate_refused(
+    program: &mut Program,
+    error: BatchError,
+    isolated: &mut BTreeMap<GroupId, String>,
+) -> Result<(), DataplaneError> {
+    let refused = refused_groups(&error, program, isolated);
+    if refused.is_empty() || isolated.len() >= ISOLATED_MAX {
+        return Err(match isolated.len() {
+            0 => error.into(),
+            isolated => DataplaneError::Refused {
+                isolated,
+                source: error,
+            },
+        });
+    }
+    for id in refused {
+        isolate(program, &id);
+        isolated.insert(id, error.to_string());
+    }
+    Ok(())
 }
 
 /// The groups that a refusal names and that are not isolated yet.

@@ -172,13 +172,12 @@ pub(crate) fn replace_in_parts(
 const PIECE: usize = 256;
 
 fn pieces(edit: Edit) -> Vec<Edit> {
-    match edit {
-        Edit::AddElements(set, elements) => {
-            let chunks = elements.chunks(PIECE);
-            chunks
-                .map(|chunk| Edit::AddElements(set.clone(), chunk.to_vec()))
-                .collect()
-        }
-        other => vec![other],
+    if let Edit::AddElements(set, elements) = edit {
+        let chunks = elements.chunks(PIECE);
+        chunks
+            .map(|chunk| Edit::AddElements(set.clone(), chunk.to_vec()))
+            .collect()
+    } else {
+        vec![edit]
     }
 }

@@ -38,16 +38,10 @@ impl Garbage {
         }
     }
 
-    /// Elements that are needed again stay.
-    pub(crate) fn rescue_elements(
-        &mut self,
-        set: &Name,
-        needed: impl IntoIterator<Item = &'_ Element>,
-    ) {
+    /// An element that is needed again stays.
+    pub(crate) fn rescue(&mut self, set: &Name, needed: &Element) {
         if let Some((_, elements)) = self.elements.get_mut(set) {
-            for element in needed {
-                elements.remove(element);
-            }
+            elements.remove(needed);
             if elements.is_empty() {
                 self.elements.remove(set);
             }
@@ -73,9 +67,11 @@ impl Garbage {
         self.chains.insert(name);
     }
 
-    /// Leaves a set with what it holds.
-    pub(crate) fn leave_set(&mut self, filled: FilledSet) {
-        self.elements.remove(&filled.set.name);
+    /// Leaves a set with what it holds, elements that were left before included.
+    pub(crate) fn leave_set(&mut self, mut filled: FilledSet) {
+        if let Some((_, left)) = self.elements.remove(&filled.set.name) {
+            filled.elements.extend(left);
+        }
         self.sets.insert(Name::clone(&filled.set.name), filled);
     }
 

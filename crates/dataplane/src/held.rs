@@ -81,16 +81,19 @@ impl Held {
     /// The smallest version of a group that has no object in the kernel.
     pub(crate) fn free_version(&self, group: &GroupId) -> Version {
         let placement = self.placements.get(group);
-        let taken = self.taken.get(group);
-        (0..)
-            .map(Version)
-            .find(|version| {
-                let placed = placement.is_some_and(|placement| {
-                    placement.version == *version
-                        || placement.banks.values().any(|bank| bank == version)
-                });
-                !placed && !taken.is_some_and(|taken| taken.contains(version))
-            })
+        let placed = placement.into_iter().flat_map(|placement| {
+            placement
+                .banks
+                .values()
+                .chain(std::iter::once(&placement.version))
+        });
+        let taken = self.taken.get(group).into_iter().flatten();
+        let used: BTreeSet<Version> = placed.chain(taken).copied().collect();
+        // One of the first n+1 numbers is not among n.
+        let numbers = (0..).map(Version).take(used.len() + 1);
+        numbers
+            .filter(|version| !used.contains(version))
+            .min()
             .unwrap_or_default()
     }
 

@@ -107,7 +107,7 @@ fn class_of(element: &Element, held: &Held) -> Option<ClassId> {
 fn holds_one_verdict(groups: (&Group, &Group), place: BankPlace) -> bool {
     let verdicts: BTreeSet<RuleVerdict> = [groups.0, groups.1]
         .into_iter()
-        .flat_map(|group| banks(group).find(|(found, _)| *found == place))
+        .filter_map(|group| banks(group).find(|(found, _)| *found == place))
         .flat_map(|(_, bank)| verdicts_of(bank))
         .collect();
     verdicts.len() == 1

@@ -193,7 +193,9 @@ impl<'a> Planner<'a> {
     fn change_in_place(&mut self, edits: InPlace) {
         let add = |(set, elements): SetElements| Edit::AddElements(set, elements);
         for (set, elements) in edits.unmet_additions.iter().chain(&edits.additions) {
-            self.held.garbage.rescue_elements(&set.name, elements);
+            for element in elements {
+                self.held.garbage.rescue(&set.name, element);
+            }
         }
         let unmet = edits.unmet_additions.into_iter().map(add).collect();
         self.send(unmet);
@@ -295,7 +297,9 @@ impl<'a> Planner<'a> {
             let had = held.as_ref().map_or(&none, |held| &held.elements);
             let added: Vec<Element> = new.elements.difference(had).cloned().collect();
             let gone: Vec<Element> = had.difference(&new.elements).cloned().collect();
-            self.held.garbage.rescue_elements(name, &new.elements);
+            for element in &new.elements {
+                self.held.garbage.rescue(name, element);
+            }
             if held.is_none() {
                 edits.push(Edit::AddSet(new.set.clone()));
             }
