@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Child;
@@ -36,10 +37,23 @@ pub struct Lab {
     attached: Option<Attached>,
 }
 
+/// The hold of a process on the lab it started.
 #[derive(Debug)]
 struct Attached {
     stream: Arc<UnixStream>,
-    guardian: Child,
+    /// None once the lab is to live on.
+    guardian: Option<Child>,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        if let Some(guardian) = &mut self.guardian {
+            // Errors mean that the other end is gone already. What was started is also waited for, so that nothing
+            // is left when this returns.
+            drop(self.stream.shutdown(Shutdown::Write));
+            drop(guardian.wait());
+        }
+    }
 }
 
 impl Lab {
@@ -60,7 +74,10 @@ impl Lab {
         Self {
             name,
             folder,
-            attached: Some(Attached { stream, guardian }),
+            attached: Some(Attached {
+                stream,
+                guardian: Some(guardian),
+            }),
         }
     }
 
@@ -136,10 +153,11 @@ impl Lab {
     /// # Errors
     /// When it is gone.
     pub fn detach(&mut self) -> Result<(), LabError> {
-        if let Some(attached) = self.attached.take() {
+        if let Some(mut attached) = self.attached.take() {
             let mut stream = &*attached.stream;
             let line = format!("{DETACH}\n");
             stream.write_all(line.as_bytes()).map_err(control_error)?;
+            attached.guardian = None;
         }
         Ok(())
     }
@@ -159,14 +177,8 @@ impl Lab {
     ///
     /// # Errors
     /// [`LabError::NotRunning`] when there was nothing; [`LabError::Stuck`].
-    pub fn down(mut self) -> Result<(), LabError> {
-        let attached = self.attached.take();
-        let ended = self.end();
-        if let Some(mut attached) = attached {
-            // A child that has ended must be waited for, or it stays in the process table.
-            drop(attached.guardian.wait());
-        }
-        ended
+    pub fn down(self) -> Result<(), LabError> {
+        self.end()
     }
 
     pub(crate) fn answers(&self) -> bool {

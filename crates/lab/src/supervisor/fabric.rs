@@ -8,11 +8,13 @@
 //! Nobody shares a link, so every packet is routed and no neighbour is ever asked for.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use oncilla_kernel::link::{LinkError, Links, Route};
 use oncilla_kernel::netns::Netns;
 use oncilla_kernel::plumb::{
-    self, PlumbError, PodCable, ROUTE_PROTOCOL, plumb_pod, prepare_node, prepare_pod,
+    self, GATEWAY_V4, GATEWAY_V6, PlumbError, PodCable, ROUTE_PROTOCOL, plumb_pod, prepare_node,
+    prepare_pod,
 };
 use oncilla_net::IpNet;
 use sha1::{Digest as _, Sha1};
@@ -62,11 +64,8 @@ impl Fabric {
         self.cable(&node.netns, &node.name, &node.addresses)?;
         let mut fabric = Links::open_in(&self.netns)?;
         let mut inside = Links::open_in(&node.netns)?;
-        for (block, via) in addresses::blocks_of_node(number)
-            .into_iter()
-            .zip(node.addresses)
-        {
-            fabric.replace_route(&by_node(block, &node.name, via))?;
+        for block in addresses::blocks_of_node(number) {
+            fabric.replace_route(&by_node(block, &node, block.addr()))?;
             // What is for a pod that is not there ends here instead of going back to the fabric and round.
             inside.replace_route(&Route::new(block, ROUTE_PROTOCOL).blackhole())?;
         }
@@ -82,19 +81,38 @@ impl Fabric {
         Ok(host)
     }
 
-    /// Leads addresses of a pod that are not of its node's blocks to its node.
-    pub(crate) fn lead(&self, pod: &[IpAddr], node: &NodeNet) -> Result<(), LinkError> {
+    /// Leads addresses of a pod that are not of its node's blocks to its node, among them those of another node's.
+    pub(crate) fn lead(
+        &self,
+        pod: &[IpAddr],
+        node: &NodeNet,
+        all: &[Arc<NodeNet>],
+    ) -> Result<(), LinkError> {
         let mut links = Links::open_in(&self.netns)?;
-        for route in extra_routes(pod, node) {
-            links.replace_route(&route)?;
+        for address in foreign(pod, node) {
+            links.replace_route(&by_node(IpNet::from(address), node, address))?;
+        }
+        for (home, route) in stray_routes(pod, node, all) {
+            Links::open_in(&home.netns)?.replace_route(&route)?;
         }
         Ok(())
     }
 
     /// Undoes [`Fabric::lead`].
-    pub(crate) fn mislead(&self, pod: &[IpAddr], node: &NodeNet) -> Result<(), LinkError> {
+    pub(crate) fn mislead(
+        &self,
+        pod: &[IpAddr],
+        node: &NodeNet,
+        all: &[Arc<NodeNet>],
+    ) -> Result<(), LinkError> {
         let mut links = Links::open_in(&self.netns)?;
-        extra_routes(pod, node).try_for_each(|route| links.delete_route(&route))
+        for address in foreign(pod, node) {
+            links.delete_route(&by_node(IpNet::from(address), node, address))?;
+        }
+        for (home, route) in stray_routes(pod, node, all) {
+            Links::open_in(&home.netns)?.delete_route(&route)?;
+        }
+        Ok(())
     }
 
     fn cable(&self, to: &Netns, name: &str, addresses: &[IpAddr]) -> Result<(), PlumbError> {
@@ -141,20 +159,39 @@ pub(crate) fn pod_iface(namespace: &str, name: &str) -> String {
     iface
 }
 
-fn extra_routes(pod: &[IpAddr], node: &NodeNet) -> impl Iterator<Item = Route> {
-    let blocks = addresses::blocks_of_node(node.number);
-    let foreign = pod
-        .iter()
-        .filter(move |address| !blocks.iter().any(|block| block.contains(*address)));
-    foreign.filter_map(|&address| {
-        let same_family = |via: &&IpAddr| via.is_ipv4() == address.is_ipv4();
-        let via = node.addresses.iter().find(same_family)?;
-        Some(by_node(IpNet::from(address), &node.name, *via))
+/// Addresses that are not of the node's blocks.
+fn foreign(pod: &[IpAddr], node: &NodeNet) -> impl Iterator<Item = IpAddr> {
+    let pod = pod.iter().copied();
+    pod.filter(|address| !holds(node.number, *address))
+}
+
+/// Routes on nodes whose blocks hold an address that lives on another node: away from there, to the fabric.
+fn stray_routes<'a>(
+    pod: &[IpAddr],
+    node: &NodeNet,
+    all: &'a [Arc<NodeNet>],
+) -> impl Iterator<Item = (&'a NodeNet, Route)> {
+    foreign(pod, node).filter_map(|address| {
+        let home = all.iter().find(|other| holds(other.number, address))?;
+        let gateway = match address {
+            IpAddr::V4(_) => GATEWAY_V4.into(),
+            IpAddr::V6(_) => GATEWAY_V6.into(),
+        };
+        let route = Route::new(IpNet::from(address), ROUTE_PROTOCOL);
+        Some((home.as_ref(), route.dev(IFACE).via(gateway)))
     })
 }
 
-fn by_node(dst: IpNet, node: &str, via: IpAddr) -> Route {
-    Route::new(dst, ROUTE_PROTOCOL).dev(node).via(via)
+fn holds(node: u16, address: IpAddr) -> bool {
+    let blocks = addresses::blocks_of_node(node);
+    blocks.iter().any(|block| block.contains(&address))
+}
+
+/// The fabric's route to something on a node, by the node's address of the same family.
+fn by_node(dst: IpNet, node: &NodeNet, of_family: IpAddr) -> Route {
+    let [v4, v6] = node.addresses;
+    let via = if of_family.is_ipv4() { v4 } else { v6 };
+    Route::new(dst, ROUTE_PROTOCOL).dev(&node.name).via(via)
 }
 
 #[cfg(test)]

@@ -315,9 +315,9 @@ impl Kubelet {
             let iface = fabric::pod_iface(namespace, name);
             pod.iface.clone_from(&iface);
             let addresses = pod.addresses.clone();
-            let fabric = Arc::clone(&self.around.fabric);
+            let (fabric, all) = (Arc::clone(&self.around.fabric), self.around.nodes.clone());
             blocking(move || {
-                fabric.lead(&addresses, &node)?;
+                fabric.lead(&addresses, &node, &all)?;
                 fabric::add_pod(&node.netns, &iface, &addresses)
             })
             .await?
@@ -425,11 +425,11 @@ impl Kubelet {
         let Some(node) = pod.node.clone().filter(|_| !pod.identity.host_network) else {
             return;
         };
-        let fabric = Arc::clone(&self.around.fabric);
+        let (fabric, all) = (Arc::clone(&self.around.fabric), self.around.nodes.clone());
         let removed = blocking(move || {
             fabric::remove_pod(&node.netns, &pod.iface)?;
             fabric
-                .mislead(&pod.addresses, &node)
+                .mislead(&pod.addresses, &node, &all)
                 .map_err(PlumbError::from)
         });
         if let Err(error) = removed.await {
