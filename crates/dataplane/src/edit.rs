@@ -154,15 +154,12 @@ pub(crate) fn replace_in_parts(
     let mut room = 0;
     for edit in edits.into_iter().flat_map(pieces) {
         let bytes = batch(std::slice::from_ref(&edit)).bytes_len();
-        match parts.last_mut().filter(|_| bytes <= room) {
-            Some(part) => {
-                part.push(edit);
-                room -= bytes;
-            }
-            None => {
-                parts.push(vec![edit]);
-                room = bytes_max.saturating_sub(bytes);
-            }
+        if let Some(part) = parts.last_mut().filter(|_| bytes <= room) {
+            part.push(edit);
+            room -= bytes;
+        } else {
+            parts.push(vec![edit]);
+            room = bytes_max.saturating_sub(bytes);
         }
     }
     parts
