@@ -81,6 +81,7 @@ impl Control {
             };
             let own = rustix::process::geteuid().as_raw();
             if !matches!(stream.peer_cred(), Ok(peer) if peer.uid() == 0 || peer.uid() == own) {
+                connections.spawn(turn_away(stream));
                 continue;
             }
             let conversation = Conversation {
@@ -93,6 +94,20 @@ impl Control {
                 }
             });
         }
+    }
+}
+
+/// Tells somebody else that the lab is not theirs. Root outside of a lab's user namespace is nobody inside.
+async fn turn_away(mut stream: UnixStream) {
+    let answer = Answer::Refused {
+        message: "this lab is another user's; ask as that user".to_owned(),
+    };
+    // The question is read first: an unread one would reset the connection before the answer is.
+    let mut question = String::new();
+    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut reader = BufReader::new(&mut stream).take(limit);
+    if reader.read_line(&mut question).await.is_ok() {
+        drop(stream.write_all(encode_line(&answer).as_bytes()).await);
     }
 }
 

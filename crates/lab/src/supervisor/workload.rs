@@ -235,7 +235,10 @@ mod tests {
 
     #[test]
     fn a_bad_annotation_is_noted() {
-        let found = workload(&json!({ "containers": [] }), Some("8000"));
+        let found = workload(
+            &json!({ "containers": [{ "name": "a", "image": "x" }] }),
+            Some("8000"),
+        );
         assert!(
             found.notes.iter().any(|note| note.contains("8000")),
             "{found:?}"

@@ -1,7 +1,7 @@
 //! Counting what a lab is made of, and that nothing of it is left.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use oncilla_kernel::link::Links;
@@ -15,6 +15,8 @@ pub(crate) struct Census {
     pub(crate) processes: BTreeSet<(u32, String)>,
     /// `net:[4026532…]` and the like: of processes, and held open by the supervisor.
     pub(crate) namespaces: BTreeSet<String>,
+    /// Handles on the namespaces, so that their numbers are not given to others meanwhile.
+    held: Vec<File>,
 }
 
 /// What the machine has, which no lab may change.
@@ -72,25 +74,36 @@ impl Census {
         let mut census = Self {
             processes: [(guardian, started(guardian).unwrap())].into(),
             namespaces: BTreeSet::new(),
+            held: Vec::new(),
         };
         for pid in numbers("/proc") {
             if namespace(pid, "pid").as_ref() == Some(&inside) {
                 census.processes.extend(started(pid).map(|at| (pid, at)));
-                let kinds = ["net", "mnt", "pid"];
-                census
-                    .namespaces
-                    .extend(kinds.iter().filter_map(|kind| namespace(pid, kind)));
+                for kind in ["net", "mnt", "pid"] {
+                    census.hold(Path::new(&format!("/proc/{pid}/ns/{kind}")));
+                }
             }
         }
-        let open = fs::read_dir(format!("/proc/{supervisor}/fd")).unwrap();
-        let open = open.filter_map(|entry| link(&entry.ok()?.path()));
-        let open = open.filter(|link| link.starts_with("net:[") || link.starts_with("mnt:["));
-        census.namespaces.extend(open);
+        for entry in fs::read_dir(format!("/proc/{supervisor}/fd")).unwrap() {
+            census.hold(&entry.unwrap().path());
+        }
         let own = std::process::id();
         for kind in ["net", "mnt", "pid"] {
             census.namespaces.remove(&namespace(own, kind).unwrap());
         }
         census
+    }
+
+    /// Takes a namespace in, if that is what `path` leads to.
+    fn hold(&mut self, path: &Path) {
+        let number = link(path).filter(|link| {
+            let kinds = ["net:[", "mnt:[", "pid:["];
+            kinds.iter().any(|kind| link.starts_with(kind))
+        });
+        if let Some((number, file)) = number.zip(File::open(path).ok()) {
+            self.namespaces.insert(number);
+            self.held.push(file);
+        }
     }
 
     /// Waits until no process is left and no process has one of the namespaces.
@@ -104,7 +117,9 @@ impl Census {
             let living = living.any(|(pid, at)| started(*pid).as_ref() == Some(at));
             (!living).then_some(())
         });
-        for pid in numbers("/proc") {
+        // One that is dead and not yet waited for still shows its PID namespace.
+        let living = numbers("/proc").into_iter();
+        for pid in living.filter(|pid| started(*pid).is_some()) {
             for kind in ["net", "mnt", "pid"] {
                 let its = namespace(pid, kind);
                 assert!(

@@ -185,10 +185,11 @@ metadata: { name: again }
 spec: { containers: [{ name: c, image: x, command: [sh, -c, "exec sleep 100000"] }] }
 "#;
     let lab = home.up(&options("p4", &objects(manifest)));
+    until(&lab, "once", |pod| pod.phase == "Succeeded");
+    let note = until(&lab, "fails", |pod| pod.phase == "Failed")
+        .notes
+        .join("");
     let status = lab.status().unwrap();
-    assert_eq!(pod(&status, "once").phase, "Succeeded");
-    assert_eq!(pod(&status, "fails").phase, "Failed");
-    let note = pod(&status, "fails").notes.join("");
     assert!(note.contains("exit code 3"), "{note}");
     let said = std::fs::read_to_string(lab.logs().join("pod-default-once-c.log")).unwrap();
     assert!(said.starts_with("hi\n10.65."), "{said}");
