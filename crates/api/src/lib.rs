@@ -29,4 +29,5 @@ pub use meta::{
     IntOrString, LabelOperator, LabelRequirement, LabelSelector, ObjectMeta, PolicyType,
     TransportProtocol,
 };
+pub use nearest::nearest;
 pub use object::{Object, ObjectKey};

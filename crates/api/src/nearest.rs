@@ -4,7 +4,7 @@
 const COMPARED_LENGTH_MAX: usize = 64;
 
 /// The candidate with the fewest changed letters, if few enough that a slip of the hand explains them.
-pub(crate) fn nearest(
+pub fn nearest(
     word: &str,
     candidates: impl IntoIterator<Item: AsRef<str> + Ord>,
 ) -> Option<String> {
