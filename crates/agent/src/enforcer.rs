@@ -64,8 +64,13 @@ pub(crate) struct Enforcer {
     reopen: bool,
     /// More news is waiting than one batch takes.
     has_more: bool,
-    /// Up to which revision everything is in force.
+    /// Up to which revision the kernel acknowledged everything.
     applied: Option<u64>,
+    /// Up to which revision open connections were judged too: only this is told to others, because before
+    /// an open connection still has the old verdict.
+    in_force: Option<u64>,
+    /// Why connections could not be judged, since when.
+    unjudged: Option<(String, u64)>,
     counts: Counts,
     reported: report::Reported,
 }
@@ -79,6 +84,8 @@ struct Counts {
     connections_cut: u64,
     last_change_us: Option<u64>,
     verified_at: Option<u64>,
+    /// When the next look at connections is not too early.
+    revoke_from: u64,
     /// Of batches that were sent by a dataplane that was opened again.
     writes_before: u64,
 }
@@ -118,6 +125,8 @@ impl Enforcer {
             reopen: false,
             has_more: false,
             applied: None,
+            in_force: None,
+            unjudged: None,
             counts: Counts::default(),
             reported: report::Reported::default(),
         })

@@ -109,3 +109,30 @@ pub struct Isolated {
     /// The kernel's words.
     pub message: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{AgentState, AgentStatus, KernelStatus, STALE_AFTER_MS};
+
+    #[test]
+    fn a_report_that_nobody_renews_is_stale() {
+        let status = AgentStatus {
+            state: AgentState::Enforcing,
+            revision: Some(7),
+            updated_unix_ms: 1_000_000,
+            stale_since_unix_ms: None,
+            pods: 1,
+            policies: 2,
+            tiers: 3,
+            problems: Vec::new(),
+            problems_left_out: 0,
+            kernel: KernelStatus::default(),
+            rss_bytes: 4096,
+        };
+        assert_eq!(status.state_at(1_000_000 + STALE_AFTER_MS), AgentState::Enforcing);
+        assert_eq!(status.state_at(1_000_001 + STALE_AFTER_MS), AgentState::Stale);
+        let text = serde_json::to_string(&status).unwrap();
+        assert!(text.starts_with(r#"{"state":"enforcing","revision":7,"#), "{text}");
+        assert_eq!(serde_json::from_str::<AgentStatus>(&text).unwrap(), status);
+    }
+}

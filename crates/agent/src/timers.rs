@@ -4,8 +4,11 @@
 pub(crate) const CLEAN_AFTER_MS: u64 = 100;
 /// Leftovers older than this go before further changes are taken.
 pub(crate) const CLEAN_LATEST_MS: u64 = 2_000;
-/// Connections are looked at this long after a change, once for all changes of that time.
-pub(crate) const REVOKE_AFTER_MS: u64 = 200;
+/// Connections are looked at as soon as something changed, but not again for this long: further changes of
+/// that time share one look…
+pub(crate) const REVOKE_GAP_MS: u64 = 200;
+/// …and not before this many times as long as the last look took.
+pub(crate) const REVOKE_SHARE: u64 = 4;
 /// How long it must be quiet before classes are merged.
 pub(crate) const SETTLE_AFTER_MS: u64 = 250;
 /// Without a quiet moment classes are merged this long after the first change.
@@ -78,11 +81,6 @@ impl Timers {
     /// Whether leftovers must go before further changes are taken.
     pub(crate) fn must_clean(&self, now_ms: u64) -> bool {
         self.clean_latest.is_some_and(|at| at <= now_ms)
-    }
-
-    /// Connections are to be looked at.
-    pub(crate) fn judge_connections(&mut self, now_ms: u64) {
-        self.revoke.get_or_insert(now_ms + REVOKE_AFTER_MS);
     }
 
     /// Something failed: when to try again, at `at_ms` at the earliest.

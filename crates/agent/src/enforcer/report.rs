@@ -17,6 +17,7 @@ pub(super) struct Reported {
     revision: Option<u64>,
     problems_version: u64,
     is_blocked: bool,
+    is_unjudged: bool,
     repairs: u64,
 }
 
@@ -25,19 +26,23 @@ impl Enforcer {
     /// report is no reason: agents would keep each other talking.
     pub(super) fn report(&mut self) {
         let now_ms = self.clock.now_ms();
+        if self.timers.revoke.is_none() {
+            self.in_force = self.applied;
+        }
         let heartbeat = take_due(&mut self.timers.heartbeat, now_ms);
         let wanted = self.intake.wanted();
-        let reached = self.applied.is_some_and(|applied| applied >= wanted);
+        let reached = self.in_force.is_some_and(|revision| revision >= wanted);
         let is_awaited = self.reported.revision.is_none_or(|before| before < wanted);
         let present = Reported {
             state: Some(self.state()),
             revision: if reached && is_awaited {
-                self.applied
+                self.in_force
             } else {
                 self.reported.revision
             },
             problems_version: self.intake.problems_version(),
             is_blocked: self.blocked.is_some(),
+            is_unjudged: self.unjudged.is_some(),
             repairs: self.counts.repairs,
         };
         // Not worth a request: the first complete report follows in a moment.
@@ -47,7 +52,7 @@ impl Enforcer {
         }
         self.timers.heartbeat = Some(now_ms + HEARTBEAT_MS);
         self.reported = Reported {
-            revision: self.applied,
+            revision: self.in_force,
             ..present
         };
         self.statuses.send_replace(Some(self.status()));
@@ -64,12 +69,17 @@ impl Enforcer {
     }
 
     fn status(&self) -> AgentStatus {
-        let blocked = self.blocked.iter().map(|(message, since)| Problem {
+        let own = |what: &str, (message, since): &(String, u64)| Problem {
             object: ObjectKey::cluster(Kind::Node, self.options.node.as_str()).to_string(),
-            message: format!("the last changes are not in force: {message}"),
+            message: format!("{what}: {message}"),
             since_unix_ms: *since,
-        });
-        let mut problems: Vec<Problem> = blocked.chain(self.intake.problems()).collect();
+        };
+        let blocked = self.blocked.iter();
+        let blocked = blocked.map(|why| own("the last changes are not in force", why));
+        let unjudged = self.unjudged.iter();
+        let unjudged = unjudged.map(|why| own("open connections are not judged again", why));
+        let own = blocked.chain(unjudged);
+        let mut problems: Vec<Problem> = own.chain(self.intake.problems()).collect();
         let problems_left_out = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
         let policies = [
@@ -79,7 +89,7 @@ impl Enforcer {
         ];
         AgentStatus {
             state: self.state(),
-            revision: self.applied,
+            revision: self.in_force,
             updated_unix_ms: Clock::unix_ms(),
             stale_since_unix_ms: self.intake.away_since_unix_ms(),
             pods: self.pipeline.program().endpoints.len(),

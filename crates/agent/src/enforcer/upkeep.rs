@@ -3,10 +3,13 @@
 use oncilla_dataplane::Difference;
 
 use super::Enforcer;
+use crate::clock::Clock;
 use crate::follow::chain;
 use crate::links::host_addresses;
 use crate::pipeline::PipelineError;
-use crate::timers::{REPAIRS_PER_SECOND_MAX, VERIFY_MIN_MS, VERIFY_SHARE, take_due};
+use crate::timers::{
+    REPAIRS_PER_SECOND_MAX, REVOKE_GAP_MS, REVOKE_SHARE, VERIFY_MIN_MS, VERIFY_SHARE, take_due,
+};
 
 /// How many differences one line of the log names.
 const DIFFERENCES_LOGGED_MAX: usize = 8;
@@ -53,7 +56,8 @@ impl Enforcer {
 
     pub(super) fn judge_connections(&mut self) {
         if !self.options.keep_established {
-            self.timers.judge_connections(self.clock.now_ms());
+            let at = self.clock.now_ms().max(self.counts.revoke_from);
+            self.timers.revoke.get_or_insert(at);
         }
     }
 
@@ -109,37 +113,47 @@ impl Enforcer {
         }
     }
 
+    /// Cuts the connections that policy denies now. Where that fails the revision counts as in force all
+    /// the same, and the failure is told: new connections get the new verdict.
     fn revoke(&mut self) {
         if !self.started {
             return;
         }
-        let hosts = match host_addresses(&self.options.interface_prefix) {
-            Ok(hosts) => hosts,
-            Err(error) => {
-                let error = chain(&error);
-                tracing::warn!(error, "the host's addresses cannot be read; trying again");
-                self.timers.revoke = Some(self.clock.now_ms() + UPKEEP_RETRY_MS);
-                return;
-            }
-        };
-        match self.pipeline.dataplane.revoke(&mut self.conntrack, &hosts) {
-            Ok(revoked) => {
-                let cut = revoked.cut.len();
-                self.counts.connections_cut += u64::try_from(cut).unwrap_or_default();
-                if cut > 0 {
-                    tracing::info!(
-                        connections = cut,
-                        without_tombstone = revoked.without_tombstone,
-                        "cut connections that policy denies now"
-                    );
-                }
+        let begun_us = self.clock.now_us();
+        let judged = self.judge();
+        let took_ms = (self.clock.now_us() - begun_us) / 1000;
+        let gap_ms = REVOKE_GAP_MS.max(took_ms.saturating_mul(REVOKE_SHARE));
+        self.counts.revoke_from = self.clock.now_ms() + gap_ms;
+        self.in_force = self.applied;
+        match judged {
+            Ok(cut) => {
+                self.unjudged = None;
+                self.counts.connections_cut += cut;
             }
             Err(error) => {
-                let error = chain(&error);
-                tracing::warn!(error, "connections cannot be judged; trying again");
+                tracing::warn!(error, "open connections cannot be judged; trying again");
+                let since = self.unjudged.take().map(|(_, since)| since);
+                self.unjudged = Some((error, since.unwrap_or_else(Clock::unix_ms)));
                 self.timers.revoke = Some(self.clock.now_ms() + UPKEEP_RETRY_MS);
             }
         }
+    }
+
+    /// How many connections were cut, or why none could be.
+    fn judge(&mut self) -> Result<u64, String> {
+        let hosts = host_addresses(&self.options.interface_prefix).map_err(|e| chain(&e))?;
+        let dataplane = &mut self.pipeline.dataplane;
+        let revoked = dataplane
+            .revoke(&mut self.conntrack, &hosts)
+            .map_err(|error| chain(&error))?;
+        if !revoked.cut.is_empty() {
+            tracing::info!(
+                connections = revoked.cut.len(),
+                without_tombstone = revoked.without_tombstone,
+                "cut connections that policy denies now"
+            );
+        }
+        Ok(u64::try_from(revoked.cut.len()).unwrap_or_default())
     }
 
     /// Reads the table back. News can be lost only loudly, so this is for our own mistakes.
