@@ -129,10 +129,19 @@ mod tests {
             kernel: KernelStatus::default(),
             rss_bytes: 4096,
         };
-        assert_eq!(status.state_at(1_000_000 + STALE_AFTER_MS), AgentState::Enforcing);
-        assert_eq!(status.state_at(1_000_001 + STALE_AFTER_MS), AgentState::Stale);
+        assert_eq!(
+            status.state_at(1_000_000 + STALE_AFTER_MS),
+            AgentState::Enforcing
+        );
+        assert_eq!(
+            status.state_at(1_000_001 + STALE_AFTER_MS),
+            AgentState::Stale
+        );
         let text = serde_json::to_string(&status).unwrap();
-        assert!(text.starts_with(r#"{"state":"enforcing","revision":7,"#), "{text}");
+        assert!(
+            text.starts_with(r#"{"state":"enforcing","revision":7,"#),
+            "{text}"
+        );
         assert_eq!(serde_json::from_str::<AgentStatus>(&text).unwrap(), status);
     }
 }
