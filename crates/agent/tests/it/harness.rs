@@ -213,15 +213,12 @@ impl World {
         self.wait("in force", |status| status.revision >= Some(revision))
     }
 
-    /// What `nft` prints of our table; `None` when there is none.
+    /// What `nft` prints inside our table, but for flags: its owner comes and goes. `None` when there is none.
     pub(crate) fn table(&self) -> Option<String> {
-        let listed = self.nft(&["list", "table", "inet", "oncilla"]);
-        listed.map(|text| {
-            text.lines()
-                .filter(|line| !line.contains("expires"))
-                .collect::<Vec<_>>()
-                .join("\n")
-        })
+        let listed = self.nft(&["list", "table", "inet", "oncilla"])?;
+        let inside = listed.lines().skip(1);
+        let lines = inside.filter(|line| !line.trim_start().starts_with("flags"));
+        Some(lines.collect::<Vec<_>>().join("\n"))
     }
 
     #[expect(
