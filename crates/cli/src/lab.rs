@@ -45,7 +45,10 @@ pub(crate) fn run(
             }),
         },
         args::Lab::Down { name } => labs().down(name).map(|()| {
-            say(quiet, &format!("lab \"{name}\" is down; nothing is left of it"));
+            say(
+                quiet,
+                &format!("lab \"{name}\" is down; nothing is left of it"),
+            );
             Exit::Done
         }),
         args::Lab::Status { name, output } => labs()
@@ -107,7 +110,10 @@ fn up(options: &LabOptions, foreground: bool, quiet: bool) -> Result<Exit, LabEr
             _ = terminate.recv() => {}
         }
         lab.down()?;
-        say(quiet, &format!("lab \"{name}\" is down; nothing is left of it"));
+        say(
+            quiet,
+            &format!("lab \"{name}\" is down; nothing is left of it"),
+        );
         Ok(Exit::Interrupted)
     })
 }
@@ -143,12 +149,18 @@ fn introduce(status: &LabStatus, quiet: bool) {
     );
     for pod in &status.pods {
         for note in &pod.notes {
-            say(quiet, &format!("note: {}/{}: {note}", pod.namespace, pod.name));
+            say(
+                quiet,
+                &format!("note: {}/{}: {note}", pod.namespace, pod.name),
+            );
         }
     }
     if let Some(pod) = status.pods.first() {
         let (namespace, pod) = (&pod.namespace, &pod.name);
-        say(quiet, &format!("next: oncilla lab exec --name {name} {namespace}/{pod} -- sh"));
+        say(
+            quiet,
+            &format!("next: oncilla lab exec --name {name} {namespace}/{pod} -- sh"),
+        );
     }
 }
 
@@ -185,8 +197,14 @@ fn print(status: &LabStatus, output: Option<Format>) -> Exit {
         },
         Some(Format::Yaml) => write(status.to_yaml().trim_end()),
         Some(Format::Name) => {
-            let nodes = status.nodes.iter().map(|node| format!("node/{}", node.name));
-            let pods = status.pods.iter().map(|p| format!("pod/{}/{}", p.namespace, p.name));
+            let nodes = status
+                .nodes
+                .iter()
+                .map(|node| format!("node/{}", node.name));
+            let pods = status
+                .pods
+                .iter()
+                .map(|p| format!("pod/{}/{}", p.namespace, p.name));
             write(&nodes.chain(pods).collect::<Vec<_>>().join("\n"))
         }
         Some(Format::Wide) => write(&text(status, true)),
@@ -239,13 +257,25 @@ fn text(status: &LabStatus, wide: bool) -> String {
         if !pod.ready {
             notes.insert(0, pod.phase.clone());
         }
-        let row = [name, pod.node.clone(), joined(&pod.addresses), listens, notes.join("; ")];
+        let row = [
+            name,
+            pod.node.clone(),
+            joined(&pod.addresses),
+            listens,
+            notes.join("; "),
+        ];
         rows.push(row);
     }
     for outside in &status.outside {
         let listens = outside.listens.join(",");
         let addresses = joined(&outside.addresses);
-        rows.push(["outside".to_owned(), String::new(), addresses, listens, String::new()]);
+        rows.push([
+            "outside".to_owned(),
+            String::new(),
+            addresses,
+            listens,
+            String::new(),
+        ]);
     }
     lines.extend(columns(&rows));
     lines.join("\n")
@@ -260,7 +290,9 @@ fn columns(rows: &[[String; 5]]) -> Vec<String> {
     }
     let lines = rows.iter().map(|row| {
         let cells = row.iter().zip(widths);
-        let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         cells.join("  ").trim_end().to_owned()
     });
     lines.collect()

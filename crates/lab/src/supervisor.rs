@@ -26,13 +26,14 @@ mod workload;
 
 use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::net::UnixStream as BlockingStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use oncilla_api::{Kind, Object};
 use oncilla_apiserver::ServeError;
+use oncilla_kernel::netns::Netns;
 use oncilla_kernel::process::{self, Namespaces};
 use oncilla_store::rest::{Client, Collection, Event as ApiEvent, Follow};
 use rustix::process::Signal as KernelSignal;
@@ -118,6 +119,9 @@ async fn live(plan: Plan, guardian: BlockingStream) -> io::Result<()> {
     }
 }
 
+/// A node's network, and the same with mounts, for who enters it.
+type Node = (Arc<NodeNet>, Arc<Sandbox>);
+
 /// A host outside the cluster, as it runs.
 #[derive(Debug)]
 struct Outside {
@@ -130,7 +134,7 @@ struct Outside {
 struct Lab {
     name: String,
     folder: Folder,
-    nodes: Vec<(Arc<NodeNet>, Arc<Sandbox>)>,
+    nodes: Vec<Node>,
     outside: Vec<Outside>,
     kubelet: Kubelet,
     agents: Agents,
@@ -142,6 +146,57 @@ struct Lab {
     /// The control socket.
     control: JoinSet<()>,
     rise: Rise,
+}
+
+/// What nodes and outside hosts stand on.
+struct Ground {
+    fabric: Fabric,
+    addresses: Addresses,
+    hosts: PathBuf,
+    resolv_conf: PathBuf,
+}
+
+impl Ground {
+    fn nodes(mut self, count: u16) -> io::Result<(Self, Vec<Node>)> {
+        let mut nodes = Vec::new();
+        for number in 1..=count {
+            let node = self.fabric.add_node(number).map_err(io::Error::other)?;
+            let place = Place::Node(node.name.clone());
+            let fixed = self.addresses.fix(&place, &node.addresses);
+            fixed.map_err(io::Error::other)?;
+            let net = node.netns.try_clone().map_err(io::Error::other)?;
+            nodes.push((Arc::new(node), self.sandbox(net)?));
+        }
+        Ok((self, nodes))
+    }
+
+    fn outside(
+        mut self,
+        hosts: Vec<OutsideHost>,
+        responders: &ResponderThread,
+    ) -> io::Result<(Self, Vec<Outside>)> {
+        let mut outside = Vec::new();
+        for host in hosts {
+            let place = host.addresses.first().copied().map(Place::Outside);
+            let place = place.ok_or(io::ErrorKind::InvalidInput)?;
+            let fixed = self.addresses.fix(&place, &host.addresses);
+            fixed.map_err(io::Error::other)?;
+            let net = self.fabric.add_outside(&host.addresses);
+            let net = net.map_err(io::Error::other)?;
+            let sockets = Sockets::open(&net, &host.listen, &host.addresses);
+            let sockets = sockets.map_err(io::Error::other)?;
+            outside.push(Outside {
+                host,
+                responder: responders.serve(sockets, &place.to_string()),
+                sandbox: self.sandbox(net)?,
+            });
+        }
+        Ok((self, outside))
+    }
+
+    fn sandbox(&self, net: Netns) -> io::Result<Arc<Sandbox>> {
+        Sandbox::new(net, &self.hosts, &self.resolv_conf).map(Arc::new)
+    }
 }
 
 struct Follows {
@@ -170,37 +225,14 @@ impl Lab {
         let responders = ResponderThread::start()?;
         let folder = Folder::at(plan.folder.clone());
         let mut names = Names::new(folder.hosts(), &folder.resolv_conf())?;
-        let hosts = names.file(DEFAULT_NAMESPACE)?;
-        let mut fabric = Fabric::new().map_err(io::Error::other)?;
-        let mut addresses = Addresses::default();
-        let mut nodes = Vec::new();
-        for number in 1..=count {
-            let node = fabric.add_node(number).map_err(io::Error::other)?;
-            let place = Place::Node(node.name.clone());
-            let fixed = addresses.fix(&place, &node.addresses);
-            fixed.map_err(io::Error::other)?;
-            let net = node.netns.try_clone().map_err(io::Error::other)?;
-            let sandbox = Sandbox::new(net, &hosts, &folder.resolv_conf())?;
-            nodes.push((Arc::new(node), Arc::new(sandbox)));
-        }
-        let mut outside = Vec::new();
-        for host in plan.outside {
-            let place = host.addresses.first().copied().map(Place::Outside);
-            let place = place.ok_or(io::ErrorKind::InvalidInput)?;
-            let fixed = addresses.fix(&place, &host.addresses);
-            fixed.map_err(io::Error::other)?;
-            let net = fabric.add_outside(&host.addresses);
-            let net = net.map_err(io::Error::other)?;
-            let sockets = Sockets::open(&net, &host.listen, &host.addresses);
-            let responder =
-                responders.serve(sockets.map_err(io::Error::other)?, &place.to_string());
-            let sandbox = Sandbox::new(net, &hosts, &folder.resolv_conf())?;
-            outside.push(Outside {
-                host,
-                sandbox: Arc::new(sandbox),
-                responder,
-            });
-        }
+        let ground = Ground {
+            hosts: names.file(DEFAULT_NAMESPACE)?,
+            resolv_conf: folder.resolv_conf(),
+            fabric: Fabric::new().map_err(io::Error::other)?,
+            addresses: Addresses::default(),
+        };
+        let (ground, nodes) = ground.nodes(count)?;
+        let (ground, outside) = ground.outside(plan.outside, &responders)?;
         let mut server = JoinSet::new();
         let client = api::start(&folder.api_socket(), &mut server).map_err(io::Error::other)?;
         let bare: Vec<Arc<NodeNet>> = nodes.iter().map(|(node, _)| Arc::clone(node)).collect();
@@ -230,11 +262,11 @@ impl Lab {
             rise: Rise::new(keys, plan.ready_timeout_ms),
             kubelet: Kubelet::new(Surroundings {
                 client,
-                fabric: Arc::new(fabric),
+                fabric: Arc::new(ground.fabric),
                 nodes: bare,
                 folder: folder.clone(),
                 names,
-                addresses,
+                addresses: ground.addresses,
                 responders,
             }),
             folder,

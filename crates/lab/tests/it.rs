@@ -2,6 +2,11 @@
 //! lab's guardian and supervisor, an agent, a caller that gets killed.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 #![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the parts that are played speak to whoever started them"
+)]
+#![expect(
     clippy::disallowed_methods,
     reason = "tests start processes and wait for them"
 )]

@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::knock::{self, Knocker};
 use super::sandbox::Sandbox;
 use crate::place::Place;
-use crate::probe::{HoldRequest, Outcome, Probe, ProbeResult};
+use crate::probe::{HoldRequest, Probe, ProbeResult};
 use crate::protocol::{Answer, LINE_BYTES_MAX, Request, encode_line};
 use crate::status::LabStatus;
 
@@ -196,58 +196,74 @@ impl Conversation {
 
 /// Makes all probes, many at once; results come in the order of the probes.
 async fn knock_all(probes: Vec<Probe>, places: Places) -> Vec<ProbeResult> {
-    let count = probes.len();
+    let mut round = Round {
+        results: vec![None; probes.len()],
+        knocks: JoinSet::new(),
+    };
     let mut pending: BTreeMap<Place, Vec<(usize, Probe)>> = BTreeMap::new();
     for (index, probe) in probes.into_iter().enumerate() {
         let of_place = pending.entry(probe.from.clone()).or_default();
         of_place.push((index, probe));
     }
-    let mut results: Vec<Option<ProbeResult>> = vec![None; count];
-    let mut knocks = JoinSet::new();
-    let mut put = |(index, result): (usize, ProbeResult)| {
-        if let Some(slot) = results.get_mut(index) {
-            *slot = Some(result);
-        }
-    };
     for (place, probes) in pending {
         let Some(sandbox) = places.get(&place) else {
             let detail = format!("{place} is not in this lab");
-            let unknown = probes.iter().map(|(index, _)| *index);
-            unknown.for_each(|index| put((index, knock::impossible(detail.clone()))));
+            for (index, _) in probes {
+                round.put(index, knock::impossible(detail.clone()));
+            }
             continue;
         };
         for some in probes.chunks(PROBES_MAX) {
-            for (index, probe, opened) in open(Arc::clone(sandbox), some.to_vec()).await {
-                while knocks.len() >= PROBES_MAX {
-                    knocks
-                        .join_next()
-                        .await
-                        .into_iter()
-                        .flatten()
-                        .for_each(&mut put);
+            let opened = open(Arc::clone(sandbox), some.to_vec()).await;
+            round.start(opened).await;
+        }
+    }
+    round.end().await
+}
+
+/// Probes that were asked for together.
+struct Round {
+    results: Vec<Option<ProbeResult>>,
+    knocks: JoinSet<(usize, ProbeResult)>,
+}
+
+impl Round {
+    async fn start(&mut self, opened: Vec<Opened>) {
+        for (index, probe, opened) in opened {
+            if self.knocks.len() >= PROBES_MAX {
+                self.take_one().await;
+            }
+            match opened {
+                Ok(knocker) => {
+                    let knock = async move { (index, knocker.knock(&probe).await) };
+                    self.knocks.spawn(knock);
                 }
-                match opened {
-                    Ok(knocker) => {
-                        let knock = async move { (index, knocker.knock(&probe).await) };
-                        knocks.spawn(knock);
-                    }
-                    Err(error) => put((index, knock::impossible(error.to_string()))),
-                }
+                Err(error) => self.put(index, knock::impossible(error.to_string())),
             }
         }
     }
-    while let Some(done) = knocks.join_next().await {
-        done.into_iter().for_each(&mut put);
+
+    async fn end(mut self) -> Vec<ProbeResult> {
+        while !self.knocks.is_empty() {
+            self.take_one().await;
+        }
+        let missing = || knock::impossible("the probe was lost".to_owned());
+        let results = self.results.into_iter();
+        let results = results.map(|result| result.unwrap_or_else(missing));
+        results.collect()
     }
-    let missing = || ProbeResult {
-        outcome: Outcome::Failed,
-        elapsed_us: 0,
-        detail: Some("the probe was lost".to_owned()),
-    };
-    let results = results.into_iter();
-    results
-        .map(|result| result.unwrap_or_else(missing))
-        .collect()
+
+    async fn take_one(&mut self) {
+        if let Some(Ok((index, result))) = self.knocks.join_next().await {
+            self.put(index, result);
+        }
+    }
+
+    fn put(&mut self, index: usize, result: ProbeResult) {
+        if let Some(slot) = self.results.get_mut(index) {
+            *slot = Some(result);
+        }
+    }
 }
 
 type Opened = (usize, Probe, io::Result<Knocker>);

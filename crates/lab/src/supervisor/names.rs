@@ -77,7 +77,9 @@ fn text(namespace: &str, directory: &Directory) -> String {
             names = format!("{name} {names}");
         }
         for address in addresses {
-            text.push_str(&format!("{address} {names}\n"));
+            for part in [&address.to_string(), " ", &names, "\n"] {
+                text.push_str(part);
+            }
         }
     }
     text

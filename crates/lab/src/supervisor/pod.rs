@@ -157,7 +157,7 @@ impl RunningPod {
             match (&process.trouble, process.end, process.pid) {
                 (Some(trouble), _, _) => notes.push(format!("container {container}: {trouble}")),
                 (None, Some(end), None) => {
-                    notes.push(format!("container {container}: ended, {end}"))
+                    notes.push(format!("container {container}: ended, {end}"));
                 }
                 (None, Some(end), Some(_)) => notes.push(format!(
                     "container {container}: started {} times, ended last with {end}",

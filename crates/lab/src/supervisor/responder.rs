@@ -9,7 +9,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
@@ -173,7 +172,7 @@ fn sctp(port: u16) -> io::Result<std::net::TcpListener> {
     let address = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0));
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, QUEUE_LENGTH)?;
-    Ok(std::net::TcpListener::from(OwnedFd::from(socket)))
+    Ok(std::net::TcpListener::from(socket))
 }
 
 fn no_protocol(error: &io::Error) -> bool {

@@ -256,7 +256,7 @@ fn wrong_options_are_named() {
     let host = |ip: &str| oncilla_lab::OutsideHost::new(ip.parse().unwrap());
     for (text, words) in [
         (
-            refusal(&|o| o.name = "../x".to_owned()),
+            refusal(&|o| "../x".clone_into(&mut o.name)),
             "is no name for a lab",
         ),
         (refusal(&|o| o.nodes = 0), "1 to 64 nodes, not 0"),

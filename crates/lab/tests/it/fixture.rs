@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::actors;
 
 /// How long anything may take. Only a failure waits for it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The pods of most tests: a service, two pods that answer, a program, and one that says nothing.
 const CLUSTER: &str = r#"

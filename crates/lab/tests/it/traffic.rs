@@ -34,9 +34,10 @@ fn probe(from: &str, to: IpAddr, port: ListenPort) -> Probe {
     Probe {
         from: from.parse().unwrap(),
         to,
-        protocol: match port.to_string().starts_with("udp") {
-            true => ProbeProtocol::Udp,
-            false => ProbeProtocol::Tcp,
+        protocol: if port.to_string().starts_with("udp") {
+            ProbeProtocol::Udp
+        } else {
+            ProbeProtocol::Tcp
         },
         port: port.port,
         deadline_ms: 5000,
