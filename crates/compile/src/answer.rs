@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oncilla_model::{Families, Predicate};
-use oncilla_net::Family;
+use oncilla_net::{Family, fault};
 use oncilla_program::{ClassId, SetName};
 use oncilla_resolve::node::{NodeState, PredicateMode};
 use sha2::{Digest as _, Sha256};
@@ -78,6 +78,9 @@ impl Answer {
         let family = |class: ClassId| {
             // A class that the state does not know has no address: no rule needs it.
             let family = match class {
+                ClassId::UNKNOWN_V4 if fault::is("compile/unknown-class-of-other-family") => {
+                    Some(Family::V6)
+                }
                 ClassId::UNKNOWN_V4 => Some(Family::V4),
                 ClassId::UNKNOWN_V6 => Some(Family::V6),
                 class => state.family_of(class),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oncilla_model::{Action, Predicate, Profile, Rule as ModelRule, Side, TierEnd as ModelTierEnd};
-use oncilla_net::Direction;
+use oncilla_net::{Direction, fault};
 use oncilla_program::{
     Bank, Group, Peer, ProfileEnd, Rule, RuleVerdict, SetName, SetRef, Tier, TierEnd,
 };
@@ -101,6 +101,7 @@ fn compile_tier(def: &TierDef, lowering: &mut Lowering<'_>) -> Tier {
         comment: policies.join(", ").into(),
         banks: build(rules),
         end: match def.end {
+            ModelTierEnd::Deny if fault::is("compile/end-of-tier-dropped") => TierEnd::Pass,
             ModelTierEnd::Deny => TierEnd::Deny,
             ModelTierEnd::Pass => TierEnd::Pass,
         },
@@ -153,8 +154,10 @@ fn lower(
     lowering.lower(rule, &Origin { verdict, comment })
 }
 
-const fn verdict(action: Action) -> RuleVerdict {
+fn verdict(action: Action) -> RuleVerdict {
     match action {
+        Action::Pass if fault::is("compile/pass-is-allow") => RuleVerdict::Allow,
+        Action::Log if fault::is("compile/log-is-allow") => RuleVerdict::Allow,
         Action::Allow => RuleVerdict::Allow,
         Action::Deny => RuleVerdict::Deny,
         Action::Pass => RuleVerdict::Pass,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use oncilla_model::{Families, Ports, Predicate, Rule as ModelRule, Side};
-use oncilla_net::{Direction, Family, PORTS_KEYED_MAX, PortSet, Protocol};
+use oncilla_net::{Direction, Family, PORTS_KEYED_MAX, PortSet, Protocol, fault};
 use oncilla_program::{
     ClassId, LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetName,
     SetRef,
@@ -259,6 +259,7 @@ impl Lowering<'_> {
         let all = local.all.iter().map(|predicate| (predicate, false));
         let none = local.none.iter().map(|predicate| (predicate, true));
         all.chain(none)
+            .filter(|_| !fault::is("compile/local-side-ignored"))
             .map(|(predicate, negated)| LocalMatch {
                 set: self.mention(SetKind::Addresses, predicate),
                 negated,
@@ -308,6 +309,7 @@ impl Lowering<'_> {
         }
         let all = plan.side.all.iter().map(|predicate| (predicate, false));
         let none = plan.side.none.iter().map(|predicate| (predicate, true));
+        let none = none.filter(|_| !fault::is("compile/negated-peer-ignored"));
         let mut sets = Vec::new();
         for (predicate, negated) in all.chain(none) {
             let by_address = (self.answers)(predicate).is_some_and(|answer| answer.by_address);
@@ -381,6 +383,7 @@ fn set_ports(rule: &mut Rule, side: PortSide, ports: PortSet) -> bool {
     let is_possible = !ports.is_empty();
     let criterion = Some(ports).filter(|ports| ports.count() < PORTS_ALL);
     match side {
+        PortSide::Source if fault::is("compile/source-ports-ignored") => {}
         PortSide::Source => rule.src_ports = criterion,
         PortSide::Destination => rule.dst_ports = criterion,
     }

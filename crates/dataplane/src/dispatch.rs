@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use oncilla_net::Direction;
+use oncilla_net::{Direction, fault};
 use oncilla_nft::object::Name;
 use oncilla_nft::{Placed, dispatch_element, dispatch_of, entry_chain};
 use oncilla_program::{Dispatch, GroupId, LocalEndpoint, ProgramDelta};
@@ -62,7 +62,8 @@ impl Planner<'_> {
         let kind = |endpoint: &LocalEndpoint| dispatch_of(endpoint, direction).clone();
         let (was, is) = (before.map(kind), after.map(kind));
         let named_alike = before.map(|e| &e.name) == after.map(|e| &e.name);
-        let renewed = matches!(&is, Some(Dispatch::Group(id)) if renewed.contains(id));
+        let renewed = matches!(&is, Some(Dispatch::Group(id)) if renewed.contains(id))
+            && !fault::is("dataplane/dispatch-to-old-version");
         if was == is && named_alike && !renewed {
             return;
         }

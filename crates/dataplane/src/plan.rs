@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use oncilla_net::Family;
+use oncilla_net::{Family, fault};
 use oncilla_nft::object::{Element, Name, Set};
 use oncilla_nft::{
     AddressForm, BankSetName, FilledSet, GroupObjects, Placement, Surroundings, address_sets,
@@ -199,9 +199,13 @@ impl<'a> Planner<'a> {
         }
         let unmet = edits.unmet_additions.into_iter().map(add).collect();
         self.send(unmet);
-        self.flip.extend(edits.additions.into_iter().map(add));
+        if !fault::is("dataplane/addition-in-place-forgotten") {
+            self.flip.extend(edits.additions.into_iter().map(add));
+        }
         let remove = |(set, elements): SetElements| Edit::DeleteElements(set, elements);
-        self.settle.extend(edits.removals.into_iter().map(remove));
+        if !fault::is("dataplane/removal-in-place-forgotten") {
+            self.settle.extend(edits.removals.into_iter().map(remove));
+        }
         for (set, elements) in edits.unmet_removals {
             self.held.garbage.leave_elements(&set, elements);
         }
@@ -341,7 +345,8 @@ impl<'a> Planner<'a> {
                 if held == change.class {
                     continue;
                 }
-                if let Some(class) = held {
+                let left = change.class.is_none() && fault::is("dataplane/address-not-removed");
+                if let Some(class) = held.filter(|_| !left) {
                     edits.delete(host_element(mask, change.addr, class));
                 }
                 if let Some(class) = change.class {
@@ -358,6 +363,9 @@ impl<'a> Planner<'a> {
     fn nets(&mut self, delta: &ProgramDelta) {
         let mask = self.held.program.settings.mask;
         let mut edits = ElementEdits::default();
+        if fault::is("dataplane/prefixes-forgotten") {
+            return;
+        }
         for change in &delta.nets {
             let held = net_class(&self.held.program.addresses, change.net);
             if held == change.class {
@@ -382,6 +390,9 @@ impl<'a> Planner<'a> {
             .into_iter()
             .filter(|edits| !edits.is_empty())
             .count();
+        if fault::is("dataplane/flip-forgotten") {
+            return;
+        }
         self.send(flip);
         self.send(settle);
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cidr;
+pub mod fault;
 mod mark;
 mod packet;
 mod port;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use oncilla_net::{Direction, Family, IpNet, MarkMask, Protocol};
+use oncilla_net::{Direction, Family, IpNet, MarkMask, Protocol, fault};
 use oncilla_program::{
     AddressSet, ClassId, ClassPort, ClassSet, Dispatch, LocalEndpoint, PortSetOfClasses, SetName,
 };
@@ -31,7 +31,12 @@ pub fn host_element(mask: MarkMask, addr: IpAddr, class: ClassId) -> Placed {
         },
         IpAddr::V6(addr) => Placed {
             set: "addr6".into(),
-            element: Element::mark(Value::ipv6(addr), mark),
+            element: if fault::is("nft/ipv6-classes-forgotten") {
+                let unknown = ClassId::UNKNOWN_V6.0;
+                Element::mark(Value::ipv6(addr), mask.encode(unknown).0)
+            } else {
+                Element::mark(Value::ipv6(addr), mark)
+            },
         },
     }
 }

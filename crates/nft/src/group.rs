@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oncilla_net::{Direction, MarkMask};
+use oncilla_net::{Direction, MarkMask, fault};
 use oncilla_program::{
     AddressSet, Bank, ClassId, Group, ProfileEnd, RuleVerdict, SetName, TierEnd,
 };
@@ -111,10 +111,16 @@ pub fn bank_elements(
     mask: MarkMask,
 ) -> BTreeSet<Element> {
     let levels = &bank.levels;
-    let mark = |class: ClassId| mask.encode(class.0).0;
+    let mark = |class: ClassId| {
+        let bit = u32::from(fault::is("nft/class-off-by-a-bit"));
+        mask.encode(class.0 ^ bit).0
+    };
     let keys: Vec<Value> = match level {
         Level::K1 => with(&levels.k1, verdict)
-            .map(|(class, proto, port)| Value::mark_proto_port(mark(*class), proto.0, *port))
+            .map(|(class, proto, port)| {
+                let any = fault::is("nft/key-without-protocol");
+                Value::mark_proto_port(mark(*class), if any { 6 } else { proto.0 }, *port)
+            })
             .collect(),
         Level::K2 => with(&levels.k2, verdict)
             .map(|(class, proto)| {
@@ -288,6 +294,10 @@ impl Lowering<'_> {
         for (bank, at) in banks.iter().zip(0..) {
             let place = BankPlace { chain, bank: at };
             let filled = set_kinds().filter(|(level, verdict)| has_entries(bank, *level, *verdict));
+            let mut filled: Vec<(Level, RuleVerdict)> = filled.collect();
+            if fault::is("nft/levels-swapped") {
+                filled.reverse();
+            }
             for (level, verdict) in filled {
                 let loads = level_loads(level, self.around.mask);
                 let set = self.set_name(place, level, verdict);
@@ -315,6 +325,7 @@ impl Lowering<'_> {
 
     fn target(&self, verdict: RuleVerdict, pass: &Verdict) -> Verdict {
         match verdict {
+            RuleVerdict::Deny if fault::is("nft/deny-returns") => Verdict::Return,
             RuleVerdict::Allow => Verdict::Return,
             RuleVerdict::Deny => Verdict::Goto(deny_chain(self.group.direction).into()),
             RuleVerdict::Pass => pass.clone(),

@@ -4,7 +4,7 @@
 //! and per set that may hold the address (single addresses in a hash, prefixes in an interval set). The
 //! alternatives are disjoint in effect because they share the verdict.
 
-use oncilla_net::{Direction, Family, PortSet, Protocol};
+use oncilla_net::{Direction, Family, PortSet, Protocol, fault};
 use oncilla_program::{NamedPortMatch, Peer, PortSide, RuleVerdict, SetName, SetRef};
 
 use crate::content::{AddressForm, address_set_name};
@@ -31,7 +31,8 @@ pub(crate) fn lower(
 ) -> Vec<Rule> {
     let addresses = address_matches(rule, direction);
     let heads = if addresses.is_empty() {
-        vec![family(Rule::new(), rule.family)]
+        let only = rule.family.filter(|_| !fault::is("nft/family-ignored"));
+        vec![family(Rule::new(), only)]
     } else {
         Family::ALL
             .into_iter()
@@ -141,7 +142,7 @@ fn criteria(head: Rule, rule: &oncilla_program::Rule, around: Surroundings<'_>) 
         Peer::Sets(sets) => {
             for found in sets {
                 if let SetRef::Classes(set) = &found.set {
-                    out = if found.negated {
+                    out = if found.negated && !fault::is("nft/negation-lost") {
                         out.not_in_set(&[class], &set.0)
                     } else {
                         out.in_set(&[class], &set.0)
@@ -197,7 +198,9 @@ fn ports(rule: Rule, load: Load, within: Option<&PortSet>, without: Option<&Port
             _ => rule.in_set(&[load], port_set(set)),
         };
     }
-    if let Some(set) = without.filter(|set| !set.is_empty()) {
+    if let Some(set) =
+        without.filter(|set| !set.is_empty() && !fault::is("nft/excluded-ports-ignored"))
+    {
         rule = match set.ranges() {
             [range] => {
                 rule.not_in_range(load, Value::port(range.first()), Value::port(range.last()))

@@ -7,7 +7,7 @@ use oncilla_model::{
     Action, Labels, Order, Policy, PolicyKey, PolicyKind, Predicate, Profile, ProfileName, Rule,
     Side, Tier, TierEnd, TierName,
 };
-use oncilla_net::Direction;
+use oncilla_net::{Direction, fault};
 use oncilla_program::GroupId;
 use sha2::{Digest as _, Sha256};
 
@@ -32,12 +32,19 @@ pub(crate) fn tiers(
         let tier = tiers.get(&policy.tier);
         let order = tier.map_or(Order::LAST, |tier| tier.order);
         places
-            .entry((tier.is_none(), order, &policy.tier))
+            .entry((
+                tier.is_none() != fault::is("resolve/missing-tier-first"),
+                order,
+                &policy.tier,
+            ))
             .or_default()
             .push(policy);
     }
     let tier_def = |((_, _, name), mut policies): ((bool, Order, &TierName), Vec<&Arc<Policy>>)| {
         policies.sort_by_cached_key(|policy| (policy.order, tie_text(&policy.key)));
+        if fault::is("resolve/policies-reversed") {
+            policies.reverse();
+        }
         TierDef {
             name: name.clone(),
             // A tier that does not exist denies at its end: closed.
@@ -45,7 +52,11 @@ pub(crate) fn tiers(
             policies: policies.into_iter().map(Arc::clone).collect(),
         }
     };
-    places.into_iter().map(tier_def).collect()
+    let mut tiers: Vec<TierDef> = places.into_iter().map(tier_def).collect();
+    if fault::is("resolve/tiers-reversed") {
+        tiers.reverse();
+    }
+    tiers
 }
 
 /// The definition of a group; `None`: nothing to evaluate, everything passes.
@@ -89,9 +100,14 @@ fn tie_text(key: &PolicyKey) -> String {
         PolicyKind::KubernetesNetworkPolicy => "KubernetesNetworkPolicy",
         PolicyKind::NetworkPolicy => "NetworkPolicy",
     };
+    let name: String = if fault::is("resolve/tie-by-reversed-name") {
+        key.name.chars().rev().collect()
+    } else {
+        key.name.to_string()
+    };
     format!(
         "{}/{}/{kind}",
-        key.name,
+        name,
         key.namespace.as_deref().unwrap_or_default()
     )
 }

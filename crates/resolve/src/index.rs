@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oncilla_model::{EndpointPort, Labels, Predicate, Profile, ProfileName};
+use oncilla_net::fault;
 
 use crate::filing::Filing;
 use crate::identity::{Identities, IdentityId, IdentityKey};
@@ -125,7 +126,10 @@ impl Index {
         let name = self.texts.find(port);
         let ports = self.shapes.of(shape).ports.iter();
         let mut found: Vec<u16> = ports
-            .filter(|(own, of, _)| Some(*own) == name && of == protocol)
+            .filter(|(own, of, _)| {
+                let any = fault::is("resolve/port-name-of-any-protocol");
+                Some(*own) == name && (of == protocol || any)
+            })
             .map(|(.., number)| *number)
             .collect();
         found.sort_unstable();
@@ -325,11 +329,17 @@ impl Index {
             .labels
             .iter()
             .chain(inherited.flat_map(|slot| slot.labels.iter()));
+        let pairs = pairs.filter(|pair| {
+            !(fault::is("resolve/inherited-labels-forgotten") && !shape.labels.contains(pair))
+        });
         let mut labels: Vec<(TextId, TextId)> = pairs
             .filter(|(name, _)| self.predicates.uses_name(*name))
             .copied()
             .collect();
         // Stable: the first of a name stays, which is the endpoint's own.
+        if fault::is("resolve/inherited-label-wins") {
+            labels.reverse();
+        }
         labels.sort_by_key(|(name, _)| *name);
         labels.dedup_by_key(|(name, _)| *name);
         let ports = shape.ports.iter();

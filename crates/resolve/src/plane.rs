@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
 use oncilla_model::{Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Predicate};
-use oncilla_net::{Family, IpNet};
+use oncilla_net::{Family, IpNet, fault};
 
 use crate::addresses::{Addresses, Source};
 use crate::dirty::Dirty;
@@ -261,7 +261,8 @@ impl Plane {
         let Some(set) = self.set_rows.get_mut(&row) else {
             return;
         };
-        if set.is_installed == is_wanted {
+        let skipped = is_wanted && fault::is("resolve/network-set-skipped");
+        if set.is_installed == is_wanted || skipped {
             return;
         }
         set.is_installed = is_wanted;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use oncilla_net::{Family, IpNet};
+use oncilla_net::{Family, IpNet, fault};
 
 use crate::addresses::Source;
 use crate::signature::{SigId, Signatures};
@@ -127,7 +127,11 @@ fn cut_root(
     while let Some((&(net, signature), after)) = inner.split_first()
         && net == region
     {
-        own = signatures.union(own, signature);
+        own = if fault::is("resolve/prefix-forgets-cover") {
+            signature
+        } else {
+            signatures.union(own, signature)
+        };
         inner = after;
     }
     if inner.is_empty() {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use foldhash::{HashMap, HashMapExt as _};
 use oncilla_model::Predicate;
-use oncilla_net::{Family, IpNet, family_of};
+use oncilla_net::{Family, IpNet, family_of, fault};
 use oncilla_program::{AddressChange, ClassId, NetChange};
 
 use crate::classes::Meaning;
@@ -444,7 +444,8 @@ impl Resolver {
                 .and_then(|address| address.class);
             self.recount(old, class);
             self.plane.addresses.set_class(addr, class);
-            if old != class {
+            let stale = old.is_some() && class.is_some() && fault::is("resolve/stale-class");
+            if old != class && !stale {
                 delta.addresses.push(AddressChange { addr, class });
             }
         }
@@ -523,7 +524,12 @@ impl Resolver {
         if address.sources().is_empty() {
             return None;
         }
-        let full = address.sources().iter().fold(cover, |sum, source| {
+        let start = if fault::is("resolve/single-address-forgets-cover") {
+            SigId::EMPTY
+        } else {
+            cover
+        };
+        let full = address.sources().iter().fold(start, |sum, source| {
             let answers = self.plane.answers(&self.index, *source);
             self.signatures.union(sum, answers)
         });
