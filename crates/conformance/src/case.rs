@@ -95,6 +95,16 @@ pub struct DecidedBy {
 }
 
 impl Case {
+    /// Every object that is ever there, older versions too.
+    pub fn all_objects(&self) -> impl Iterator<Item = &Object> + Clone {
+        let changes = self.steps.iter().filter_map(|step| step.changes.as_ref().ok());
+        let applied = changes.flatten().filter_map(|change| match change {
+            Change::Apply(object) => Some(object),
+            Change::Delete(_) => None,
+        });
+        self.objects.iter().chain(applied)
+    }
+
     /// The addresses outside the cluster that the case connects from or to.
     pub fn outside(&self) -> BTreeSet<IpAddr> {
         let cells = self.steps.iter().flat_map(|step| &step.cells);

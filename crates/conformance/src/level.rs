@@ -1,11 +1,15 @@
 //! Where a case is judged: a part of the engine that takes objects and says verdicts.
 
+mod kernel;
+mod program;
 mod verdict;
 
 use oncilla_net::Verdict;
 
 use crate::case::{Case, Cell, Change, DecidedBy};
 
+pub use kernel::KernelLevel;
+pub use program::ProgramLevel;
 pub use verdict::VerdictLevel;
 
 /// What went wrong inside a level; ends the case.

@@ -7,9 +7,11 @@
 //! only translates; it never judges. A level only judges; it knows no file format.
 
 pub mod case;
+pub mod engine;
 pub mod format;
 pub mod left_out;
 pub mod level;
+pub mod rig;
 pub mod run;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use oncilla_conformance::format;
-use oncilla_conformance::level::{Level, VerdictLevel};
+use oncilla_conformance::level::{KernelLevel, Level, ProgramLevel, VerdictLevel};
 use oncilla_conformance::run::{Report, run};
 
 /// Everything was as expected.
@@ -45,12 +45,18 @@ struct Arguments {
 enum LevelName {
     /// The judge alone: no engine, no kernel.
     Verdict,
+    /// The engine up to the program of each node, interpreted.
+    Program,
+    /// Real packets through the kernel of each node, in namespaces. Needs root.
+    Kernel,
 }
 
 impl LevelName {
     fn level(self) -> Box<dyn Level> {
         match self {
             Self::Verdict => Box::new(VerdictLevel::default()),
+            Self::Program => Box::new(ProgramLevel::default()),
+            Self::Kernel => Box::new(KernelLevel::default()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Nothing here touches the machine's own network: everything happens in namespaces that end with the values that
 //! hold them, after a panic too.
 
+pub mod cluster;
 pub mod connect;
 pub mod net;
 pub mod packet;

@@ -21,8 +21,8 @@ type Labels = BTreeMap<String, String>;
 
 /// The label that the API server keeps on every namespace.
 const METADATA_NAME: &str = "kubernetes.io/metadata.name";
-/// The node of every pod: the cases know of none.
-const NODE: &str = "node";
+/// The nodes: the cases know of none, so pods are spread over two by their names.
+const NODES: [&str; 2] = ["n1", "n2"];
 /// What every container serves, by the name `serve-<port>-<protocol>`.
 const PORTS: [u16; 2] = [80, 81];
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
@@ -167,7 +167,9 @@ impl World {
             addresses: pods.clone(),
             next_address,
         };
-        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}});
+        let nodes = NODES.map(
+            |name| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}),
+        );
         let namespaces = namespaces
             .iter()
             .map(|(name, labels)| namespace(name, labels));
@@ -176,7 +178,7 @@ impl World {
             let labels = Labels::from([("pod".to_owned(), name.to_owned())]);
             pod(namespace, name, &labels, *address)
         });
-        for manifest in [node].into_iter().chain(namespaces).chain(pods) {
+        for manifest in nodes.into_iter().chain(namespaces).chain(pods) {
             let object = object(manifest).expect("the manifests of this module are valid");
             world.objects.insert(object.key(), object);
         }
@@ -314,7 +316,7 @@ fn pod(namespace: &str, name: &str, labels: &Labels, address: IpAddr) -> Value {
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": {
-            "nodeName": NODE,
+            "nodeName": node(namespace, name),
             "containers": [{"name": "serve", "image": "serve", "ports": ports}],
         },
         "status": {
@@ -323,6 +325,12 @@ fn pod(namespace: &str, name: &str, labels: &Labels, address: IpAddr) -> Value {
             "podIPs": [{"ip": address.to_string()}],
         },
     })
+}
+
+/// The node of a pod: the same one in every run.
+fn node(namespace: &str, name: &str) -> &'static str {
+    let sum: usize = namespace.bytes().chain(name.bytes()).map(usize::from).sum();
+    NODES[sum % NODES.len()]
 }
 
 /// The address behind this one.

@@ -1,0 +1,319 @@
+//! The engine without a kernel: objects in, a program for each node, as agents would make them.
+//!
+//! ```text
+//!   changes ─▶ model::Converter ─┬▶ Resolver ─▶ Compiler ─▶ Program of node n1
+//!                                └▶ Resolver ─▶ Compiler ─▶ Program of node n2
+//! ```
+//! Every batch is applied incrementally and then settled. What the API server supplies by itself, the
+//! built-in tiers, is supplied here.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use oncilla_api::{Object, ObjectKey, v3};
+use oncilla_compile::Compiler;
+use oncilla_model::{Converter, Policy, PolicyKey};
+use oncilla_net::{Packet, Verdict};
+use oncilla_program::{Outcome, Passage, Place, Program, ProgramDelta, Settings};
+use oncilla_resolve::{Exhausted, Limits, Resolver};
+
+use crate::case::Change;
+
+/// Name, order and end of the tiers that are there before anybody writes.
+const BUILT_IN_TIERS: [(&str, f64, v3::TierAction); 3] = [
+    ("kube-admin", 1_000.0, v3::TierAction::Pass),
+    ("default", 1_000_000.0, v3::TierAction::Deny),
+    ("kube-baseline", 10_000_000.0, v3::TierAction::Pass),
+];
+/// The interface by which packets of other nodes come and go.
+pub const FABRIC_INTERFACE: &str = "eth0";
+/// How far the clock moves from one batch to the next, in milliseconds.
+const BATCH_MS: u64 = 1_000;
+/// How often a resolver may ask to settle again after one batch.
+const SETTLE_ROUNDS_MAX: usize = 32;
+
+/// A node that ran out of class numbers and did not find out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("node {node} did not settle")]
+pub struct Unsettled {
+    /// The node.
+    pub node: String,
+    /// Why.
+    #[source]
+    pub source: Option<Exhausted>,
+}
+
+/// Whoever puts programs in force: called with the node, what changed, and the program afterwards.
+pub type Sink<'a, E> = &'a mut dyn FnMut(&str, &ProgramDelta, &Program) -> Result<(), E>;
+
+/// One agent's part of a node, up to the program.
+#[derive(Debug)]
+struct Street {
+    resolver: Resolver,
+    compiler: Compiler,
+}
+
+/// The agents of a cluster, up to their programs.
+#[derive(Debug)]
+pub struct Engine {
+    converter: Converter,
+    policies: BTreeMap<PolicyKey, Arc<Policy>>,
+    streets: BTreeMap<String, Street>,
+    /// Which node and interface each workload address is behind.
+    homes: BTreeMap<IpAddr, (String, Arc<str>)>,
+    now_ms: u64,
+}
+
+/// What becomes of a packet on its way, and what each node said.
+#[derive(Debug)]
+pub struct Fate<'a> {
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The node's name and its outcome, in the order of the way.
+    pub stages: Vec<(&'a str, Outcome<'a>)>,
+}
+
+impl Fate<'_> {
+    /// Whether a pass rule matched anywhere.
+    pub fn passed(&self) -> bool {
+        self.stages.iter().any(|(_, outcome)| outcome.passed)
+    }
+
+    /// Whether the end of a tier was reached anywhere.
+    pub fn reached_end_of_tier(&self) -> bool {
+        let mut stages = self.stages.iter();
+        stages.any(|(_, outcome)| outcome.reached_end_of_tier)
+    }
+
+    /// Whether a policy had a say: somewhere a group was asked.
+    pub fn is_policed(&self) -> bool {
+        let open = |place| matches!(place, Place::Unpoliced | Place::Open);
+        let mut stages = self.stages.iter();
+        stages.any(|(_, outcome)| !open(outcome.decided.place))
+    }
+}
+
+impl Engine {
+    /// Agents that know the built-in tiers and nothing else.
+    ///
+    /// # Errors
+    /// When a node does not settle, or `sink` fails.
+    pub fn new<E: From<Unsettled>>(
+        nodes: impl IntoIterator<Item = String>,
+        sink: Sink<'_, E>,
+    ) -> Result<Self, E> {
+        let street = |node: String| {
+            let resolver = Resolver::new(&node, Limits::default());
+            let compiler = Compiler::new(Settings::default());
+            (node, Street { resolver, compiler })
+        };
+        let mut engine = Self {
+            converter: Converter::default(),
+            policies: BTreeMap::new(),
+            streets: nodes.into_iter().map(street).collect(),
+            homes: BTreeMap::new(),
+            now_ms: 0,
+        };
+        let tiers: Vec<Change> = built_in_tiers().map(Change::Apply).collect();
+        engine.apply(&tiers, sink)?;
+        Ok(engine)
+    }
+
+    /// Takes changes in, in one batch, and settles.
+    ///
+    /// # Errors
+    /// When a node does not settle, or `sink` fails.
+    pub fn apply<E: From<Unsettled>>(
+        &mut self,
+        changes: &[Change],
+        sink: Sink<'_, E>,
+    ) -> Result<(), E> {
+        let converted: Vec<_> = changes
+            .iter()
+            .flat_map(|change| self.convert(change))
+            .collect();
+        self.now_ms += BATCH_MS;
+        for (node, street) in &mut self.streets {
+            street.apply(node, &converted, self.now_ms, sink)?;
+        }
+        self.homes = self
+            .streets
+            .iter()
+            .flat_map(|(node, street)| {
+                let endpoints = street.compiler.program().endpoints.iter();
+                endpoints.flat_map(move |(interface, endpoint)| {
+                    let home = (node.clone(), Arc::clone(interface));
+                    let addresses = endpoint.addresses.iter();
+                    addresses.map(move |address| (*address, home.clone()))
+                })
+            })
+            .collect();
+        Ok(())
+    }
+
+    fn convert(&mut self, change: &Change) -> Vec<oncilla_model::Change> {
+        let converted = match change {
+            Change::Delete(key) => match built_in_tiers().find(|tier| tier.key() == *key) {
+                // The API server refuses to delete these.
+                Some(_) => Vec::new(),
+                None => self.converter.removed(key),
+            },
+            Change::Apply(object) => self.converter.convert(object).unwrap_or_else(|refused| {
+                let key = oncilla_model::policy_key(&refused.object);
+                let previous = key.and_then(|key| self.policies.get(&key));
+                self.converter
+                    .closed(&refused.object, Some(object), previous)
+            }),
+        };
+        for change in &converted {
+            match change {
+                oncilla_model::Change::Policy(key, Some(policy)) => {
+                    self.policies.insert(key.clone(), Arc::clone(policy));
+                }
+                oncilla_model::Change::Policy(key, None) => drop(self.policies.remove(key)),
+                _ => {}
+            }
+        }
+        converted
+    }
+
+    /// The converter in use.
+    pub const fn converter(&self) -> &Converter {
+        &self.converter
+    }
+
+    /// The nodes with their programs.
+    pub fn programs(&self) -> impl Iterator<Item = (&str, &Program)> {
+        let streets = self.streets.iter();
+        streets.map(|(node, street)| (node.as_str(), street.compiler.program()))
+    }
+
+    /// The program of a node.
+    pub fn program(&self, node: &str) -> Option<&Program> {
+        self.streets
+            .get(node)
+            .map(|street| street.compiler.program())
+    }
+
+    /// The node and interface that a workload's address is behind.
+    pub fn home(&self, address: IpAddr) -> Option<(&str, &Arc<str>)> {
+        let (node, interface) = self.homes.get(&address)?;
+        Some((node, interface))
+    }
+
+    /// Sends a packet along its way: out of its source's node, into its destination's. An address that no
+    /// node has is outside.
+    pub fn judge(&self, packet: &Packet) -> Fate<'_> {
+        let (source, destination) = (self.home(packet.src), self.home(packet.dst));
+        let mut fate = Fate {
+            verdict: Verdict::Allow,
+            stages: Vec::new(),
+        };
+        let passages = match (source, destination) {
+            (Some((node, from)), Some((other, to))) if node == other => {
+                [Some((node, Passage::forward(from, to))), None]
+            }
+            _ => {
+                let out = |(node, from)| (node, Passage::forward(from, FABRIC_INTERFACE));
+                let into = |(node, to)| (node, Passage::forward(FABRIC_INTERFACE, to));
+                [
+                    source.map(|(node, from)| out((node, &**from))),
+                    destination.map(|(node, to)| into((node, &**to))),
+                ]
+            }
+        };
+        for (node, passage) in passages.into_iter().flatten() {
+            let Some(program) = self.program(node) else {
+                continue;
+            };
+            let outcome = program.judge(&passage, packet);
+            fate.verdict = outcome.verdict;
+            fate.stages.push((node, outcome));
+            if fate.verdict == Verdict::Deny {
+                break;
+            }
+        }
+        fate
+    }
+}
+
+impl Street {
+    fn apply<E: From<Unsettled>>(
+        &mut self,
+        node: &str,
+        changes: &[oncilla_model::Change],
+        now_ms: u64,
+        sink: Sink<'_, E>,
+    ) -> Result<(), E> {
+        let mut state = self.resolver.apply(changes, now_ms);
+        for round in 0..SETTLE_ROUNDS_MAX {
+            match &state {
+                Ok(delta) => {
+                    let delta = self.compiler.apply(&self.resolver, delta);
+                    sink(node, &delta, self.compiler.program())?;
+                }
+                Err(exhausted) if round + 1 == SETTLE_ROUNDS_MAX => {
+                    return Err(unsettled(node, Some(*exhausted)).into());
+                }
+                Err(_) => {}
+            }
+            if round > 0 && state.is_ok() && self.resolver.is_settled() {
+                return Ok(());
+            }
+            state = self.resolver.settle(now_ms);
+        }
+        Err(unsettled(node, None).into())
+    }
+}
+
+fn unsettled(node: &str, source: Option<Exhausted>) -> Unsettled {
+    Unsettled {
+        node: node.to_owned(),
+        source,
+    }
+}
+
+/// What the API server has before anybody writes.
+pub fn built_in_tiers() -> impl Iterator<Item = Object> {
+    BUILT_IN_TIERS.into_iter().map(|(name, order, action)| {
+        let mut tier = v3::Tier::default();
+        name.clone_into(&mut tier.metadata.name);
+        tier.spec.order = Some(order);
+        tier.spec.default_action = Some(action);
+        tier.into()
+    })
+}
+
+/// Every node that the pods among `objects` are on.
+#[expect(
+    single_use_lifetimes,
+    reason = "an argument of an unnamed type needs a named lifetime"
+)]
+pub fn nodes_of<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<String> {
+    let mut nodes: Vec<String> = objects
+        .into_iter()
+        .filter_map(|object| match object {
+            Object::Pod(pod) if !pod.spec.node_name.is_empty() => Some(pod.spec.node_name.clone()),
+            Object::Node(node) => Some(node.metadata.name.clone()),
+            _ => None,
+        })
+        .collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+/// The changes that lead from one set of objects to another: what is gone first, pods before what they
+/// stand on.
+pub fn difference(
+    old: &BTreeMap<ObjectKey, Object>,
+    new: &BTreeMap<ObjectKey, Object>,
+) -> Vec<Change> {
+    let gone = old.keys().rev().filter(|key| !new.contains_key(key));
+    let changed = new
+        .iter()
+        .filter(|(key, object)| old.get(key) != Some(object));
+    let changed = changed.map(|(_, object)| Change::Apply(object.clone()));
+    gone.cloned().map(Change::Delete).chain(changed).collect()
+}

@@ -1,0 +1,71 @@
+//! Real packets through real nf_tables, in namespaces of this machine. Needs root and nothing else.
+
+use std::collections::BTreeSet;
+
+use oncilla_net::{Packet, Protocol, Verdict};
+
+use super::program::address;
+use super::{Judgement, Level, LevelError};
+use crate::case::{Case, Cell, Change};
+use crate::engine::nodes_of;
+use crate::rig::Rig;
+
+/// Judges by what arrives. One network serves consecutive cases; the policy goes from one case to the next by
+/// the same incremental changes as within a case.
+#[derive(Debug, Default)]
+pub struct KernelLevel {
+    rig: Option<Rig>,
+    /// The outcomes that were confirmed by a true connection in this case.
+    connected: BTreeSet<Verdict>,
+}
+
+impl Level for KernelLevel {
+    fn name(&self) -> &'static str {
+        "kernel"
+    }
+
+    fn begin(&mut self, case: &Case) -> Result<(), LevelError> {
+        self.connected.clear();
+        let mut rig = match self.rig.take() {
+            Some(rig) if rig.suits(case.all_objects()) => rig,
+            other => {
+                drop(other);
+                Rig::new(&nodes_of(case.all_objects()))?
+            }
+        };
+        let objects = case.objects.iter();
+        rig.become_cluster(&objects.map(|object| (object.key(), object.clone())).collect())?;
+        rig.add_outside(case.outside())?;
+        self.rig = Some(rig);
+        Ok(())
+    }
+
+    fn apply(&mut self, changes: &[Change]) -> Result<(), LevelError> {
+        // What failed half way is not used again.
+        let mut rig = self.rig.take().ok_or("no case has begun")?;
+        rig.apply(changes)?;
+        self.rig = Some(rig);
+        Ok(())
+    }
+
+    fn judge(&mut self, cells: &[Cell]) -> Result<Vec<Judgement>, LevelError> {
+        let rig = self.rig.as_mut().ok_or("no case has begun")?;
+        let packet = |cell: &Cell| {
+            Ok::<_, LevelError>(Packet {
+                src: address(rig.engine(), &cell.source, cell.family)?,
+                dst: address(rig.engine(), &cell.destination, cell.family)?,
+                protocol: cell.protocol,
+                src_port: 0,
+                dst_port: cell.port,
+            })
+        };
+        let packets: Vec<Packet> = cells.iter().map(packet).collect::<Result<_, _>>()?;
+        let mut verdicts = rig.probe(&packets)?;
+        for (packet, verdict) in packets.iter().zip(&mut verdicts) {
+            if packet.protocol == Protocol::TCP && self.connected.insert(*verdict) {
+                *verdict = rig.connect(packet, *verdict)?;
+            }
+        }
+        Ok(verdicts.into_iter().map(Judgement::bare).collect())
+    }
+}

@@ -1,0 +1,201 @@
+//! Random clusters: small ones in which every field of every policy kind occurs and much overlaps, packets that
+//! meet them, and changes that keep happening to them. Everything follows from the seed.
+
+mod endpoints;
+mod policies;
+mod selectors;
+mod traffic;
+
+use std::collections::BTreeMap;
+
+use oncilla_api::{Kind, Object, ObjectKey};
+
+use crate::rng::Rng;
+
+pub use traffic::{NETS_V4, NETS_V6};
+
+/// The nodes.
+pub const NODES: [&str; 2] = ["n1", "n2"];
+/// The namespaces that can be there.
+pub const NAMESPACES: [&str; 4] = ["red", "green", "blue", "grey"];
+/// The tiers beside the built-in ones. Two of them have the same order; one has none, like `default`.
+pub(crate) const TIERS: [&str; 4] = ["audit", "security", "team", "zeta"];
+
+/// How big a cluster is at the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Size {
+    /// Pods.
+    pub pods: usize,
+    /// Policies of all three kinds together.
+    pub policies: usize,
+    /// Network sets of both kinds together.
+    pub sets: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            pods: 18,
+            policies: 26,
+            sets: 5,
+        }
+    }
+}
+
+/// An object's new state, or that it is gone.
+pub type Edit = (ObjectKey, Option<Object>);
+
+/// A cluster that goes on changing.
+#[derive(Clone, Debug)]
+pub struct RandomCluster {
+    rng: Rng,
+    objects: BTreeMap<ObjectKey, Object>,
+    /// How many objects were ever made: names and addresses are used once.
+    made: u16,
+}
+
+impl RandomCluster {
+    /// The cluster of a seed.
+    pub fn new(seed: u64, size: Size) -> Self {
+        let mut cluster = Self {
+            rng: Rng::new(seed),
+            objects: BTreeMap::new(),
+            made: 0,
+        };
+        for node in NODES {
+            let mut object = oncilla_api::v1::Node::default();
+            node.clone_into(&mut object.metadata.name);
+            cluster.put(object.into());
+        }
+        for namespace in NAMESPACES {
+            let object = cluster.namespace(namespace);
+            cluster.put(object);
+            for account in endpoints::ACCOUNTS {
+                let object = cluster.account(namespace, account);
+                cluster.put(object);
+            }
+        }
+        for tier in TIERS {
+            let object = cluster.tier(tier);
+            cluster.put(object);
+        }
+        for _ in 0..size.pods {
+            let pod = cluster.new_pod();
+            cluster.put(pod);
+        }
+        for _ in 0..size.sets {
+            let set = cluster.new_set();
+            cluster.put(set);
+        }
+        for _ in 0..size.policies {
+            let policy = cluster.new_policy();
+            cluster.put(policy);
+        }
+        cluster
+    }
+
+    /// The objects as they are now.
+    pub const fn objects(&self) -> &BTreeMap<ObjectKey, Object> {
+        &self.objects
+    }
+
+    /// One random change, already part of [`Self::objects`]. Sometimes of several objects at once.
+    pub fn change(&mut self) -> Vec<Edit> {
+        let mut edits = vec![self.edit()];
+        while self.rng.chance(1, 4) {
+            edits.push(self.edit());
+        }
+        edits
+    }
+
+    fn edit(&mut self) -> Edit {
+        match self.rng.below(20) {
+            0..=3 => self.relabel_pod(),
+            4 => {
+                let pod = self.new_pod();
+                self.put(pod)
+            }
+            5 => self.remove_one(&[Kind::Pod], 8),
+            6 => self.finish_or_move_pod(),
+            7..=9 => {
+                let policy = self.new_policy();
+                self.put(policy)
+            }
+            10 | 11 => self.rewrite_policy(),
+            12 | 13 => self.remove_one(&POLICIES, 14),
+            14 | 15 => {
+                let name = *self.rng.pick(&NAMESPACES);
+                let object = self.namespace(name);
+                self.put(object)
+            }
+            16 => {
+                let (name, account) = (
+                    *self.rng.pick(&NAMESPACES),
+                    *self.rng.pick(&endpoints::ACCOUNTS),
+                );
+                let object = self.account(name, account);
+                self.put(object)
+            }
+            17 => {
+                let name = *self.rng.pick(&TIERS);
+                if self.rng.chance(1, 4) {
+                    return self.take(ObjectKey::cluster(Kind::Tier, name));
+                }
+                let object = self.tier(name);
+                self.put(object)
+            }
+            18 => self.remove_one(&SETS, 2),
+            _ => {
+                let set = self.new_set();
+                self.put(set)
+            }
+        }
+    }
+
+    /// Puts an object there, defaulted and checked as the API server does.
+    fn put(&mut self, mut object: Object) -> Edit {
+        object.default_fields();
+        let errors = object.validate();
+        assert!(
+            errors.is_empty(),
+            "the generator makes valid objects only: {errors:?} in {object:?}"
+        );
+        let key = object.key();
+        self.objects.insert(key.clone(), object.clone());
+        (key, Some(object))
+    }
+
+    fn take(&mut self, key: ObjectKey) -> Edit {
+        self.objects.remove(&key);
+        (key, None)
+    }
+
+    /// Removes one object of these kinds, unless too few are left: then a pod is labelled anew.
+    fn remove_one(&mut self, kinds: &[Kind], left_min: usize) -> Edit {
+        let keys = self.keys(kinds);
+        if keys.len() <= left_min {
+            return self.relabel_pod();
+        }
+        let key = self.rng.pick(&keys).clone();
+        self.take(key)
+    }
+
+    fn keys(&self, kinds: &[Kind]) -> Vec<ObjectKey> {
+        let keys = self.objects.keys();
+        keys.filter(|key| kinds.contains(&key.kind))
+            .cloned()
+            .collect()
+    }
+
+    const fn number(&mut self) -> u16 {
+        self.made += 1;
+        self.made
+    }
+}
+
+const POLICIES: [Kind; 3] = [
+    Kind::GlobalNetworkPolicy,
+    Kind::NetworkPolicy,
+    Kind::KubernetesNetworkPolicy,
+];
+const SETS: [Kind; 2] = [Kind::GlobalNetworkSet, Kind::NetworkSet];

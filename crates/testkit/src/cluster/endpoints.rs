@@ -1,0 +1,188 @@
+//! Namespaces, accounts, pods, tiers and network sets.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use oncilla_api::v1::{Container, ContainerPort, Namespace, Pod, PodIp, ServiceAccount};
+use oncilla_api::v3::{GlobalNetworkSet, NetworkSet, NetworkSetSpec, Tier, TierAction};
+use oncilla_api::{Kind, Object, TransportProtocol};
+
+use super::selectors::{self, ACCOUNT_LABELS, LABELS, NAMESPACE_LABELS};
+use super::traffic::{NETS_V4, NETS_V6, PORTS};
+use super::{Edit, NAMESPACES, NODES, RandomCluster};
+
+/// The last one is too long for a label.
+pub(super) const ACCOUNTS: [&str; 3] = [
+    "default",
+    "robot",
+    "a-name-of-sixty-three-characters-exactly-0123456789-01234567890",
+];
+/// The names of ports. Pods differ in what they mean by them.
+pub(super) const PORT_NAMES: [&str; 3] = ["web", "dns", "admin"];
+
+impl RandomCluster {
+    pub(super) fn namespace(&mut self, name: &str) -> Object {
+        let mut namespace = Namespace::default();
+        name.clone_into(&mut namespace.metadata.name);
+        namespace.metadata.labels = selectors::labels(&mut self.rng, &NAMESPACE_LABELS);
+        namespace.into()
+    }
+
+    pub(super) fn account(&mut self, namespace: &str, name: &str) -> Object {
+        let mut account = ServiceAccount::default();
+        name.clone_into(&mut account.metadata.name);
+        account.metadata.namespace = Some(namespace.to_owned());
+        account.metadata.labels = selectors::labels(&mut self.rng, &ACCOUNT_LABELS);
+        account.into()
+    }
+
+    pub(super) fn tier(&mut self, name: &str) -> Object {
+        let mut tier = Tier::default();
+        name.clone_into(&mut tier.metadata.name);
+        tier.spec.order = match self.rng.below(4) {
+            0 => None,
+            1 => Some(2_000_000.0),
+            _ => Some(10.0),
+        };
+        let end = match self.rng.below(5) {
+            0 => TierAction::Deny,
+            _ => TierAction::Pass,
+        };
+        tier.spec.default_action = (end == TierAction::Pass).then_some(end);
+        tier.into()
+    }
+
+    pub(super) fn new_pod(&mut self) -> Object {
+        let number = self.number();
+        let rng = &mut self.rng;
+        let mut pod = Pod::default();
+        pod.metadata.name = format!("pod-{number}");
+        pod.metadata.namespace = Some((*rng.pick(&NAMESPACES)).to_owned());
+        pod.metadata.labels = pod_labels(rng);
+        pod.spec.node_name = (*rng.pick(&NODES)).to_owned();
+        pod.spec.service_account_name = (*rng.pick(&ACCOUNTS)).to_owned();
+        pod.spec.containers = vec![container(rng)];
+        pod.spec.host_network = rng.chance(1, 30);
+        pod.status.phase = "Running".to_owned();
+        let block = 1 + (number & 3);
+        let [_, block_low] = block.to_be_bytes();
+        let host = u8::try_from(number / 4).expect("no more than a thousand objects are made");
+        let v4 = Ipv4Addr::new(10, 65, block_low, host);
+        let v6 = Ipv6Addr::new(0xfd00, 0x65, 0, block, 0, 0, 0, number);
+        let addresses: &[IpAddr] = match rng.below(8) {
+            0 => &[v4.into()],
+            1 => &[v6.into()],
+            _ => &[v4.into(), v6.into()],
+        };
+        pod.status.pod_ips = addresses
+            .iter()
+            .map(|address| PodIp {
+                ip: address.to_string(),
+            })
+            .collect();
+        pod.into()
+    }
+
+    fn random_pod(&mut self) -> Pod {
+        let keys = self.keys(&[Kind::Pod]);
+        let key = self.rng.pick(&keys);
+        match self.objects.get(key) {
+            Some(Object::Pod(pod)) => pod.clone(),
+            _ => unreachable!("the key is a pod's"),
+        }
+    }
+
+    pub(super) fn relabel_pod(&mut self) -> Edit {
+        let mut pod = self.random_pod();
+        pod.metadata.labels = pod_labels(&mut self.rng);
+        if self.rng.chance(1, 4) {
+            pod.spec.containers = vec![container(&mut self.rng)];
+        }
+        self.put(pod.into())
+    }
+
+    pub(super) fn finish_or_move_pod(&mut self) -> Edit {
+        let mut pod = self.random_pod();
+        if self.rng.chance(1, 2) {
+            let running = pod.status.phase == "Running";
+            pod.status.phase = if running { "Succeeded" } else { "Running" }.to_owned();
+        } else {
+            pod.spec.node_name = (*self.rng.pick(&NODES)).to_owned();
+        }
+        self.put(pod.into())
+    }
+
+    pub(super) fn new_set(&mut self) -> Object {
+        // Few names, so that sets are changed as well.
+        let name = format!("set-{}", self.rng.below(6));
+        let labels = selectors::labels(&mut self.rng, &LABELS);
+        let count = self.rng.between(1, 4);
+        let mut spec = NetworkSetSpec::default();
+        for _ in 0..count {
+            let pool: &[&str] = if self.rng.chance(1, 2) {
+                &NETS_V4
+            } else {
+                &NETS_V6
+            };
+            let net = (*self.rng.pick(pool)).to_owned();
+            spec.nets.push(net);
+        }
+        if self.rng.chance(1, 2) {
+            let mut set = GlobalNetworkSet {
+                spec,
+                ..GlobalNetworkSet::default()
+            };
+            set.metadata.name = name;
+            set.metadata.labels = labels;
+            set.into()
+        } else {
+            let mut set = NetworkSet {
+                spec,
+                ..NetworkSet::default()
+            };
+            set.metadata.name = name;
+            set.metadata.namespace = Some((*self.rng.pick(&NAMESPACES)).to_owned());
+            set.metadata.labels = labels;
+            set.into()
+        }
+    }
+}
+
+fn pod_labels(rng: &mut crate::rng::Rng) -> std::collections::BTreeMap<String, String> {
+    let mut labels = selectors::labels(rng, &LABELS);
+    // What a pod claims of itself must not become what the platform says of it.
+    for (name, value) in [
+        ("projectcalico.org/namespace", "red"),
+        ("projectcalico.org/serviceaccount", "forged"),
+        ("projectcalico.org/orchestrator", "cni"),
+        ("pcns.env", "prod"),
+    ] {
+        if rng.chance(1, 12) {
+            labels.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    labels
+}
+
+fn container(rng: &mut crate::rng::Rng) -> Container {
+    let mut container = Container {
+        name: "main".to_owned(),
+        ..Container::default()
+    };
+    for name in PORT_NAMES {
+        if rng.chance(1, 3) {
+            continue;
+        }
+        container.ports.push(ContainerPort {
+            name: name.to_owned(),
+            container_port: i64::from(*rng.pick(&PORTS)),
+            protocol: *rng.pick(&[
+                None,
+                Some(TransportProtocol::Tcp),
+                Some(TransportProtocol::Udp),
+                Some(TransportProtocol::Sctp),
+            ]),
+            ..ContainerPort::default()
+        });
+    }
+    container
+}

@@ -1,0 +1,340 @@
+//! Policies of the three kinds, with every field that is supported.
+
+use oncilla_api::k8s::{self, EgressRule, IngressRule, IpBlock, NetworkPolicyPeer, NetworkPolicyPort};
+use oncilla_api::v3::{
+    Action, EntityRule, GlobalNetworkPolicy, NetworkPolicy, Port, Protocol, Rule,
+    ServiceAccountMatch,
+};
+use oncilla_api::{IntOrString, Object, PolicyType, TransportProtocol};
+use oncilla_net::{Family, PortRange};
+
+use super::endpoints::{ACCOUNTS, PORT_NAMES};
+use super::selectors::{self, LABELS, NAMESPACE_LABELS};
+use super::traffic::{NETS_V4, NETS_V6, OTHERS, PORTS, SOURCE_PORTS};
+use super::{Edit, NAMESPACES, POLICIES, RandomCluster, TIERS};
+use crate::rng::Rng;
+
+/// Orders of policies; equal ones are told apart by name.
+const ORDERS: [Option<f64>; 5] = [None, Some(-5.0), Some(10.0), Some(10.0), Some(1000.0)];
+const TYPES: [&[PolicyType]; 4] = [
+    &[],
+    &[PolicyType::Ingress],
+    &[PolicyType::Egress],
+    &[PolicyType::Ingress, PolicyType::Egress],
+];
+
+impl RandomCluster {
+    pub(super) fn new_policy(&mut self) -> Object {
+        let name = format!("policy-{}", self.number());
+        let rng = &mut self.rng;
+        match rng.below(8) {
+            0..=3 => global(rng, name),
+            4 | 5 => namespaced(rng, name),
+            _ => kubernetes(rng, name),
+        }
+    }
+
+    pub(super) fn rewrite_policy(&mut self) -> Edit {
+        let keys = self.keys(&POLICIES);
+        let key = self.rng.pick(&keys).clone();
+        let rng = &mut self.rng;
+        let mut object = match key.kind {
+            oncilla_api::Kind::GlobalNetworkPolicy => global(rng, key.name),
+            oncilla_api::Kind::NetworkPolicy => namespaced(rng, key.name),
+            _ => kubernetes(rng, key.name),
+        };
+        if key.namespace.is_some() {
+            object.metadata_mut().namespace = key.namespace;
+        }
+        self.put(object)
+    }
+}
+
+fn tier(rng: &mut Rng) -> String {
+    match rng.below(8) {
+        0 | 1 => String::new(),
+        2 => "default".to_owned(),
+        3 => "kube-admin".to_owned(),
+        _ => (*rng.pick(&TIERS)).to_owned(),
+    }
+}
+
+fn global(rng: &mut Rng, name: String) -> Object {
+    let mut policy = GlobalNetworkPolicy::default();
+    policy.metadata.name = name;
+    let spec = &mut policy.spec;
+    spec.tier = tier(rng);
+    spec.order = *rng.pick(&ORDERS);
+    spec.types = rng.pick(&TYPES).to_vec();
+    spec.selector = selector_or_none(rng);
+    if rng.chance(1, 5) {
+        spec.namespace_selector = selectors::namespaces(rng);
+    }
+    if rng.chance(1, 8) {
+        spec.service_account_selector = selectors::accounts(rng);
+    }
+    spec.ingress = rules(rng);
+    spec.egress = rules(rng);
+    policy.into()
+}
+
+fn namespaced(rng: &mut Rng, name: String) -> Object {
+    let mut policy = NetworkPolicy::default();
+    policy.metadata.name = name;
+    policy.metadata.namespace = Some((*rng.pick(&NAMESPACES)).to_owned());
+    let spec = &mut policy.spec;
+    spec.tier = tier(rng);
+    spec.order = *rng.pick(&ORDERS);
+    spec.types = rng.pick(&TYPES).to_vec();
+    spec.selector = selector_or_none(rng);
+    if rng.chance(1, 8) {
+        spec.service_account_selector = selectors::accounts(rng);
+    }
+    spec.ingress = rules(rng);
+    spec.egress = rules(rng);
+    policy.into()
+}
+
+fn selector_or_none(rng: &mut Rng) -> String {
+    if rng.chance(1, 4) {
+        String::new()
+    } else {
+        selectors::endpoints(rng)
+    }
+}
+
+fn rules(rng: &mut Rng) -> Vec<Rule> {
+    let count = rng.below(4);
+    let mut rules: Vec<Rule> = (0..count).map(|_| rule(rng)).collect();
+    if rng.chance(2, 5) {
+        rules.push(bare(*rng.pick(&[
+            Action::Allow,
+            Action::Allow,
+            Action::Pass,
+            Action::Deny,
+        ])));
+    }
+    rules
+}
+
+fn bare(action: Action) -> Rule {
+    Rule {
+        action,
+        ip_version: None,
+        protocol: None,
+        not_protocol: None,
+        icmp: None,
+        not_icmp: None,
+        source: EntityRule::default(),
+        destination: EntityRule::default(),
+        http: None,
+        metadata: None,
+    }
+}
+
+fn rule(rng: &mut Rng) -> Rule {
+    let action = match rng.below(20) {
+        0..=9 => Action::Allow,
+        10..=12 => Action::Deny,
+        13..=17 => Action::Pass,
+        _ => Action::Log,
+    };
+    let mut rule = bare(action);
+    let family = if rng.chance(1, 2) {
+        Family::V4
+    } else {
+        Family::V6
+    };
+    if rng.chance(1, 10) {
+        rule.ip_version = Some(if family == Family::V4 { 4 } else { 6 });
+    }
+    let mut with_ports = false;
+    match rng.below(10) {
+        0..=3 => {
+            with_ports = true;
+            let name = *rng.pick(&["TCP", "TCP", "UDP", "SCTP"]);
+            rule.protocol = Some(match rng.below(4) {
+                0 => Protocol::Number(if name == "UDP" { 17 } else { 6 }),
+                _ => Protocol::Name(name.to_owned()),
+            });
+        }
+        4 => {
+            let icmp = if family == Family::V4 { "ICMP" } else { "ICMPv6" };
+            rule.protocol = Some(match rng.below(3) {
+                0 => Protocol::Name(icmp.to_owned()),
+                1 => Protocol::Name("UDPLite".to_owned()),
+                _ => Protocol::Number(*rng.pick(&OTHERS)),
+            });
+        }
+        5 => {
+            let name = *rng.pick(&["TCP", "UDP"]);
+            rule.not_protocol = Some(Protocol::Name(name.to_owned()));
+        }
+        _ => {}
+    }
+    // One end or the other, sometimes both.
+    let ends = rng.below(8);
+    if ends != 0 {
+        rule.source = entity(rng, family);
+    }
+    if ends < 4 {
+        rule.destination = entity(rng, family);
+    }
+    if with_ports {
+        ports(rng, &mut rule);
+    } else if rule.protocol.is_none() && rng.chance(1, 8) {
+        // A name alone needs no protocol.
+        rule.destination.ports = vec![Port::Name((*rng.pick(&PORT_NAMES)).to_owned())];
+    }
+    rule
+}
+
+fn entity(rng: &mut Rng, family: Family) -> EntityRule {
+    let mut entity = EntityRule::default();
+    let pool = match family {
+        Family::V4 => &NETS_V4,
+        Family::V6 => &NETS_V6,
+    };
+    let net = |rng: &mut Rng| (*rng.pick(pool)).to_owned();
+    match rng.below(8) {
+        0..=3 => entity.selector = selectors::endpoints(rng),
+        4 => entity.not_selector = selectors::endpoints(rng),
+        5 | 6 => entity.nets = (0..rng.between(1, 3)).map(|_| net(rng)).collect(),
+        _ => {}
+    }
+    if rng.chance(1, 8) {
+        // The whole family cannot be excluded.
+        let count = rng.between(1, 2);
+        let narrow = |rng: &mut Rng| (*rng.pick(&pool[1..])).to_owned();
+        entity.not_nets = (0..count).map(|_| narrow(rng)).collect();
+    }
+    if rng.chance(1, 10) {
+        entity.not_selector = selectors::endpoints(rng);
+    }
+    if rng.chance(1, 5) {
+        entity.namespace_selector = match rng.below(4) {
+            0 => "global()".to_owned(),
+            1 => "all()".to_owned(),
+            _ => selectors::namespaces(rng),
+        };
+    }
+    if rng.chance(1, 10) {
+        let mut accounts = ServiceAccountMatch::default();
+        if rng.chance(2, 3) {
+            accounts.names.push((*rng.pick(&ACCOUNTS)).to_owned());
+        } else {
+            accounts.selector = selectors::accounts(rng);
+        }
+        entity.service_accounts = Some(accounts);
+    }
+    entity
+}
+
+fn port(rng: &mut Rng) -> Port {
+    let range = |first, last| Port::Range(PortRange::new(first, last).expect("in order"));
+    match rng.below(8) {
+        0 | 1 => Port::Name((*rng.pick(&PORT_NAMES)).to_owned()),
+        2 => range(1_024, 65_535),
+        3 => range(80, 90),
+        4 => range(9_000, 9_063),
+        5 => range(9_000, 9_064),
+        _ => Port::Range(PortRange::single(*rng.pick(&PORTS))),
+    }
+}
+
+fn ports(rng: &mut Rng, rule: &mut Rule) {
+    if rng.chance(3, 4) {
+        rule.destination.ports = (0..rng.between(1, 3)).map(|_| port(rng)).collect();
+    }
+    if rng.chance(1, 6) {
+        rule.destination.not_ports = vec![port(rng)];
+    }
+    if rng.chance(1, 6) {
+        let single = PortRange::single(*rng.pick(&SOURCE_PORTS));
+        rule.source.ports = vec![Port::Range(single)];
+    }
+    if rng.chance(1, 12) {
+        rule.source.not_ports = vec![port(rng)];
+    }
+}
+
+fn kubernetes(rng: &mut Rng, name: String) -> Object {
+    let mut policy = k8s::NetworkPolicy::default();
+    policy.metadata.name = name;
+    policy.metadata.namespace = Some((*rng.pick(&NAMESPACES)).to_owned());
+    let spec = &mut policy.spec;
+    spec.pod_selector = selectors::kubernetes(rng, &LABELS);
+    spec.policy_types = rng.pick(&TYPES).to_vec();
+    for _ in 0..rng.below(3) {
+        spec.ingress.push(IngressRule {
+            ports: kubernetes_ports(rng),
+            from: peers(rng),
+        });
+    }
+    for _ in 0..rng.below(3) {
+        spec.egress.push(EgressRule {
+            ports: kubernetes_ports(rng),
+            to: peers(rng),
+        });
+    }
+    policy.into()
+}
+
+fn kubernetes_ports(rng: &mut Rng) -> Vec<NetworkPolicyPort> {
+    let count = rng.below(3);
+    (0..count)
+        .map(|_| {
+            let first = i64::from(*rng.pick(&PORTS));
+            let port = match rng.below(4) {
+                0 => None,
+                1 => Some(IntOrString::String((*rng.pick(&PORT_NAMES)).to_owned())),
+                _ => Some(IntOrString::Int(first)),
+            };
+            let is_number = matches!(port, Some(IntOrString::Int(_)));
+            let end = first + i64::try_from(*rng.pick(&[0, 3, 63, 64, 900_u16])).unwrap_or(0);
+            NetworkPolicyPort {
+                protocol: *rng.pick(&[
+                    None,
+                    Some(TransportProtocol::Tcp),
+                    Some(TransportProtocol::Udp),
+                    Some(TransportProtocol::Sctp),
+                ]),
+                port,
+                end_port: (is_number && rng.chance(1, 3)).then_some(end),
+            }
+        })
+        .collect()
+}
+
+fn peers(rng: &mut Rng) -> Vec<NetworkPolicyPeer> {
+    let count = rng.below(3);
+    (0..count)
+        .map(|_| {
+            let mut peer = NetworkPolicyPeer::default();
+            match rng.below(6) {
+                0 | 1 => peer.pod_selector = Some(selectors::kubernetes(rng, &LABELS)),
+                2 => {
+                    peer.namespace_selector = Some(selectors::kubernetes(rng, &NAMESPACE_LABELS));
+                }
+                3 => {
+                    peer.pod_selector = Some(selectors::kubernetes(rng, &LABELS));
+                    peer.namespace_selector = Some(selectors::kubernetes(rng, &NAMESPACE_LABELS));
+                }
+                family => peer.ip_block = Some(block(family == 4)),
+            }
+            peer
+        })
+        .collect()
+}
+
+fn block(is_v4: bool) -> IpBlock {
+    let (cidr, except) = if is_v4 {
+        ("10.65.0.0/16", "10.65.2.0/23")
+    } else {
+        ("fd00:65::/32", "fd00:65:0:2::/63")
+    };
+    IpBlock {
+        cidr: cidr.to_owned(),
+        except: vec![except.to_owned()],
+    }
+}

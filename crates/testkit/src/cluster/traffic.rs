@@ -1,0 +1,136 @@
+//! Packets that meet the cluster: pods, addresses of known CIDRs, strangers; protocols with and without ports.
+
+use std::net::IpAddr;
+
+use oncilla_api::Object;
+use oncilla_net::{Family, Packet, Protocol, family_of};
+
+use super::RandomCluster;
+use crate::rng::Rng;
+
+/// IPv4 CIDRs that policies and sets know; they overlap, and pods are inside of some.
+pub const NETS_V4: [&str; 10] = [
+    "0.0.0.0/0",
+    "10.0.0.0/8",
+    "10.65.0.0/16",
+    "10.65.1.0/24",
+    "10.65.2.0/23",
+    "10.65.1.4/30",
+    "203.0.113.0/24",
+    "203.0.113.128/25",
+    "203.0.113.200/32",
+    "198.51.100.7/32",
+];
+/// IPv6 CIDRs that policies and sets know; they overlap, and pods are inside of some.
+pub const NETS_V6: [&str; 10] = [
+    "::/0",
+    "fd00::/8",
+    "fd00:65::/32",
+    "fd00:65:0:1::/64",
+    "fd00:65:0:2::/63",
+    "fd00:65:0:1::4/126",
+    "2001:db8::/32",
+    "2001:db8:8000::/33",
+    "2001:db8:8000::c8/128",
+    "2001:db8:99::7/128",
+];
+/// Addresses of no pod, and addresses that no CIDR but the widest knows.
+const OUTSIDE: [&str; 12] = [
+    "203.0.113.9",
+    "203.0.113.130",
+    "203.0.113.200",
+    "198.51.100.7",
+    "10.9.9.9",
+    "192.0.2.1",
+    "2001:db8::9",
+    "2001:db8:8000::9",
+    "2001:db8:8000::c8",
+    "2001:db8:99::7",
+    "fd00:9::9",
+    "3fff::1",
+];
+/// Ports that policies and pods know.
+pub(super) const PORTS: [u16; 7] = [80, 81, 443, 8080, 53, 9000, 9063];
+/// Source ports that policies know.
+pub(super) const SOURCE_PORTS: [u16; 3] = [1234, 5000, 40_000];
+/// Protocols without ports that nothing tracks specially.
+pub(super) const OTHERS: [u8; 2] = [89, 253];
+
+impl RandomCluster {
+    /// The addresses of the pods that have any.
+    pub fn pod_addresses(&self) -> Vec<IpAddr> {
+        let pods = self.objects.values().filter_map(|object| match object {
+            Object::Pod(pod) if !pod.spec.host_network && pod.status.phase == "Running" => {
+                Some(pod)
+            }
+            _ => None,
+        });
+        pods.flat_map(|pod| &pod.status.pod_ips)
+            .filter_map(|each| each.ip.parse().ok())
+            .collect()
+    }
+
+    /// The addresses outside that packets come from and go to.
+    pub fn outside_addresses() -> Vec<IpAddr> {
+        OUTSIDE
+            .iter()
+            .map(|text| text.parse().expect("a constant of this module"))
+            .collect()
+    }
+
+    /// Packets of which at least one end is a pod, each of a new flow. `pods` and `outside` are addresses.
+    pub fn packets(&mut self, count: usize) -> Vec<Packet> {
+        let (pods, outside) = (self.pod_addresses(), Self::outside_addresses());
+        let of = |all: &[IpAddr], family| -> Vec<IpAddr> {
+            let all = all.iter().copied();
+            all.filter(|address| family_of(*address) == family)
+                .collect()
+        };
+        let mut rng = self.rng.fork();
+        let pools = Family::ALL.map(|family| (of(&pods, family), of(&outside, family)));
+        let mut packets = Vec::with_capacity(count);
+        while packets.len() < count {
+            let (pods, outside) = rng.pick(&pools);
+            if pods.len() < 2 {
+                break;
+            }
+            let (src, dst) = match rng.below(10) {
+                0 | 1 => (*rng.pick(outside), *rng.pick(pods)),
+                2 | 3 => (*rng.pick(pods), *rng.pick(outside)),
+                _ => (*rng.pick(pods), *rng.pick(pods)),
+            };
+            if src != dst {
+                packets.push(packet(&mut rng, src, dst));
+            }
+        }
+        packets
+    }
+}
+
+fn packet(rng: &mut Rng, src: IpAddr, dst: IpAddr) -> Packet {
+    let protocol = match rng.below(20) {
+        0..=8 => Protocol::TCP,
+        9..=13 => Protocol::UDP,
+        14 | 15 => Protocol::SCTP,
+        16 => Protocol::UDPLITE,
+        17 => Protocol(*rng.pick(&OTHERS)),
+        _ if dst.is_ipv4() => Protocol::ICMP,
+        _ => Protocol::ICMPV6,
+    };
+    let mut packet = Packet {
+        src,
+        dst,
+        protocol,
+        src_port: 0,
+        dst_port: 0,
+    };
+    if protocol.has_ports() {
+        packet.src_port = *rng.pick(&SOURCE_PORTS);
+        packet.dst_port = match rng.below(8) {
+            // Never VXLAN's port: workloads may not send that, whatever policy says.
+            0 => u16::try_from(rng.between(5_000, 65_535)).unwrap_or(5_000),
+            _ => *rng.pick(&PORTS),
+        };
+    }
+    packet
+}
