@@ -15,7 +15,7 @@ pub const LISTEN_ANNOTATION: &str = "lab.oncilla/listen";
 pub const IPS_ANNOTATION: &str = "lab.oncilla/ips";
 /// The annotation of a node in which its agent reports: a JSON object whose `revision` is the store revision that the
 /// node enforces.
-pub const AGENT_ANNOTATION: &str = "oncilla/agent";
+pub const AGENT_ANNOTATION: &str = "oncilla.io/agent";
 /// How many nodes a lab may have.
 pub const NODES_MAX: u16 = 64;
 

@@ -193,7 +193,7 @@ mod tests {
             ("7", None),
         ] {
             let annotations = &mut node.metadata.annotations;
-            annotations.insert("oncilla/agent".to_owned(), text.to_owned());
+            annotations.insert("oncilla.io/agent".to_owned(), text.to_owned());
             assert_eq!(revision(&node), expected, "{text}");
         }
     }

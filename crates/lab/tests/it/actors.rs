@@ -51,7 +51,7 @@ fn agent(node: &str, server: &Path) -> ExitCode {
                 _ => continue,
             };
             let report = json!({ "revision": revision.0 }).to_string();
-            let patch = json!({ "metadata": { "annotations": { "oncilla/agent": report } } });
+            let patch = json!({ "metadata": { "annotations": { "oncilla.io/agent": report } } });
             client.merge_patch(&key, &patch).await.unwrap();
         }
     })
