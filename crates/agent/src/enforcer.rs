@@ -40,6 +40,8 @@ pub(crate) struct Inputs {
     pub(crate) news: mpsc::Receiver<News>,
     pub(crate) wake: Arc<Wake>,
     pub(crate) stop: Arc<AtomicBool>,
+    /// More news is waiting than one batch takes.
+    pub(crate) has_more: bool,
 }
 
 /// The state of the policy thread.
@@ -62,8 +64,6 @@ pub(crate) struct Enforcer {
     blocked: Option<(String, u64)>,
     /// Somebody changed our table before we wrote it: it must be read again.
     reopen: bool,
-    /// More news is waiting than one batch takes.
-    has_more: bool,
     /// Up to which revision the kernel acknowledged everything.
     applied: Option<u64>,
     /// Up to which revision open connections were judged too: only this is told to others, because before
@@ -123,7 +123,6 @@ impl Enforcer {
             started: false,
             blocked: None,
             reopen: false,
-            has_more: false,
             applied: None,
             in_force: None,
             unjudged: None,
@@ -153,7 +152,7 @@ impl Enforcer {
         let now_ms = self.clock.now_ms();
         let must_clean = self.timers.must_clean(now_ms);
         let due_ms = self.timers.next().map(|at| at.saturating_sub(now_ms));
-        let wait_ms = if self.has_more && !must_clean {
+        let wait_ms = if self.inputs.has_more && !must_clean {
             Some(0)
         } else {
             // A timer's millisecond must be over when we wake.
@@ -215,7 +214,7 @@ impl Enforcer {
             self.intake.take(news, unix_ms, &mut self.pending);
             heard += 1;
         }
-        self.has_more = heard == BATCH_NEWS_MAX;
+        self.inputs.has_more = heard == BATCH_NEWS_MAX;
         if heard == 0 {
             return Ok(());
         }

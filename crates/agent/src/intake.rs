@@ -200,7 +200,9 @@ impl Intake {
                 }
                 changes.extend(converted);
             }
-            Err(reasons) => self.refuse(&key, object.ok().as_ref(), &reasons, unix_ms, changes),
+            Err(reasons) => {
+                changes.extend(self.refuse(&key, object.ok().as_ref(), &reasons, unix_ms));
+            }
         }
         self.look_for_tiers(&key, unix_ms);
         true
@@ -222,21 +224,21 @@ impl Intake {
         }
     }
 
+    /// Notes the problem, and says what goes in force instead.
     fn refuse(
         &mut self,
         key: &ObjectKey,
         object: Option<&Object>,
         reasons: &[FieldError],
         unix_ms: u64,
-        changes: &mut Vec<Change>,
-    ) {
+    ) -> Vec<Change> {
         let previous = self.policies.get(key);
         let instead = match (previous.is_some(), oncilla_model::policy_key(key).is_some()) {
             (true, _) => "kept: the version before",
             (false, true) => "what it may select is denied",
             (false, false) => "it changes nothing",
         };
-        changes.extend(self.converter.closed(key, object, previous));
+        let changes = self.converter.closed(key, object, previous);
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
         let message: String = reasons.join("; ").chars().take(MESSAGE_CHARS_MAX).collect();
         let message = format!("{message} ({instead})");
@@ -255,6 +257,7 @@ impl Intake {
                 since_unix_ms,
             },
         );
+        changes
     }
 
     /// Finds the policies whose tier does not exist: of one policy that changed, or of all when a tier did.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use oncilla_kernel::link::{LinkError, Links};
+use oncilla_net::IpNet;
 
 /// The addresses of all interfaces that are no workload's.
 ///
@@ -17,7 +18,7 @@ pub(crate) fn host_addresses(workload_prefix: &str) -> Result<BTreeSet<IpAddr>, 
             continue;
         }
         match links.addresses(&link.name) {
-            Ok(found) => addresses.extend(found.iter().map(|net| net.addr())),
+            Ok(found) => addresses.extend(found.iter().map(IpNet::addr)),
             // It went since it was listed.
             Err(LinkError::Absent { .. }) => {}
             Err(error) => return Err(error),

@@ -40,6 +40,7 @@ pub fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), A
         news: inbox,
         wake: Arc::clone(&wake),
         stop: Arc::clone(&stop),
+        has_more: false,
     };
     let enforcer = Enforcer::open(options, inputs, statuses)?;
     let runtime = Builder::new_current_thread().enable_all().build();

@@ -1,8 +1,12 @@
 //! A whole agent in a namespace of its own, fed by a real API server on a socket.
 
-#[path = "it/harness.rs"]
-mod harness;
-#[path = "it/life.rs"]
-mod life;
-#[path = "it/trouble.rs"]
-mod trouble;
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests, of which clippy knows only the functions marked so"
+)]
+
+mod it {
+    mod harness;
+    mod life;
+    mod trouble;
+}

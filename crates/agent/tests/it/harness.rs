@@ -11,7 +11,7 @@ use oncilla_api::{Kind, Object, ObjectKey};
 use oncilla_apiserver::{bind, serve};
 use oncilla_kernel::netns::{Netns, NetnsError};
 use oncilla_store::rest::{Client, Collection, Event};
-use oncilla_store::{MemoryStore, Store};
+use oncilla_store::{MemoryStore, Store, StoredObject};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -189,15 +189,12 @@ impl World {
                     Event::Applied(object) => vec![object],
                     _ => continue,
                 };
-                for object in objects {
-                    let node = Object::from_value(Kind::Node, object.value).unwrap();
-                    if let Some(text) = node.metadata().annotations.get(AGENT_ANNOTATION) {
-                        let status: AgentStatus = serde_json::from_str(text).unwrap();
-                        if wanted(&status) {
-                            return status;
-                        }
-                        last = Some(status);
-                    }
+                let mut statuses = objects.into_iter().filter_map(reported);
+                if let Some(status) = statuses.find(|status| {
+                    last = Some(status.clone());
+                    wanted(status)
+                }) {
+                    return status;
                 }
             }
         };
@@ -246,6 +243,13 @@ pub(crate) fn allow_a() -> Value {
     }})
 }
 
+/// The report in a node object.
+fn reported(node: StoredObject) -> Option<AgentStatus> {
+    let node = Object::from_value(Kind::Node, node.value).unwrap();
+    let text = node.metadata().annotations.get(AGENT_ANNOTATION)?;
+    Some(serde_json::from_str(text).unwrap())
+}
+
 /// A running agent.
 pub(crate) struct Agent {
     stop: oneshot::Sender<()>,
@@ -263,6 +267,6 @@ impl Agent {
 /// The class mark of an address in a listing.
 pub(crate) fn class_of(table: &str, address: &str) -> Option<String> {
     let element = format!("{address} : ");
-    let rest = &table[table.find(&element)? + element.len()..];
+    let (_, rest) = table.split_once(&element)?;
     Some(rest.split([',', ' ', '\n']).next().unwrap().to_owned())
 }

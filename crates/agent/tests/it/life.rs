@@ -4,7 +4,7 @@ use oncilla_agent::{AgentError, AgentState, TableOwner, remove, run};
 use oncilla_api::{Kind, ObjectKey};
 use serde_json::json;
 
-use crate::harness::{World, class_of};
+use super::harness::{World, class_of};
 
 #[test]
 fn changes_go_in_force_one_by_one_and_stay_when_the_agent_ends() {

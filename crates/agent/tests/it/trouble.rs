@@ -4,7 +4,7 @@ use oncilla_agent::{AgentState, TableOwner};
 use oncilla_api::{Kind, ObjectKey};
 use serde_json::json;
 
-use crate::harness::{World, allow_a};
+use super::harness::{World, allow_a};
 
 #[test]
 fn what_cannot_be_understood_is_reported_and_never_widens_access() {
