@@ -1,0 +1,88 @@
+//! The street as an agent has it: objects in, kernel out.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use oncilla_api::Object;
+use oncilla_compile::Compiler;
+use oncilla_dataplane::{Dataplane, TableOwner};
+use oncilla_model::{Change, Converter};
+use oncilla_program::Settings;
+use oncilla_resolve::{Adoption, Limits, Resolver};
+
+/// One node's stages. Lives in the network namespace it was made in.
+pub(crate) struct Engine {
+    converter: Converter,
+    resolver: Resolver,
+    compiler: Compiler,
+    dataplane: Dataplane,
+    now_ms: u64,
+}
+
+/// How long an event took, in microseconds.
+pub(crate) struct Took {
+    /// From the object to the kernel's acknowledgement.
+    pub(crate) street: f64,
+    /// The part of it in `dataplane`.
+    pub(crate) dataplane: f64,
+}
+
+impl Engine {
+    /// Starts a node with these objects.
+    pub(crate) fn start(node: &str, objects: &[Object]) -> anyhow::Result<Self> {
+        let settings = Settings::default();
+        let converter = Converter::default();
+        let mut resolver = Resolver::new(
+            node,
+            Limits {
+                mask: settings.mask,
+            },
+        );
+        let mut compiler = Compiler::new(settings.clone());
+        let mut dataplane = Dataplane::open(settings, TableOwner::Off)?;
+        let mut changes: Vec<Change> = Vec::new();
+        for object in objects {
+            changes.extend(converter.convert(object)?);
+        }
+        let adoption = Adoption {
+            class_of: &|_| None,
+            used: BTreeSet::new(),
+        };
+        let delta = resolver.load(&changes, &adoption, 0)?;
+        compiler.apply(&resolver, &delta);
+        dataplane.start(compiler.program())?;
+        Ok(Self {
+            converter,
+            resolver,
+            compiler,
+            dataplane,
+            now_ms: 0,
+        })
+    }
+
+    /// Takes an object in, or out.
+    pub(crate) fn event(&mut self, object: &Object, is_there: bool) -> anyhow::Result<Took> {
+        self.now_ms += 1;
+        let start = Instant::now();
+        let changes = if is_there {
+            self.converter.convert(object)?
+        } else {
+            self.converter.removed(&object.key())
+        };
+        let delta = self.resolver.apply(&changes, self.now_ms)?;
+        let delta = self.compiler.apply(&self.resolver, &delta);
+        let middle = Instant::now();
+        let applied = self.dataplane.apply(&delta, self.compiler.program())?;
+        let end = Instant::now();
+        anyhow::ensure!(
+            applied.elements == 1,
+            "one pod is one element, not {}",
+            applied.elements
+        );
+        let us = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1e6;
+        Ok(Took {
+            street: us(start, end),
+            dataplane: us(middle, end),
+        })
+    }
+}
