@@ -57,7 +57,12 @@ impl Converter {
         ];
         let of_account =
             (account.len() < ACCOUNT_LABEL_LENGTH).then(|| (ACCOUNT_LABEL.into(), account.into()));
+        // What the platform says of a pod, the pod cannot say of itself, also where the platform is silent.
+        let is_own = |(name, _): &(Arc<str>, Arc<str>)| {
+            ![NAMESPACE_LABEL, ORCHESTRATOR_LABEL, ACCOUNT_LABEL].contains(&&**name)
+        };
         let own = pairs("", &pod.metadata.labels)
+            .filter(is_own)
             .chain(system)
             .chain(of_account);
         let endpoint = Endpoint {

@@ -119,14 +119,14 @@ fn global_selector(spec: &v3::GlobalNetworkPolicySpec) -> Result<Selector, Vec<F
     if !errors.is_empty() {
         return Err(errors);
     }
-    // Accounts are the narrower of the two: replaced first, as upstream does.
+    // Namespaces first, as upstream does: accounts find no `all()` any more where those put theirs.
+    if namespaces.is_some() {
+        own = own.map(|own| own.replacing_all(&Selector::has(NAMESPACE_LABEL)));
+    }
     if accounts.is_some() {
         let with_account = Selector::has(ACCOUNT_LABEL);
         own = own.map(|own| own.replacing_all(&with_account));
         accounts = accounts.map(|accounts| accounts.replacing_all(&with_account));
-    }
-    if namespaces.is_some() {
-        own = own.map(|own| own.replacing_all(&Selector::has(NAMESPACE_LABEL)));
     }
     let namespaces = namespaces.map(|namespaces| of_namespaces(&namespaces));
     Ok(both(

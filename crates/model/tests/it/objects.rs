@@ -128,6 +128,29 @@ fn long_account_names_are_no_label() {
 }
 
 #[test]
+fn a_pod_cannot_say_what_the_platform_says() {
+    for account in ["robot".to_owned(), "a".repeat(63)] {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "web-0", "namespace": "shop", "labels": {
+                "projectcalico.org/namespace": "bank",
+                "projectcalico.org/orchestrator": "cni",
+                "projectcalico.org/serviceaccount": "admin"}},
+            "spec": {"nodeName": "n0", "serviceAccountName": account, "containers": []}});
+        let Change::Endpoint(_, Some(endpoint)) = change(pod) else {
+            panic!("no endpoint")
+        };
+        let mut expected = vec![
+            "projectcalico.org/namespace=shop".to_owned(),
+            "projectcalico.org/orchestrator=k8s".to_owned(),
+        ];
+        expected.extend(
+            (account == "robot").then(|| format!("projectcalico.org/serviceaccount={account}")),
+        );
+        assert_eq!(text(&endpoint.labels), expected);
+    }
+}
+
+#[test]
 fn namespaces_and_accounts_become_profiles() {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": "shop", "labels": {"env": "prod"}}});

@@ -47,6 +47,18 @@ fn selectors_are_folded() {
     );
     check(
         "GlobalNetworkPolicy",
+        json!({"selector": "all()", "serviceAccountSelector": "role == 'x'"}),
+        r#"(has(projectcalico.org/serviceaccount) && pcsa.role == "x")"#,
+    );
+    // A pod whose account has a long name has no account label, and is selected all the same.
+    check(
+        "GlobalNetworkPolicy",
+        json!({"selector": "all()", "namespaceSelector": "env == 'prod'",
+            "serviceAccountSelector": "role == 'x'"}),
+        r#"(has(projectcalico.org/namespace) && pcns.env == "prod" && pcsa.role == "x")"#,
+    );
+    check(
+        "GlobalNetworkPolicy",
         json!({"selector": "a == 'all()'", "namespaceSelector": "all()"}),
         r#"(a == "all()" && has(projectcalico.org/namespace))"#,
     );
