@@ -97,7 +97,10 @@ pub struct DecidedBy {
 impl Case {
     /// Every object that is ever there, older versions too.
     pub fn all_objects(&self) -> impl Iterator<Item = &Object> + Clone {
-        let changes = self.steps.iter().filter_map(|step| step.changes.as_ref().ok());
+        let changes = self
+            .steps
+            .iter()
+            .filter_map(|step| step.changes.as_ref().ok());
         let applied = changes.flatten().filter_map(|change| match change {
             Change::Apply(object) => Some(object),
             Change::Delete(_) => None,

@@ -329,8 +329,8 @@ impl Rig {
 type Flow = Option<(Protocol, [(IpAddr, u16); 2])>;
 
 fn flow(packet: &Packet) -> Flow {
-    let numbered = packet.protocol.has_ports()
-        || matches!(packet.protocol, Protocol::ICMP | Protocol::ICMPV6);
+    let numbered =
+        packet.protocol.has_ports() || matches!(packet.protocol, Protocol::ICMP | Protocol::ICMPV6);
     if numbered && packet.src_port == 0 {
         return None;
     }

@@ -2,3 +2,8 @@
 
 #[path = "it/shared.rs"]
 mod shared;
+
+#[path = "it/differential.rs"]
+mod differential;
+#[path = "it/faults.rs"]
+mod faults;

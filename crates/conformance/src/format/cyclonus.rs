@@ -167,9 +167,8 @@ impl World {
             addresses: pods.clone(),
             next_address,
         };
-        let nodes = NODES.map(
-            |name| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}),
-        );
+        let nodes = NODES
+            .map(|name| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}));
         let namespaces = namespaces
             .iter()
             .map(|(name, labels)| namespace(name, labels));

@@ -34,7 +34,11 @@ impl Level for KernelLevel {
             }
         };
         let objects = case.objects.iter();
-        rig.become_cluster(&objects.map(|object| (object.key(), object.clone())).collect())?;
+        rig.become_cluster(
+            &objects
+                .map(|object| (object.key(), object.clone()))
+                .collect(),
+        )?;
         rig.add_outside(case.outside())?;
         self.rig = Some(rig);
         Ok(())

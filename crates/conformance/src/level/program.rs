@@ -29,9 +29,8 @@ impl Level for ProgramLevel {
     }
 
     fn begin(&mut self, case: &Case) -> Result<(), LevelError> {
-        let mut engine = Engine::new::<Failure>(nodes_of(case.all_objects()), &mut |_, _, _| {
-            Ok(())
-        })?;
+        let mut engine =
+            Engine::new::<Failure>(nodes_of(case.all_objects()), &mut |_, _, _| Ok(()))?;
         let changes: Vec<Change> = case.objects.iter().cloned().map(Change::Apply).collect();
         engine.apply::<Failure>(&changes, &mut |_, _, _| Ok(()))?;
         self.engine = Some(engine);

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use oncilla_conformance::format;
-use oncilla_conformance::level::{Level, VerdictLevel};
+use oncilla_conformance::level::{KernelLevel, Level, ProgramLevel, VerdictLevel};
 use oncilla_conformance::run::{Report, run};
 
 /// The folder of case files. With `CI` set it must be there; otherwise its absence is said.
@@ -81,5 +81,26 @@ fn the_seeds_at_level_verdict() {
                 "judgements of scenario S14 (applyOnForward)",
             ]
         );
+    }
+}
+
+#[test]
+fn every_file_at_level_program() {
+    for (file, passed) in [
+        ("cyclonus_cases_compact.json", 109_956),
+        ("cyclonus_ipblock_spread.json", 39_744),
+        ("seeds/scenarios.json", 43_360),
+    ] {
+        if let Some(report) = judge(file, &mut ProgramLevel::default()) {
+            assert_eq!(report.passed, passed);
+        }
+    }
+}
+
+/// One file, so that a kernel run does not depend on `scripts/conformance` alone.
+#[test]
+fn the_spread_cases_at_level_kernel() {
+    if let Some(report) = judge("cyclonus_ipblock_spread.json", &mut KernelLevel::default()) {
+        assert_eq!(report.passed, 39_744);
     }
 }

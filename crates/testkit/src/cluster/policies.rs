@@ -1,6 +1,8 @@
 //! Policies of the three kinds, with every field that is supported.
 
-use oncilla_api::k8s::{self, EgressRule, IngressRule, IpBlock, NetworkPolicyPeer, NetworkPolicyPort};
+use oncilla_api::k8s::{
+    self, EgressRule, IngressRule, IpBlock, NetworkPolicyPeer, NetworkPolicyPort,
+};
 use oncilla_api::v3::{
     Action, EntityRule, GlobalNetworkPolicy, NetworkPolicy, Port, Protocol, Rule,
     ServiceAccountMatch,
@@ -159,7 +161,11 @@ fn rule(rng: &mut Rng) -> Rule {
             });
         }
         4 => {
-            let icmp = if family == Family::V4 { "ICMP" } else { "ICMPv6" };
+            let icmp = if family == Family::V4 {
+                "ICMP"
+            } else {
+                "ICMPv6"
+            };
             rule.protocol = Some(match rng.below(3) {
                 0 => Protocol::Name(icmp.to_owned()),
                 1 => Protocol::Name("UDPLite".to_owned()),
@@ -172,13 +178,15 @@ fn rule(rng: &mut Rng) -> Rule {
         }
         _ => {}
     }
-    // One end or the other, sometimes both.
-    let ends = rng.below(8);
-    if ends != 0 {
-        rule.source = entity(rng, family);
-    }
-    if ends < 4 {
-        rule.destination = entity(rng, family);
+    // One end or the other, sometimes both, sometimes none: then only the protocol counts.
+    match rng.below(8) {
+        0..=2 => rule.source = entity(rng, family),
+        3..=5 => rule.destination = entity(rng, family),
+        6 => {
+            rule.source = entity(rng, family);
+            rule.destination = entity(rng, family);
+        }
+        _ => {}
     }
     if with_ports {
         ports(rng, &mut rule);

@@ -1,0 +1,128 @@
+//! Planted faults: every one is caught by the judges it is meant for, and without one nothing is found.
+//!
+//! The list is checked in: a fault that nobody catches fails the run, and so does a switch in the sources
+//! that the list does not name.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use oncilla_net::fault;
+
+use super::differential::{interpret, send};
+
+/// Clusters that are tried until a fault is found.
+const CLUSTERS_MAX: u64 = 24;
+const ROUNDS: usize = 12;
+const PACKETS: usize = 400;
+/// Clusters with real packets that are tried until a fault is found.
+const REAL_CLUSTERS_MAX: u64 = 5;
+const REAL_ROUNDS: usize = 10;
+const REAL_PACKETS: usize = 200;
+
+/// Who must notice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum By {
+    /// The judge and the interpreter differ, or the engine cannot go on.
+    Interpreter,
+    /// Real packets differ from the judge, or the kernel refuses, or holds something else than the program.
+    Kernel,
+}
+
+const FAULTS: [(&str, By); 34] = [
+    ("resolve/inherited-labels-forgotten", By::Interpreter),
+    ("resolve/inherited-label-wins", By::Interpreter),
+    ("resolve/port-name-of-any-protocol", By::Interpreter),
+    ("resolve/network-set-skipped", By::Interpreter),
+    ("resolve/single-address-forgets-cover", By::Interpreter),
+    ("resolve/stale-class", By::Interpreter),
+    ("resolve/prefix-forgets-cover", By::Interpreter),
+    ("resolve/missing-tier-first", By::Interpreter),
+    ("resolve/policies-reversed", By::Interpreter),
+    ("resolve/tiers-reversed", By::Interpreter),
+    ("resolve/tie-by-reversed-name", By::Interpreter),
+    ("compile/end-of-tier-dropped", By::Interpreter),
+    ("compile/pass-is-allow", By::Interpreter),
+    ("compile/log-is-allow", By::Interpreter),
+    ("compile/negated-peer-ignored", By::Interpreter),
+    ("compile/local-side-ignored", By::Interpreter),
+    ("compile/source-ports-ignored", By::Interpreter),
+    ("compile/tail-joined", By::Interpreter),
+    ("compile/overlap-skipped", By::Interpreter),
+    ("compile/unknown-class-of-other-family", By::Interpreter),
+    ("nft/key-without-protocol", By::Kernel),
+    ("nft/class-off-by-a-bit", By::Kernel),
+    ("nft/levels-swapped", By::Kernel),
+    ("nft/deny-returns", By::Kernel),
+    ("nft/excluded-ports-ignored", By::Kernel),
+    ("nft/negation-lost", By::Kernel),
+    ("nft/family-ignored", By::Kernel),
+    ("nft/ipv6-classes-forgotten", By::Kernel),
+    ("dataplane/dispatch-to-old-version", By::Kernel),
+    ("dataplane/address-not-removed", By::Kernel),
+    ("dataplane/prefixes-forgotten", By::Kernel),
+    ("dataplane/flip-forgotten", By::Kernel),
+    ("dataplane/addition-in-place-forgotten", By::Kernel),
+    ("dataplane/removal-in-place-forgotten", By::Kernel),
+];
+
+/// What a judge finds, and in which cluster.
+fn found(by: By, clusters: u64) -> Option<u64> {
+    (1..=clusters).find(|seed| {
+        let result = match by {
+            By::Interpreter => interpret(*seed, ROUNDS, PACKETS),
+            By::Kernel => send(*seed, REAL_ROUNDS, REAL_PACKETS),
+        };
+        result.is_err()
+    })
+}
+
+fn missed(by: By, clusters: u64) -> Vec<&'static str> {
+    let of = FAULTS.iter().filter(|(_, of)| *of == by);
+    of.map(|(name, _)| *name)
+        .filter(|name| {
+            let _armed = fault::arm(name);
+            found(by, clusters).is_none()
+        })
+        .collect()
+}
+
+#[test]
+fn the_interpreter_run_catches_every_fault_of_resolve_and_compile() {
+    assert_eq!(found(By::Interpreter, 3), None, "nothing is armed");
+    let missed = missed(By::Interpreter, CLUSTERS_MAX);
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn the_kernel_run_catches_every_fault_of_nft_and_dataplane() {
+    assert_eq!(found(By::Kernel, 1), None, "nothing is armed");
+    let missed = missed(By::Kernel, REAL_CLUSTERS_MAX);
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn the_list_names_every_switch_of_the_sources() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut switches = BTreeSet::new();
+    for name in ["resolve", "compile", "nft", "dataplane"] {
+        collect(&crates.join(name).join("src"), &mut switches);
+    }
+    let listed: BTreeSet<String> = FAULTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(switches, listed);
+}
+
+fn collect(folder: &Path, switches: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("the sources are here") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, switches);
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("sources are text");
+        for part in text.split("fault::is(\"").skip(1) {
+            let name = part.split('"').next().unwrap_or_default();
+            switches.insert(name.to_owned());
+        }
+    }
+}
