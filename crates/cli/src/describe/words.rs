@@ -1,0 +1,200 @@
+//! Specifications in words, rules numbered as in the file.
+
+use oncilla_api::v3::{EntityRule, Rule};
+use oncilla_api::{IntOrString, Object, PolicyType, k8s, v1};
+
+use super::line;
+use crate::get::{label_selector, order, pairs, pod_addresses, types};
+
+/// One line below a title.
+pub(super) fn item(text: &mut String, item: &str) {
+    text.push_str("  ");
+    text.push_str(item);
+    text.push('\n');
+}
+
+/// What an object asks for.
+pub(super) fn specification(text: &mut String, object: &Object) {
+    match object {
+        Object::Namespace(_) | Object::ServiceAccount(_) => {}
+        Object::Node(node) => {
+            let addresses = node.status.addresses.iter();
+            let addresses: Vec<String> =
+                addresses.map(|one| format!("{} {}", one.address_type, one.address)).collect();
+            line(text, "Addresses", &none(addresses.join(", ")));
+            line(text, "Pod CIDRs", &none(node.spec.pod_cidrs.join(", ")));
+        }
+        Object::Service(service) => {
+            line(text, "Selector", &pairs(&service.spec.selector));
+            let ports = service.spec.ports.iter().map(|port| port.port.to_string());
+            line(text, "Ports", &none(ports.collect::<Vec<_>>().join(", ")));
+        }
+        Object::Tier(tier) => {
+            line(text, "Order", &order(tier.spec.order));
+            let action = tier.spec.default_action.map(|action| format!("{action:?}"));
+            line(text, "At its end", &none(action.unwrap_or_default()));
+        }
+        Object::GlobalNetworkSet(set) => line(text, "Nets", &none(set.spec.nets.join(", "))),
+        Object::NetworkSet(set) => line(text, "Nets", &none(set.spec.nets.join(", "))),
+        Object::Pod(pod) => self::pod(text, pod),
+        Object::NetworkPolicy(policy) => {
+            let spec = &policy.spec;
+            line(text, "Tier", &format!("{}, order {}", spec.tier, order(spec.order)));
+            line(text, "Selector", all(&spec.selector));
+            narrowed(text, "Accounts", &spec.service_account_selector);
+            line(text, "Types", &types(&spec.types));
+            calico_rules(text, &spec.types, &spec.ingress, &spec.egress);
+        }
+        Object::GlobalNetworkPolicy(policy) => {
+            let spec = &policy.spec;
+            line(text, "Tier", &format!("{}, order {}", spec.tier, order(spec.order)));
+            line(text, "Selector", all(&spec.selector));
+            narrowed(text, "Namespaces", &spec.namespace_selector);
+            narrowed(text, "Accounts", &spec.service_account_selector);
+            line(text, "Types", &types(&spec.types));
+            calico_rules(text, &spec.types, &spec.ingress, &spec.egress);
+        }
+        Object::KubernetesNetworkPolicy(policy) => kubernetes(text, &policy.spec),
+    }
+}
+
+fn none(text: String) -> String {
+    if text.is_empty() { "<none>".to_owned() } else { text }
+}
+
+fn all(selector: &str) -> &str {
+    if selector.is_empty() { "all()" } else { selector }
+}
+
+fn narrowed(text: &mut String, name: &str, selector: &str) {
+    if !selector.is_empty() {
+        line(text, name, selector);
+    }
+}
+
+fn pod(text: &mut String, pod: &v1::Pod) {
+    line(text, "Status", &none(pod.status.phase.clone()));
+    line(text, "Node", &none(pod.spec.node_name.clone()));
+    line(text, "Addresses", &pod_addresses(pod));
+    line(text, "Account", &none(pod.spec.service_account_name.clone()));
+    let ports = pod.spec.containers.iter().flat_map(|container| &container.ports);
+    let ports = ports.map(|port| {
+        let protocol = oncilla_net::Protocol::from(port.protocol.unwrap_or_default());
+        let number = format!("{protocol}/{}", port.container_port).to_lowercase();
+        if port.name.is_empty() { number } else { format!("{number} ({})", port.name) }
+    });
+    line(text, "Ports", &none(ports.collect::<Vec<_>>().join(", ")));
+}
+
+fn calico_rules(text: &mut String, types: &[PolicyType], ingress: &[Rule], egress: &[Rule]) {
+    for (direction, name, rules) in
+        [(PolicyType::Ingress, "ingress", ingress), (PolicyType::Egress, "egress", egress)]
+    {
+        if !types.contains(&direction) {
+            continue;
+        }
+        line(text, "Rules", &format!("{name}{}", if rules.is_empty() { ": none" } else { "" }));
+        for (index, rule) in rules.iter().enumerate() {
+            item(text, &format!("{name}[{index}]  {}", calico_rule(rule)));
+        }
+    }
+}
+
+fn calico_rule(rule: &Rule) -> String {
+    let mut words = vec![format!("{:?}", rule.action)];
+    words.extend(rule.ip_version.map(|version| format!("IPv{version}")));
+    words.extend(rule.protocol.as_ref().map(written));
+    words.extend(rule.not_protocol.as_ref().map(|protocol| format!("not {}", written(protocol))));
+    for (name, side) in [("from", &rule.source), ("to", &rule.destination)] {
+        let side = entity(side);
+        if !side.is_empty() {
+            words.push(format!("{name} {side}"));
+        }
+    }
+    words.join(" ")
+}
+
+/// As people write it: a text without its quotes, or JSON.
+fn written(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(value) => value.to_string(),
+        Err(_never) => String::new(),
+    }
+}
+
+fn entity(side: &EntityRule) -> String {
+    let list = |name: &str, values: Vec<String>| {
+        (!values.is_empty()).then(|| format!("{name} {}", values.join(", ")))
+    };
+    let text = |name: &str, value: &str| (!value.is_empty()).then(|| format!("{name} {value}"));
+    let accounts = side.service_accounts.as_ref();
+    let parts = [
+        list("nets", side.nets.clone()),
+        list("not nets", side.not_nets.clone()),
+        text("selector", &side.selector),
+        text("not selector", &side.not_selector),
+        text("namespaces", &side.namespace_selector),
+        accounts.and_then(|accounts| list("accounts", accounts.names.clone())),
+        accounts.and_then(|accounts| text("accounts", &accounts.selector)),
+        list("ports", side.ports.iter().map(written).collect()),
+        list("not ports", side.not_ports.iter().map(written).collect()),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn kubernetes(text: &mut String, spec: &k8s::NetworkPolicySpec) {
+    line(text, "Selector", &label_selector(&spec.pod_selector));
+    line(text, "Types", &types(&spec.policy_types));
+    if spec.policy_types.contains(&PolicyType::Ingress) {
+        let rules = spec.ingress.iter().map(|rule| (&rule.ports, &rule.from));
+        kubernetes_rules(text, "ingress", "from", &rules.collect::<Vec<_>>());
+    }
+    if spec.policy_types.contains(&PolicyType::Egress) {
+        let rules = spec.egress.iter().map(|rule| (&rule.ports, &rule.to));
+        kubernetes_rules(text, "egress", "to", &rules.collect::<Vec<_>>());
+    }
+}
+
+type KubernetesRule<'a> = (&'a Vec<k8s::NetworkPolicyPort>, &'a Vec<k8s::NetworkPolicyPeer>);
+
+fn kubernetes_rules(text: &mut String, name: &str, word: &str, rules: &[KubernetesRule<'_>]) {
+    line(text, "Rules", &format!("{name}{}", if rules.is_empty() { ": none, nothing is allowed" } else { "" }));
+    for (index, (ports, peers)) in rules.iter().enumerate() {
+        let peers: Vec<String> = peers.iter().map(peer).collect();
+        let peers = if peers.is_empty() { "anywhere".to_owned() } else { peers.join(" or ") };
+        let ports: Vec<String> = ports.iter().map(port).collect();
+        let ports = if ports.is_empty() { "every port".to_owned() } else { ports.join(", ") };
+        item(text, &format!("{name}[{index}]  Allow {word} {peers} on {ports}"));
+    }
+}
+
+fn peer(peer: &k8s::NetworkPolicyPeer) -> String {
+    if let Some(block) = &peer.ip_block {
+        let except = block.except.join(", ");
+        return if except.is_empty() {
+            block.cidr.clone()
+        } else {
+            format!("{} except {except}", block.cidr)
+        };
+    }
+    let pods = peer.pod_selector.as_ref().map_or("<all pods>".to_owned(), label_selector);
+    match &peer.namespace_selector {
+        None => format!("pods {pods}"),
+        Some(selector) => {
+            let namespaces = label_selector(selector).replace("<all pods>", "<all>");
+            format!("pods {pods} of namespaces {namespaces}")
+        }
+    }
+}
+
+fn port(port: &k8s::NetworkPolicyPort) -> String {
+    let protocol = oncilla_net::Protocol::from(port.protocol.unwrap_or_default());
+    let protocol = protocol.to_string().to_lowercase();
+    match (&port.port, port.end_port) {
+        (None, _) => format!("{protocol}/*"),
+        (Some(IntOrString::Int(first)), Some(last)) => format!("{protocol}/{first}-{last}"),
+        (Some(IntOrString::Int(number)), None) => format!("{protocol}/{number}"),
+        (Some(IntOrString::String(name)), _) => format!("{protocol}/{name}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! What `-f` names: files, folders and `-`, read and decoded with every fault reported.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use oncilla_api::manifest::{Diagnostic, Limits, Located, Manifest, Severity, decode};
+use oncilla_api::{Code, FieldError, Object, ObjectKey};
+
+use crate::diagnostics::{Reporter, Verb};
+use crate::exit::Exit;
+use crate::print;
+
+/// Which files of a folder are manifests.
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Reads and checks everything these paths name, and prints what is wrong with it. Warnings do not stop it.
+///
+/// # Errors
+/// How the command ends, everything said: a file cannot be read, or an object is invalid.
+pub(crate) fn load(
+    paths: &[PathBuf],
+    namespace: Option<&str>,
+    reporter: &Reporter,
+    verb: Verb,
+) -> Result<Vec<Located<Object>>, Exit> {
+    let mut manifest = match read(paths) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            print::error(&format!("{error:#}"), None);
+            return Err(Exit::CannotJudge);
+        }
+    };
+    if let Some(namespace) = namespace {
+        manifest = placed(manifest, namespace);
+    }
+    if manifest.has_errors() {
+        return Err(reporter.refuse(&manifest.diagnostics, &manifest.objects, verb));
+    }
+    reporter.warn(&manifest.diagnostics);
+    Ok(manifest.objects)
+}
+
+/// Reads and decodes everything these paths name.
+///
+/// # Errors
+/// When a file or folder cannot be read, or a folder holds no manifest.
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Manifest> {
+    let limits = Limits::default();
+    let mut manifests = Vec::new();
+    for path in paths {
+        for file in files(path)? {
+            manifests.push(read_file(&file, &limits)?);
+        }
+    }
+    Ok(Manifest::join(manifests))
+}
+
+/// The file itself, or the manifests of a folder in the order of their names; folders inside are left alone.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let cannot = || format!("cannot read {}", path.display());
+    if is_stdin(path) || !fs::metadata(path).with_context(cannot)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).with_context(cannot)? {
+        let file = entry.with_context(cannot)?.path();
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) && !file.is_dir() {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        bail!("{} holds no .yaml, .yml or .json file", path.display());
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn read_file(path: &Path, limits: &Limits) -> Result<Manifest> {
+    let cannot = || format!("cannot read {}", path.display());
+    if is_stdin(path) {
+        let bytes = read_limited(io::stdin().lock(), limits).context("cannot read standard input")?;
+        return Ok(decoded("<stdin>", bytes.as_deref(), limits));
+    }
+    let file = File::open(path).with_context(cannot)?;
+    let bytes = read_limited(file, limits).with_context(cannot)?;
+    Ok(decoded(&path.display().to_string(), bytes.as_deref(), limits))
+}
+
+/// The bytes; `None` when there are more than the limit, of which no more is read.
+fn read_limited(reader: impl Read, limits: &Limits) -> io::Result<Option<Vec<u8>>> {
+    let limit = limits.bytes_max as u64;
+    let mut bytes = Vec::new();
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() <= limits.bytes_max).then_some(bytes))
+}
+
+fn decoded(name: &str, bytes: Option<&[u8]>, limits: &Limits) -> Manifest {
+    match bytes {
+        Some(bytes) => decode(name, bytes, limits),
+        None => Manifest { objects: Vec::new(), diagnostics: vec![too_large(name, limits)] },
+    }
+}
+
+fn too_large(name: &str, limits: &Limits) -> Diagnostic {
+    let (bytes, mebibytes) = (limits.bytes_max, limits.bytes_max >> 20);
+    Diagnostic {
+        severity: Severity::Error,
+        code: Code::Limit,
+        file: name.to_owned(),
+        line: 1,
+        column: 1,
+        object: None,
+        path: String::new(),
+        message: format!("the file is larger than the limit of {bytes} bytes ({mebibytes} MiB)"),
+        help: Some("split it into several files".to_owned()),
+        span: 0..0,
+        source: None,
+    }
+}
+
+/// Puts the objects that name no namespace into one; two objects may thereby become one.
+fn placed(manifest: Manifest, namespace: &str) -> Manifest {
+    let Manifest { objects, mut diagnostics } = manifest;
+    let mut first: std::collections::BTreeMap<ObjectKey, String> = std::collections::BTreeMap::new();
+    let mut kept = Vec::with_capacity(objects.len());
+    for mut located in objects {
+        let named = located.position("metadata.namespace").is_some();
+        if located.object.kind().namespaced() && !named {
+            located.object.metadata_mut().namespace = Some(namespace.to_owned());
+        }
+        let key = located.object.key();
+        if let Some(place) = first.get(&key) {
+            let error = FieldError::new("metadata.name", format!("{key} is already at {place}"))
+                .with_code(Code::DuplicateObject)
+                .with_help("give it another name, or remove one of the two");
+            diagnostics.push(located.diagnose(&key.to_string(), error));
+        } else {
+            first.insert(key, located.place_of("metadata.name"));
+            kept.push(located);
+        }
+    }
+    Manifest { objects: kept, diagnostics }
+}

@@ -1,0 +1,160 @@
+//! Which objects a command line means: kinds, names, namespaces, in kubectl's forms and ours.
+//!
+//! `pods`, `pods,services`, `all`, `pod backend`, `pod production/backend`, `pod/backend networkpolicy/allow`.
+
+use anyhow::{Result, bail};
+use oncilla_api::{Kind, ObjectKey, nearest};
+use oncilla_store::rest::{Client, Collection, RestError};
+
+use crate::args::Select;
+use crate::print;
+
+/// The namespace of objects that name none.
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+/// What `all` means: what people put into a namespace, and what judges it.
+const ALL: [Kind; 5] = [
+    Kind::Pod,
+    Kind::Service,
+    Kind::NetworkSet,
+    Kind::NetworkPolicy,
+    Kind::KubernetesNetworkPolicy,
+];
+
+/// What a command line means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Everything of these kinds.
+    Kinds(Vec<Kind>),
+    /// These objects.
+    Objects(Vec<ObjectKey>),
+}
+
+impl Target {
+    /// Reads kinds and names.
+    ///
+    /// # Errors
+    /// An unknown kind, or names without one.
+    pub(crate) fn parse(select: &Select) -> Result<Self> {
+        let namespace = select.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        if select.kind.contains('/') {
+            let words = std::iter::once(&select.kind).chain(&select.names);
+            let keys = words.map(|word| {
+                let Some((kind, name)) = word.split_once('/') else {
+                    bail!("{word:?} names no kind: write it as kind/name like the others");
+                };
+                key(Kind::parse(kind)?, name, namespace)
+            });
+            return Ok(Self::Objects(keys.collect::<Result<_>>()?));
+        }
+        let mut kinds = Vec::new();
+        for word in select.kind.split(',').filter(|word| !word.is_empty()) {
+            match word {
+                "all" => kinds.extend(ALL),
+                word => kinds.push(Kind::parse(word)?),
+            }
+        }
+        if kinds.is_empty() {
+            bail!("name a kind, as in `pods`");
+        }
+        let mut once = Vec::new();
+        kinds.retain(|kind| !once.contains(kind) && { once.push(*kind); true });
+        if select.names.is_empty() {
+            return Ok(Self::Kinds(kinds));
+        }
+        if select.all_namespaces {
+            bail!("an object cannot be named across all namespaces; leave -A out, or the names");
+        }
+        let pairs = kinds.iter().flat_map(|kind| select.names.iter().map(|name| (*kind, name)));
+        let keys = pairs.map(|(kind, name)| key(kind, name, namespace));
+        Ok(Self::Objects(keys.collect::<Result<_>>()?))
+    }
+}
+
+/// `name`, or `namespace/name`.
+fn key(kind: Kind, name: &str, namespace: &str) -> Result<ObjectKey> {
+    let (namespace, name) = match name.split_once('/') {
+        Some(_) if !kind.namespaced() => bail!("{kind} objects belong to no namespace: {name:?}"),
+        Some(parts) => parts,
+        None => (namespace, name),
+    };
+    if name.is_empty() || namespace.is_empty() || name.contains('/') {
+        bail!("{name:?} is no name: write NAME or NAMESPACE/NAME");
+    }
+    Ok(if kind.namespaced() {
+        ObjectKey::namespaced(kind, namespace, name)
+    } else {
+        ObjectKey::cluster(kind, name)
+    })
+}
+
+/// A kind's objects, of one namespace when the kind has any.
+pub(crate) fn collection(kind: Kind, namespace: Option<&str>) -> Collection {
+    match namespace {
+        Some(namespace) if kind.namespaced() => Collection::of(kind).in_namespace(namespace),
+        _ => Collection::of(kind),
+    }
+}
+
+/// Says that an object is not there, and which one may have been meant.
+///
+/// # Errors
+/// When the server cannot be asked what there is.
+pub(crate) async fn say_missing(client: &Client, key: &ObjectKey) -> Result<(), RestError> {
+    let (resource, path) = (print::resource(key.kind), key.path());
+    let there = client.list(&Collection::of(key.kind)).await?.objects;
+    let same_name = there.iter().find(|object| object.key.name == key.name);
+    let meant = match same_name {
+        Some(object) => Some(object.key.path()),
+        None => nearest(&path, there.iter().map(|object| object.key.path())),
+    };
+    let help = meant.map(|meant| format!("did you mean {meant}?"));
+    print::error(&format!("{resource} {path} not found"), help.as_deref());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use oncilla_api::{Kind, ObjectKey};
+
+    use super::Target;
+    use crate::args::Select;
+
+    fn parse(words: &[&str]) -> Result<Target, String> {
+        let mut words = words.iter().map(|word| (*word).to_owned());
+        let select = Select {
+            kind: words.next().unwrap(),
+            names: words.collect(),
+            namespace: None,
+            all_namespaces: false,
+        };
+        Target::parse(&select).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn kinds_and_names_are_read_in_every_form() {
+        let pod = |namespace, name| ObjectKey::namespaced(Kind::Pod, namespace, name);
+        for (words, expected) in [
+            (vec!["po,svc,pods"], Target::Kinds(vec![Kind::Pod, Kind::Service])),
+            (vec!["pod", "a"], Target::Objects(vec![pod("default", "a")])),
+            (vec!["pod", "web/a", "b"], Target::Objects(vec![pod("web", "a"), pod("default", "b")])),
+            (vec!["pod/web/a"], Target::Objects(vec![pod("web", "a")])),
+            (
+                vec!["pod/a", "tier/t"],
+                Target::Objects(vec![pod("default", "a"), ObjectKey::cluster(Kind::Tier, "t")]),
+            ),
+        ] {
+            assert_eq!(parse(&words).unwrap(), expected, "{words:?}");
+        }
+        for (words, message) in [
+            (vec!["pdo"], "unknown kind \"pdo\": did you mean pod?"),
+            (vec!["hostendpoint"], "not supported yet"),
+            (vec!["pod/a", "b"], "\"b\" names no kind"),
+            (vec!["tier", "a/b"], "belong to no namespace"),
+            (vec!["pod", "a/b/c"], "is no name"),
+            (vec!["pod/"], "is no name"),
+        ] {
+            let error = parse(&words).unwrap_err();
+            assert!(error.contains(message), "{words:?}: {error}");
+        }
+    }
+}

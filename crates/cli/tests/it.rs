@@ -1,0 +1,16 @@
+//! The executable as people run it, against a real API server over a store in memory.
+
+#[path = "it/applying.rs"]
+mod applying;
+#[path = "it/bad_input.rs"]
+mod bad_input;
+#[path = "it/cluster.rs"]
+mod cluster;
+#[path = "it/deleting.rs"]
+mod deleting;
+#[path = "it/describing.rs"]
+mod describing;
+#[path = "it/getting.rs"]
+mod getting;
+#[path = "it/standing_alone.rs"]
+mod standing_alone;
