@@ -1,0 +1,385 @@
+//! What nodes and their agents say of themselves, as a value and as text.
+
+use oncilla_agent::{AGENT_ANNOTATION, AgentState, AgentStatus, Problem};
+use oncilla_store::StoredObject;
+use serde::Serialize;
+
+/// Problems shown of one node unless everything is asked for.
+const PROBLEMS_SHOWN: usize = 5;
+
+/// The whole answer. Fields are only ever added.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    /// Whether every node enforces and nothing is amiss.
+    pub(crate) healthy: bool,
+    /// The newest revision that policy can depend on.
+    pub(crate) revision: u64,
+    pub(crate) pods: usize,
+    pub(crate) nodes: Vec<NodeReport>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NodeReport {
+    pub(crate) name: String,
+    /// `enforcing`, `starting`, `stale` or `none`: no agent ever reported.
+    pub(crate) state: &'static str,
+    /// Whether everything up to the newest revision is in force.
+    pub(crate) is_current: bool,
+    /// How long ago the agent reported, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) age_ms: Option<u64>,
+    /// For how long the agent has had no store, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) away_ms: Option<u64>,
+    /// What it said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) agent: Option<AgentStatus>,
+}
+
+impl Report {
+    pub(crate) fn new(nodes: &[StoredObject], pods: usize, revision: u64, unix_ms: u64) -> Self {
+        let nodes = nodes
+            .iter()
+            .map(|node| NodeReport::new(node, revision, unix_ms));
+        let nodes: Vec<NodeReport> = nodes.collect();
+        Self {
+            healthy: !nodes.is_empty() && nodes.iter().all(NodeReport::is_healthy),
+            revision,
+            pods,
+            nodes,
+        }
+    }
+
+    pub(crate) fn names(&self) -> String {
+        let names = self.nodes.iter().map(|node| format!("node/{}", node.name));
+        names.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The answer in one line.
+    pub(crate) fn headline(&self) -> String {
+        let problems: usize = self.nodes.iter().map(NodeReport::problems).sum();
+        let stale = self
+            .nodes
+            .iter()
+            .filter(|node| node.state != "enforcing")
+            .count();
+        let nodes = match self.nodes.len() {
+            0 => return "no nodes: nobody enforces anything".to_owned(),
+            1 => "1 node".to_owned(),
+            many => format!("{many} nodes"),
+        };
+        let what = match (stale, problems) {
+            (0, 0) => "all enforcing".to_owned(),
+            (0, 1) => "all enforcing, 1 problem".to_owned(),
+            (0, problems) => format!("all enforcing, {problems} problems"),
+            (stale, 0) => format!("{stale} NOT enforcing the store's policy"),
+            (stale, problems) => {
+                format!("{stale} NOT enforcing the store's policy, {problems} problem(s)")
+            }
+        };
+        format!("{nodes}, {} pods, rev {}: {what}", self.pods, self.revision)
+    }
+
+    pub(crate) fn text(&self, wide: bool) -> String {
+        let mut lines = vec![self.headline()];
+        let names = self.nodes.iter().map(|node| node.name.chars().count());
+        let width = names.max().unwrap_or_default();
+        for node in &self.nodes {
+            lines.push(String::new());
+            lines.extend(node.lines(width, wide, self.revision));
+        }
+        if self.nodes.is_empty() {
+            lines.push("next: oncilla lab up, or on a node: oncilla agent --node NAME".to_owned());
+        }
+        lines.join("\n")
+    }
+}
+
+impl NodeReport {
+    fn new(node: &StoredObject, revision: u64, unix_ms: u64) -> Self {
+        let annotations = node.value.pointer("/metadata/annotations");
+        let text = annotations.and_then(|all| all.get(AGENT_ANNOTATION)?.as_str());
+        let agent = text.and_then(|text| serde_json::from_str::<AgentStatus>(text).ok());
+        let state = match (&agent, text) {
+            (Some(agent), _) => match agent.state_at(unix_ms) {
+                AgentState::Starting => "starting",
+                AgentState::Enforcing => "enforcing",
+                AgentState::Stale => "stale",
+            },
+            // A report that cannot be read is of another version: nothing can be said for it.
+            (None, Some(_)) => "stale",
+            (None, None) => "none",
+        };
+        Self {
+            name: node.key.name.clone(),
+            state,
+            is_current: agent.as_ref().and_then(|agent| agent.revision) >= Some(revision),
+            age_ms: agent
+                .as_ref()
+                .map(|a| unix_ms.saturating_sub(a.updated_unix_ms)),
+            away_ms: agent
+                .as_ref()
+                .and_then(|agent| agent.stale_since_unix_ms)
+                .map(|since| unix_ms.saturating_sub(since)),
+            agent,
+        }
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.state == "enforcing" && self.problems() == 0
+    }
+
+    /// How many things are not in force as written.
+    fn problems(&self) -> usize {
+        self.agent.as_ref().map_or(0, |agent| {
+            agent.problems.len() + agent.problems_left_out + agent.kernel.isolated.len()
+        })
+    }
+
+    fn lines(&self, width: usize, wide: bool, revision: u64) -> Vec<String> {
+        let head = format!("node {:width$}   ", self.name);
+        let indent = " ".repeat(head.chars().count());
+        let state = if self.state == "stale" {
+            "STALE"
+        } else {
+            self.state
+        };
+        let Some(agent) = &self.agent else {
+            let said = match self.state {
+                "none" => "no agent ever reported; on the node: oncilla agent --node",
+                _ => "its report cannot be read; does another version run there? oncilla get node",
+            };
+            return vec![format!("{head}{state:<12}{said} {}", self.name)];
+        };
+        let mut lines = vec![format!("{head}{state:<12}{}", self.said(agent, revision))];
+        lines.push(format!("{indent}{:<12}{}", "kernel", kernel_line(agent)));
+        if wide {
+            lines.push(format!(
+                "{indent}{:<12}{} transactions, {} connections cut, {} tombstones, table {}, {:.1} MiB resident",
+                "",
+                agent.kernel.writes,
+                agent.kernel.connections_cut,
+                agent.kernel.tombstones,
+                if agent.kernel.owns_table { "owned" } else { "not owned" },
+                mebibytes(agent.rss_bytes),
+            ));
+        }
+        lines.extend(self.problem_lines(agent, &indent, wide));
+        lines
+    }
+
+    fn said(&self, agent: &AgentStatus, revision: u64) -> String {
+        let counts = format!(
+            "{} pods, {} policies, {} tiers",
+            agent.pods, agent.policies, agent.tiers
+        );
+        let enforced = agent.revision.map_or_else(
+            || "nothing yet".to_owned(),
+            |revision| format!("rev {revision}"),
+        );
+        let age = self.age_ms.map(seconds).unwrap_or_default();
+        if self.state == "stale" {
+            let why = match self.away_ms {
+                Some(away) => format!("store unreachable for {}", seconds(away)),
+                None => format!("no report for {age}; is the agent running?"),
+            };
+            return format!("{why}; still enforcing {enforced}   {counts}");
+        }
+        let lag = match agent.revision {
+            _ if self.is_current => "current".to_owned(),
+            Some(_) => format!("behind rev {revision}"),
+            None => format!("the store is at rev {revision}"),
+        };
+        format!("{enforced} ({lag}, {age} ago)   {counts}")
+    }
+
+    fn problem_lines(&self, agent: &AgentStatus, indent: &str, wide: bool) -> Vec<String> {
+        let count = self.problems();
+        if count == 0 {
+            return Vec::new();
+        }
+        let shown = if wide { usize::MAX } else { PROBLEMS_SHOWN };
+        let mut texts: Vec<[String; 2]> = Vec::new();
+        for isolated in &agent.kernel.isolated {
+            texts.push([
+                format!(
+                    "group {} was refused by the kernel, its pods are denied: {}",
+                    isolated.group, isolated.message
+                ),
+                "see `oncilla status --kernel`, and the agent's log".to_owned(),
+            ]);
+        }
+        texts.extend(agent.problems.iter().map(problem));
+        let left = count - texts.len().min(shown);
+        let mut lines = Vec::new();
+        for (at, [what, next]) in texts.iter().take(shown).enumerate() {
+            let label = if at == 0 {
+                format!("{count}: ")
+            } else {
+                String::new()
+            };
+            let name = if at == 0 { "problems" } else { "" };
+            let pad = " ".repeat(count.to_string().len() + 2);
+            let first = if at == 0 { label } else { pad.clone() };
+            lines.push(format!("{indent}{name:<12}{first}{what}"));
+            lines.push(format!("{indent}{:<12}{pad}({next})", ""));
+        }
+        if left > 0 {
+            lines.push(format!(
+                "{indent}{:<12}and {left} more; see `oncilla status -o wide`",
+                ""
+            ));
+        }
+        lines
+    }
+}
+
+/// What is wrong, and the next command.
+fn problem(problem: &Problem) -> [String; 2] {
+    let (kind, path) = problem
+        .object
+        .split_once(' ')
+        .unwrap_or((&problem.object, ""));
+    let kind = kind.to_lowercase();
+    [
+        format!(
+            "{} is not enforced as written: {}",
+            problem.object, problem.message
+        ),
+        match path.split_once('/') {
+            Some((namespace, name)) => {
+                format!("see `oncilla describe {kind} -n {namespace} {name}`")
+            }
+            None => format!("see `oncilla describe {kind} {path}`"),
+        },
+    ]
+}
+
+fn kernel_line(agent: &AgentStatus) -> String {
+    let kernel = &agent.kernel;
+    let verified = match kernel.verified_ms_ago {
+        Some(ms) => format!("verified {} before its report", seconds(ms)),
+        None => "not verified yet".to_owned(),
+    };
+    let last = match kernel.last_change_us {
+        Some(us) => format!(", last change {}.{} ms", us / 1000, us % 1000 / 100),
+        None => String::new(),
+    };
+    format!("{verified}, {} repairs{last}", kernel.repairs)
+}
+
+/// `0.3 s`, `41 s`.
+fn seconds(ms: u64) -> String {
+    if ms < 10_000 {
+        format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+    } else {
+        format!("{} s", ms / 1000)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use oncilla_agent::AGENT_ANNOTATION;
+    use oncilla_api::{Kind, ObjectKey};
+    use oncilla_store::{Revision, StoredObject};
+    use serde_json::{Value, json};
+
+    use super::Report;
+
+    const NOW: u64 = 1_000_000;
+
+    fn node(name: &str, agent: Option<Value>) -> StoredObject {
+        let annotations = match agent {
+            Some(agent) => json!({ AGENT_ANNOTATION: agent.to_string() }),
+            None => json!({}),
+        };
+        StoredObject {
+            key: ObjectKey::cluster(Kind::Node, name),
+            revision: Revision(9999),
+            value: json!({ "metadata": { "name": name, "annotations": annotations } }),
+        }
+    }
+
+    fn agent(revision: u64, age_ms: u64, problems: Value) -> Value {
+        json!({
+            "state": "enforcing", "revision": revision, "updated_unix_ms": NOW - age_ms,
+            "pods": 5, "policies": 12, "tiers": 3, "problems": problems, "rss_bytes": 12_582_912,
+            "kernel": {
+                "verified_ms_ago": 2000, "repairs": 0, "last_change_us": 3140, "writes": 7, "owns_table": true,
+                "tombstones": 1, "connections_cut": 2,
+            },
+        })
+    }
+
+    #[test]
+    fn healthy_nodes_are_told_in_two_lines_each() {
+        let nodes = [
+            node("n1", Some(agent(1841, 300, json!([])))),
+            node("n2", Some(agent(1850, 0, json!([])))),
+        ];
+        let report = Report::new(&nodes, 10, 1841, NOW);
+        assert!(report.healthy);
+        assert_eq!(
+            report.text(false),
+            "\
+2 nodes, 10 pods, rev 1841: all enforcing
+
+node n1   enforcing   rev 1841 (current, 0.3 s ago)   5 pods, 12 policies, 3 tiers
+          kernel      verified 2.0 s before its report, 0 repairs, last change 3.1 ms
+
+node n2   enforcing   rev 1850 (current, 0.0 s ago)   5 pods, 12 policies, 3 tiers
+          kernel      verified 2.0 s before its report, 0 repairs, last change 3.1 ms"
+        );
+    }
+
+    #[test]
+    fn stale_behind_and_troubled_nodes_are_told_with_what_to_do() {
+        let problems = json!([{
+            "object": "NetworkPolicy staging/old-db",
+            "message": "unknown tier \"legacy\"; what the policy selects is denied there",
+            "since_unix_ms": 1,
+        }]);
+        let mut away = agent(1839, 1000, json!([]));
+        away["state"] = "stale".into();
+        away["stale_since_unix_ms"] = (NOW - 41_000).into();
+        let nodes = [
+            node("n1", Some(agent(1841, 300, problems))),
+            node("n2", Some(away)),
+            node("n3", Some(agent(1842, 15_001, json!([])))),
+            node("n4", None),
+            node("n5", Some(json!({ "state": "dancing" }))),
+        ];
+        let report = Report::new(&nodes, 10, 1842, NOW);
+        assert!(!report.healthy);
+        let states: Vec<&str> = report.nodes.iter().map(|node| node.state).collect();
+        assert_eq!(states, ["enforcing", "stale", "stale", "none", "stale"]);
+        let text = report.text(true);
+        for expect in [
+            "5 nodes, 10 pods, rev 1842: 4 NOT enforcing the store's policy, 1 problem(s)",
+            "node n1   enforcing   rev 1841 (behind rev 1842, 0.3 s ago)",
+            "          problems    1: NetworkPolicy staging/old-db is not enforced as written: unknown tier \"legacy\"",
+            "                         (see `oncilla describe networkpolicy -n staging old-db`)",
+            "node n2   STALE       store unreachable for 41 s; still enforcing rev 1839",
+            "node n3   STALE       no report for 15 s; is the agent running?; still enforcing rev 1842",
+            "node n4   none        no agent ever reported; on the node: oncilla agent --node n4",
+            "node n5   STALE       its report cannot be read",
+            "7 transactions, 2 connections cut, 1 tombstones, table owned, 12.0 MiB resident",
+        ] {
+            assert!(text.contains(expect), "{expect}\n{text}");
+        }
+    }
+
+    #[test]
+    fn no_nodes_is_not_healthy() {
+        let report = Report::new(&[], 0, 3, NOW);
+        assert!(!report.healthy);
+        assert!(report.text(false).contains("oncilla agent --node NAME"));
+    }
+}

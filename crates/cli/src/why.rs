@@ -1,0 +1,177 @@
+//! `oncilla why`: whether a packet gets through, and which rule decides.
+//!
+//! ```text
+//! files or server ──input──▶ World ──place, traffic──▶ verdict::Evaluator ──report──▶ text or JSON
+//! ```
+
+pub(crate) mod input;
+pub(crate) mod place;
+pub(crate) mod report;
+mod rule;
+#[cfg(test)]
+mod tests;
+pub(crate) mod text;
+pub(crate) mod traffic;
+pub(crate) mod world;
+
+use std::net::IpAddr;
+
+use anyhow::{Result, bail};
+use oncilla_net::Family;
+use oncilla_verdict::{Evaluator, Party, Question, QuestionError};
+
+use crate::args::{self, Format, Global};
+use crate::connect;
+use crate::diagnostics::{Reporter, Verb};
+use crate::exit::Exit;
+use crate::files;
+use crate::print;
+use place::Place;
+use report::{Explained, Report};
+use traffic::Traffic;
+use world::World;
+
+/// Where a client's ports usually come from; only rules on source ports could tell.
+const SOURCE_PORT: u16 = 49_152;
+
+/// Who asks what.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) source: Place,
+    pub(crate) destination: Place,
+    pub(crate) traffic: Traffic,
+    pub(crate) ipv6: bool,
+}
+
+/// Answers one question: 0 allowed, 1 denied, 2 cannot say.
+pub(crate) fn run(global: &Global, arguments: &args::Why) -> Exit {
+    let asked = match asked(arguments) {
+        Ok(asked) => asked,
+        Err(error) => return refuse(&error),
+    };
+    if arguments.files.is_empty() {
+        return connect::with_client(global, async |client| match input::list(client).await {
+            Ok(world) => answer(global, arguments, &asked, &world),
+            Err(error) => {
+                connect::failed(error);
+                print::note("to judge files without a server, name them: oncilla why -f FILES …");
+                Exit::CannotJudge
+            }
+        });
+    }
+    let reporter = Reporter::new(global, None);
+    match files::load(&arguments.files, None, &reporter, Verb::Judged) {
+        Ok(objects) => answer(global, arguments, &asked, &World::of_files(objects)),
+        // Invalid files are no answer; 1 would say "denied".
+        Err(_told) => Exit::CannotJudge,
+    }
+}
+
+fn asked(arguments: &args::Why) -> Result<Asked> {
+    if let Some(Format::Wide | Format::Name) = arguments.output {
+        bail!("why prints text, or the answer as a value with -o json or -o yaml");
+    }
+    Ok(Asked {
+        source: arguments.source.parse()?,
+        destination: arguments.destination.parse()?,
+        traffic: arguments.traffic.parse()?,
+        ipv6: arguments.ipv6,
+    })
+}
+
+fn answer(global: &Global, arguments: &args::Why, asked: &Asked, world: &World) -> Exit {
+    let report = match asked.judge(world, &Evaluator::new(&world.cluster)) {
+        Ok(report) => report,
+        Err(error) => return refuse(&error),
+    };
+    let text = match arguments.output {
+        Some(Format::Yaml) => print::yaml(&report),
+        Some(_json) => print::json(&report),
+        None if global.quiet => Ok(text::headline(&report)),
+        None => Ok(text::full(&report)),
+    };
+    match text.map(|text| print::answer(&text)) {
+        Ok(Exit::Done) if report.is_denied() => Exit::No,
+        Ok(exit) => exit,
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &anyhow::Error) -> Exit {
+    print::error(&format!("{error:#}"), None);
+    Exit::CannotJudge
+}
+
+impl Asked {
+    /// The answer, or why there is none.
+    pub(crate) fn judge(&self, world: &World, evaluator: &Evaluator) -> Result<Report> {
+        let source = self.source.sender(world)?;
+        let meant = self.destination.receivers(world)?;
+        let family = self.family();
+        let traffic = self.traffic.of_family(family);
+        let mut answers = Vec::with_capacity(meant.parties.len());
+        for destination in &meant.parties {
+            let question = question(&source, destination, family, traffic);
+            let answer = evaluator
+                .explain(&question)
+                .map_err(|error| helped(error, world))?;
+            answers.push(Explained::new(&answer, world, traffic));
+        }
+        let service = meant.service.as_ref().map(oncilla_api::ObjectKey::path);
+        let mut report = Report::new(answers, traffic, service);
+        report.notes.clone_from(&world.notes);
+        report.notes.extend(meant.note(world, traffic));
+        Ok(report)
+    }
+
+    /// The family of an address that was named, else the one asked for.
+    fn family(&self) -> Family {
+        let v6 = |place: &Place| matches!(place, Place::Address(IpAddr::V6(_)));
+        if self.ipv6 || v6(&self.source) || v6(&self.destination) {
+            Family::V6
+        } else {
+            Family::V4
+        }
+    }
+}
+
+/// What the judge is asked about a new connection.
+pub(crate) fn question(
+    source: &Party,
+    destination: &Party,
+    family: Family,
+    traffic: Traffic,
+) -> Question {
+    let with_ports = traffic.protocol.has_ports();
+    Question {
+        source: source.clone(),
+        destination: destination.clone(),
+        family,
+        protocol: traffic.protocol,
+        source_port: if with_ports { SOURCE_PORT } else { 0 },
+        destination_port: traffic.port,
+    }
+}
+
+/// What to do about a question without an answer.
+fn helped(error: QuestionError, world: &World) -> anyhow::Error {
+    let help = match &error {
+        QuestionError::NoAddress {
+            party: Party::Pod { namespace, name },
+            family,
+        } => {
+            let key = oncilla_api::ObjectKey::namespaced(oncilla_api::Kind::Pod, namespace, name);
+            match (world.node_of(&key), family) {
+                (None, _) => {
+                    format!("no node runs it yet; see `oncilla get pod -n {namespace} {name}`")
+                }
+                (Some(_), Family::V4) => "ask for IPv6 with -6 if it has only that".to_owned(),
+                (Some(_), Family::V6) => "ask without -6 for IPv4".to_owned(),
+            }
+        }
+        QuestionError::NoAddress { .. } => "see `oncilla get nodes -o yaml`".to_owned(),
+        QuestionError::OtherFamily { .. } => "both ends need one family".to_owned(),
+        _ => return error.into(),
+    };
+    anyhow::anyhow!("{error}; {help}")
+}

@@ -1,0 +1,140 @@
+//! Places, and answers as text.
+
+use oncilla_api::manifest::{Limits, Manifest, decode};
+use oncilla_verdict::Evaluator;
+
+use super::place::Place;
+use super::world::World;
+use super::{Asked, text};
+
+const CLUSTER: &str = include_str!("../../../../examples/demo/00-cluster.yaml");
+const DENY: &str = include_str!("../../../../examples/demo/02-deny-all-ingress-to-backend.yaml");
+const DATABASE: &str =
+    include_str!("../../../../examples/demo/04-deny-database-from-frontend.yaml");
+const TIER: &str = include_str!("../../../../examples/demo/05-security-tier.yaml");
+
+fn world(files: &[(&str, &str)]) -> World {
+    let limits = Limits::default();
+    let decoded = files
+        .iter()
+        .map(|(name, text)| decode(name, text.as_bytes(), &limits));
+    let manifest = Manifest::join(decoded);
+    assert!(!manifest.has_errors(), "{:?}", manifest.diagnostics);
+    World::of_files(manifest.objects)
+}
+
+fn ask(world: &World, question: &str) -> Result<String, String> {
+    let words: Vec<&str> = question.split(' ').collect();
+    let [source, destination, traffic] = words.as_slice() else {
+        panic!("{question}")
+    };
+    let place = |text: &str| text.parse::<Place>().map_err(|error| error.to_string());
+    let asked = Asked {
+        source: place(source)?,
+        destination: place(destination)?,
+        traffic: traffic
+            .parse()
+            .map_err(|error: super::traffic::TrafficError| error.to_string())?,
+        ipv6: false,
+    };
+    let report = asked.judge(world, &Evaluator::new(&world.cluster));
+    report
+        .map(|report| text::full(&report))
+        .map_err(|error| format!("{error:#}"))
+}
+
+fn demo() -> World {
+    world(&[
+        ("00.yaml", CLUSTER),
+        ("02.yaml", DENY),
+        ("04.yaml", DATABASE),
+        ("05.yaml", TIER),
+    ])
+}
+
+#[test]
+fn places_are_read() {
+    for (text, place) in [
+        (
+            "production/backend",
+            Place::Path("production".to_owned(), "backend".to_owned()),
+        ),
+        ("backend", Place::Name("backend".to_owned())),
+        ("node:n1", Place::Node("n1".to_owned())),
+        ("host:n1", Place::Node("n1".to_owned())),
+        (
+            "203.0.113.9",
+            Place::Address("203.0.113.9".parse().unwrap()),
+        ),
+        (
+            "2001:db8::1",
+            Place::Address("2001:db8::1".parse().unwrap()),
+        ),
+    ] {
+        assert_eq!(text.parse::<Place>(), Ok(place), "{text}");
+    }
+    for (text, message) in [
+        ("10.0.0.0/8", "more than one place"),
+        ("internet", "more than one place"),
+        ("", "names no place"),
+        ("a/b/c", "names no place"),
+        ("node:", "names no place"),
+        ("pod:x", "names no place"),
+        ("/x", "names no place"),
+    ] {
+        let error = text.parse::<Place>().unwrap_err().to_string();
+        assert!(error.contains(message), "{text}: {error}");
+    }
+}
+
+#[test]
+fn who_is_not_there_gets_a_hint() {
+    let world = demo();
+    for (question, message) in [
+        (
+            "frontent backend tcp/8000",
+            "there is no pod or service frontent: did you mean production/frontend?",
+        ),
+        (
+            "production/frontend prodution/backend tcp/8000",
+            "did you mean production/backend?",
+        ),
+        (
+            "production/attacker backend tcp/8000",
+            "did you mean default/attacker?",
+        ),
+        (
+            "node:n1 backend tcp/8000",
+            "there is no node n1; see `oncilla get nodes`",
+        ),
+        ("frontend 2001:db8::1 tcp", "write tcp/8080"),
+    ] {
+        let error = ask(&world, question).unwrap_err();
+        assert!(error.contains(message), "{question}: {error}");
+    }
+}
+
+const NOTES: &str = "
+note: namespace default is not in the files; taken to exist, with no labels but its name
+note: the files give pods no addresses; made-up ones were used, which rules over CIDRs may judge differently from real ones";
+
+fn check(world: &World, question: &str, expect: &str) {
+    let text = ask(world, question).unwrap();
+    let expect = format!("{}\n{NOTES}", expect.trim_start_matches('\n').trim_end());
+    assert_eq!(text, expect, "\n{text}\n");
+}
+
+#[test]
+fn a_denying_rule_is_shown_where_it_was_written() {
+    check(&demo(), "frontend database tcp/5432", "");
+}
+
+#[test]
+fn an_end_of_tier_names_who_made_the_tier_apply() {
+    check(&demo(), "frontend backend tcp/8000", "");
+}
+
+#[test]
+fn an_outsider_is_not_judged_where_he_leaves() {
+    check(&demo(), "203.0.113.9 backend tcp/8000", "");
+}

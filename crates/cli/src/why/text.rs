@@ -1,0 +1,256 @@
+//! An answer as text: the answer, then both ends with tiers and policies in the order visited.
+
+use super::report::{End, Explained, LegReport, PolicyReport, ProfileReport, Report, TierReport};
+
+/// The order of tiers that have none, and of the tier everybody has: not worth a word.
+const ORDER_UNSAID: f64 = 1_000_000.0;
+const MARK: &str = "<- decides";
+
+/// One or two lines: names, verdict and reason.
+pub(crate) fn short(explained: &Explained) -> String {
+    let Explained {
+        source,
+        destination,
+        traffic,
+        decided_by,
+        ..
+    } = explained;
+    format!(
+        "{} -> {} {traffic} is {}",
+        source.name, destination.name, decided_by.text
+    )
+}
+
+/// The first line alone.
+pub(crate) fn headline(report: &Report) -> String {
+    match (&report.service, report.answers.as_slice()) {
+        (_, [one]) => head(one),
+        (service, answers) => {
+            let denied = answers
+                .iter()
+                .filter(|answer| answer.verdict == "deny")
+                .count();
+            let source = answers
+                .first()
+                .map(|first| named(&first.source))
+                .unwrap_or_default();
+            format!(
+                "{:<7}{source} -> service {} {}: {denied} of {} ready pods denied",
+                report.verdict.to_uppercase(),
+                service.as_deref().unwrap_or_default(),
+                report.traffic,
+                answers.len(),
+            )
+        }
+    }
+}
+
+/// The whole answer.
+pub(crate) fn full(report: &Report) -> String {
+    let mut lines = vec![headline(report)];
+    for answer in &report.answers {
+        lines.push(String::new());
+        if report.answers.len() > 1 {
+            lines.push(head(answer));
+        }
+        lines.extend(ends(answer));
+    }
+    if !report.notes.is_empty() {
+        lines.push(String::new());
+        lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    }
+    lines.join("\n")
+}
+
+fn head(answer: &Explained) -> String {
+    format!(
+        "{:<7}{} -> {} {}",
+        answer.verdict.to_uppercase(),
+        named(&answer.source),
+        named(&answer.destination),
+        answer.traffic,
+    )
+}
+
+/// Names first, addresses second.
+fn named(end: &End) -> String {
+    match (&end.node, end.name == end.address) {
+        (_, true) => end.name.clone(),
+        (Some(node), false) => format!("{} ({}, node {node})", end.name, end.address),
+        (None, false) => format!("{} ({})", end.name, end.address),
+    }
+}
+
+fn ends(answer: &Explained) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (direction, verb, end) in [
+        ("egress", "leaving", &answer.source),
+        ("ingress", "entering", &answer.destination),
+    ] {
+        match answer.legs.iter().find(|leg| leg.direction == direction) {
+            Some(leg) => lines.extend(leg_lines(verb, leg)),
+            None => {
+                let why = if end.name.contains('/') {
+                    "not judged: a pod reaches itself, and a node its own pods"
+                } else if end.name.starts_with("node:") {
+                    "not judged: no policy is about nodes"
+                } else {
+                    "not judged: it is no pod of this cluster"
+                };
+                lines.push(format!("  {verb} {}: {why}", end.name));
+            }
+        }
+    }
+    lines
+}
+
+fn leg_lines(verb: &str, leg: &LegReport) -> Vec<String> {
+    let said = match (leg.reached, leg.verdict) {
+        (true, "allow") => "allowed",
+        (true, _) => "denied",
+        (false, "allow") => "not reached; would be allowed",
+        (false, _) => "not reached; would be denied",
+    };
+    let mut lines = vec![format!("  {verb} {}: {said}", leg.endpoint)];
+    let names = leg.tiers.iter().map(|tier| tier.name.chars().count());
+    let width = names.max().unwrap_or_default().max(10);
+    let heading = if leg.direction == "ingress" {
+        "Ingress"
+    } else {
+        "Egress"
+    };
+    for tier in &leg.tiers {
+        lines.extend(tier_lines(tier, width, heading));
+    }
+    lines.extend(profile_line(&leg.profiles, width));
+    lines
+}
+
+fn tier_lines(tier: &TierReport, width: usize, heading: &str) -> Vec<String> {
+    let order = match tier.order {
+        None => "(unknown tier) ".to_owned(),
+        Some(ORDER_UNSAID) => String::new(),
+        Some(order) => format!("(order {order}) "),
+    };
+    let rest = match tier.outcome {
+        "not-selected" => format!("no policy selects it for {heading}"),
+        "not-reached" => "not reached".to_owned(),
+        _ => String::new(),
+    };
+    let title = format!("    tier {:width$} {order}{rest}", tier.name);
+    let mut lines = vec![title.trim_end().to_owned()];
+    let rows: Vec<[String; 5]> = tier.policies.iter().map(row).collect();
+    let mut widths = [0; 5];
+    for (at, width) in widths.iter_mut().enumerate() {
+        let cells = rows.iter().map(|row| row[at].chars().count());
+        *width = cells.max().unwrap_or_default();
+    }
+    for (row, policy) in rows.iter().zip(&tier.policies) {
+        let cells = row.iter().zip(widths).filter(|(_, width)| *width > 0);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        let mark = if policy.decides { MARK } else { "" };
+        let line = format!("      {}  {mark}", cells.join("  "));
+        lines.push(line.trim_end().to_owned());
+        let [name, kind, _, _, _] = widths;
+        let indent = " ".repeat(6 + name + 2 + kind + 2);
+        lines.extend(
+            policy
+                .place
+                .as_ref()
+                .map(|place| format!("{indent}{place}")),
+        );
+        let problem = policy.problem.as_ref();
+        lines.extend(problem.map(|text| format!("{indent}not enforced as written: {text}")));
+    }
+    match tier.outcome {
+        "end-deny" => {
+            let mark = if tier.decides { MARK } else { "" };
+            let line = format!("      end of tier: no rule matched, so Deny  {mark}");
+            lines.push(line.trim_end().to_owned());
+        }
+        "end-pass" => lines.push("      end of tier: no rule matched, so Pass".to_owned()),
+        _ => {}
+    }
+    lines
+}
+
+/// Name, kind and order, rule, action, words.
+fn row(policy: &PolicyReport) -> [String; 5] {
+    let order = match policy.order {
+        Some(order) => format!("order {order}"),
+        None => "no order: last".to_owned(),
+    };
+    let kind = match policy.kind {
+        "Kubernetes" => "(Kubernetes, 1000)".to_owned(),
+        kind => format!("({kind}, {order})"),
+    };
+    let (field, action, mut words) = match (policy.outcome, &policy.rule) {
+        ("hit", Some(rule)) => (rule.field.clone(), rule.action, rule.text.clone()),
+        ("not-reached", Some(rule)) => {
+            let would = rule.action.to_lowercase();
+            let text = format!("not reached; would {would} by {}", rule.field);
+            return [
+                policy.name.clone(),
+                kind,
+                text,
+                String::new(),
+                String::new(),
+            ];
+        }
+        (outcome, _) => {
+            let text = match outcome {
+                "not-reached" => "not reached; no rule would match",
+                _ => "no rule matches",
+            };
+            return [
+                policy.name.clone(),
+                kind,
+                text.to_owned(),
+                String::new(),
+                String::new(),
+            ];
+        }
+    };
+    if !policy.logged.is_empty() {
+        let logged: Vec<String> = policy.logged.iter().map(usize::to_string).collect();
+        words = format!("{words} (logged by rule {})", logged.join(", "));
+    }
+    [policy.name.clone(), kind, field, action.to_owned(), words]
+}
+
+fn profile_line(profiles: &[ProfileReport], width: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    for profile in profiles {
+        let name = &profile.name;
+        match profile.outcome {
+            "allow" => texts.push(format!("{name} allows")),
+            "missing" => texts.push(format!("{name} does not exist and allows nothing")),
+            _ => {}
+        }
+    }
+    // Behind a decision profiles have nothing to say.
+    if profiles
+        .iter()
+        .all(|profile| profile.outcome == "not-reached")
+    {
+        return Vec::new();
+    }
+    let said = if texts.is_empty() {
+        "none allows".to_owned()
+    } else {
+        texts.join("; ")
+    };
+    let mark = if profiles.iter().any(|profile| profile.decides) {
+        MARK
+    } else {
+        ""
+    };
+    let line = format!(
+        "    {:indent$} {said}  {mark}",
+        "profile",
+        indent = width + 5
+    );
+    vec![line.trim_end().to_owned()]
+}
