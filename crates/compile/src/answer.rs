@@ -78,9 +78,6 @@ impl Answer {
         let family = |class: ClassId| {
             // A class that the state does not know has no address: no rule needs it.
             let family = match class {
-                ClassId::UNKNOWN_V4 if fault::is("compile/unknown-class-of-other-family") => {
-                    Some(Family::V6)
-                }
                 ClassId::UNKNOWN_V4 => Some(Family::V4),
                 ClassId::UNKNOWN_V6 => Some(Family::V6),
                 class => state.family_of(class),
@@ -127,7 +124,9 @@ impl Answer {
     pub(crate) fn classes(&self, families: Families) -> impl Iterator<Item = ClassId> {
         Family::ALL
             .into_iter()
-            .filter(move |family| families.contains(*family))
+            .filter(move |family| {
+                families.contains(*family) || fault::is("compile/ip-version-of-peer-ignored")
+            })
             .flat_map(|family| self.classes[index(family)].iter().copied())
     }
 

@@ -39,6 +39,19 @@ impl RandomCluster {
     pub(super) fn rewrite_policy(&mut self) -> Edit {
         let keys = self.keys(&POLICIES);
         let key = self.rng.pick(&keys).clone();
+        if let Some(Object::KubernetesNetworkPolicy(policy)) = self.objects.get(&key)
+            && self.rng.chance(1, 2)
+        {
+            // One rule more or less: what changes is allowed by one bank.
+            let mut policy = policy.clone();
+            if policy.spec.ingress.pop().is_none() || self.rng.chance(1, 2) {
+                policy.spec.ingress.push(IngressRule {
+                    ports: kubernetes_ports(&mut self.rng),
+                    from: peers(&mut self.rng),
+                });
+            }
+            return self.put(policy.into());
+        }
         let rng = &mut self.rng;
         let mut object = match key.kind {
             oncilla_api::Kind::GlobalNetworkPolicy => global(rng, key.name),
@@ -75,8 +88,8 @@ fn global(rng: &mut Rng, name: String) -> Object {
     if rng.chance(1, 8) {
         spec.service_account_selector = selectors::accounts(rng);
     }
-    spec.ingress = rules(rng);
-    spec.egress = rules(rng);
+    spec.ingress = rules(rng, PolicyType::Ingress);
+    spec.egress = rules(rng, PolicyType::Egress);
     policy.into()
 }
 
@@ -92,8 +105,8 @@ fn namespaced(rng: &mut Rng, name: String) -> Object {
     if rng.chance(1, 8) {
         spec.service_account_selector = selectors::accounts(rng);
     }
-    spec.ingress = rules(rng);
-    spec.egress = rules(rng);
+    spec.ingress = rules(rng, PolicyType::Ingress);
+    spec.egress = rules(rng, PolicyType::Egress);
     policy.into()
 }
 
@@ -105,7 +118,11 @@ fn selector_or_none(rng: &mut Rng) -> String {
     }
 }
 
-fn rules(rng: &mut Rng) -> Vec<Rule> {
+fn rules(rng: &mut Rng, direction: PolicyType) -> Vec<Rule> {
+    if rng.chance(1, 3) {
+        let count = rng.below(5);
+        return (0..count).map(|_| simple(rng, direction)).collect();
+    }
     let count = rng.below(4);
     let mut rules: Vec<Rule> = (0..count).map(|_| rule(rng)).collect();
     if rng.chance(2, 5) {
@@ -132,6 +149,33 @@ fn bare(action: Action) -> Rule {
         http: None,
         metadata: None,
     }
+}
+
+/// A rule that asks for the peer or for the port, seldom both: many of them overlap in part.
+fn simple(rng: &mut Rng, direction: PolicyType) -> Rule {
+    let mut rule = bare(*rng.pick(&[Action::Allow, Action::Deny, Action::Pass]));
+    let what = rng.below(5);
+    if what < 3 {
+        let peer = match direction {
+            PolicyType::Ingress => &mut rule.source,
+            PolicyType::Egress => &mut rule.destination,
+        };
+        if rng.chance(1, 4) {
+            let pool = if what == 0 { &NETS_V4 } else { &NETS_V6 };
+            peer.nets = vec![(*rng.pick(pool)).to_owned()];
+        } else {
+            peer.selector = selectors::endpoints(rng);
+        }
+    }
+    if what > 1 {
+        let name = *rng.pick(&["TCP", "TCP", "UDP"]);
+        rule.protocol = Some(Protocol::Name(name.to_owned()));
+        if rng.chance(2, 3) {
+            let single = PortRange::single(*rng.pick(&PORTS));
+            rule.destination.ports = vec![Port::Range(single)];
+        }
+    }
+    rule
 }
 
 fn rule(rng: &mut Rng) -> Rule {
