@@ -295,7 +295,6 @@ impl Rig {
     /// # Errors
     /// When an end is not there, or the attempt failed before the network had a say.
     pub fn connect(&self, packet: &Packet, expected: Verdict) -> Result<Verdict, RigError> {
-        assert_eq!(packet.protocol, Protocol::TCP, "only TCP has connections");
         let (from, to) = (self.netns(packet.src)?, self.netns(packet.dst)?);
         let addr = SocketAddr::new(packet.dst, packet.dst_port);
         let _listener = listen(to, addr).map_err(RigError::Connect)?;

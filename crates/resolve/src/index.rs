@@ -330,7 +330,7 @@ impl Index {
             .iter()
             .chain(inherited.flat_map(|slot| slot.labels.iter()));
         let pairs = pairs.filter(|pair| {
-            !(fault::is("resolve/inherited-labels-forgotten") && !shape.labels.contains(pair))
+            !fault::is("resolve/inherited-labels-forgotten") || shape.labels.contains(pair)
         });
         let mut labels: Vec<(TextId, TextId)> = pairs
             .filter(|(name, _)| self.predicates.uses_name(*name))

@@ -158,7 +158,7 @@ impl World {
     fn compare(&mut self, count: usize, seen: &mut Seen) -> Result<(), String> {
         let packets = self.random.packets(count);
         let evaluator = Evaluator::new(&self.cluster);
-        self.count_policies(&evaluator, &packets, seen);
+        Self::count_policies(&evaluator, &packets, seen);
         for packet in &packets {
             let answer = evaluator.decide(&Question::from(*packet));
             let expected = answer.map_err(|error| error.to_string())?.verdict;
@@ -172,7 +172,7 @@ impl World {
     }
 
     /// How many policies apply to an endpoint, in any direction; a few endpoints a round are enough.
-    fn count_policies(&self, evaluator: &Evaluator, packets: &[Packet], seen: &mut Seen) {
+    fn count_policies(evaluator: &Evaluator, packets: &[Packet], seen: &mut Seen) {
         for packet in packets.iter().take(8) {
             let answer = evaluator.explain(&Question::from(*packet));
             for leg in answer.iter().flat_map(|answer| &answer.legs) {
@@ -201,7 +201,7 @@ impl World {
         let _infallible = writeln!(text, "verdict: {answer:#?}\ninterpreter: {fate:#?}");
         for (node, program) in self.engine.programs() {
             if fate.stages.iter().any(|(name, _)| *name == node) {
-                let _infallible = writeln!(text, "== {node}\n{}", program);
+                let _infallible = writeln!(text, "== {node}\n{program}");
             }
         }
         text
@@ -239,7 +239,7 @@ pub(crate) fn send(seed: u64, rounds: usize, packets: usize) -> Result<Seen, Str
         // sound UDP-Lite packets invalid, and those are dropped before policy is asked.
         packets.retain(|packet| packet.protocol != Protocol::UDPLITE);
         let evaluator = Evaluator::new(&world.cluster);
-        world.count_policies(&evaluator, &packets, &mut seen);
+        World::count_policies(&evaluator, &packets, &mut seen);
         let verdicts = rig.probe(&packets).map_err(told)?;
         for (packet, verdict) in packets.iter().zip(verdicts) {
             let answer = evaluator.decide(&Question::from(*packet));
@@ -302,7 +302,9 @@ fn the_interpreter_agrees_with_the_judge() {
         let joined = threads.map(|thread| thread.join().expect("every packet is judged alike"));
         joined.into()
     });
-    parts.iter().for_each(|part| seen.join(part));
+    for part in &parts {
+        seen.join(part);
+    }
     say(&format!("interpreter: seeds from {first}: {seen:?}"));
     assert!(seen.packets() >= PACKETS_MIN, "{}", seen.packets());
     seen.assert_shares();

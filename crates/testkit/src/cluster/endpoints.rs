@@ -58,11 +58,11 @@ impl RandomCluster {
         pod.metadata.name = format!("pod-{number}");
         pod.metadata.namespace = Some((*rng.pick(&NAMESPACES)).to_owned());
         pod.metadata.labels = pod_labels(rng);
-        pod.spec.node_name = (*rng.pick(&NODES)).to_owned();
-        pod.spec.service_account_name = (*rng.pick(&ACCOUNTS)).to_owned();
+        (*rng.pick(&NODES)).clone_into(&mut pod.spec.node_name);
+        (*rng.pick(&ACCOUNTS)).clone_into(&mut pod.spec.service_account_name);
         pod.spec.containers = vec![container(rng)];
         pod.spec.host_network = rng.chance(1, 30);
-        pod.status.phase = "Running".to_owned();
+        "Running".clone_into(&mut pod.status.phase);
         let block = 1 + (number & 3);
         let [_, block_low] = block.to_be_bytes();
         let host = u8::try_from(number / 4).expect("no more than a thousand objects are made");
@@ -104,9 +104,10 @@ impl RandomCluster {
         let mut pod = self.random_pod();
         if self.rng.chance(1, 2) {
             let running = pod.status.phase == "Running";
-            pod.status.phase = if running { "Succeeded" } else { "Running" }.to_owned();
+            let phase = if running { "Succeeded" } else { "Running" };
+            phase.clone_into(&mut pod.status.phase);
         } else {
-            pod.spec.node_name = (*self.rng.pick(&NODES)).to_owned();
+            (*self.rng.pick(&NODES)).clone_into(&mut pod.spec.node_name);
         }
         self.put(pod.into())
     }

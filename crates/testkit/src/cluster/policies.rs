@@ -343,7 +343,7 @@ fn kubernetes_ports(rng: &mut Rng) -> Vec<NetworkPolicyPort> {
                 _ => Some(IntOrString::Int(first)),
             };
             let is_number = matches!(port, Some(IntOrString::Int(_)));
-            let end = first + i64::try_from(*rng.pick(&[0, 3, 63, 64, 900_u16])).unwrap_or(0);
+            let end = first + i64::from(*rng.pick(&[0, 3, 63, 64, 900_u16]));
             NetworkPolicyPort {
                 protocol: *rng.pick(&[
                     None,
