@@ -107,7 +107,10 @@ async fn plan(client: &Client, located: &Located<Object>) -> Result<Step, RestEr
     match client.object(&key).await {
         Ok(live) => {
             let wanted = merge::merged(&key, &live.value, &written);
-            Ok(Step::Update { live: live.value, wanted })
+            Ok(Step::Update {
+                live: live.value,
+                wanted,
+            })
         }
         Err(error) if error.is_not_found() => Ok(Step::Create(merge::created(&written))),
         Err(error) => Err(error),
@@ -126,7 +129,7 @@ async fn write(
         match write_one(client, located).await {
             Ok(outcome) => outcomes.push(outcome),
             Err(error) => {
-                drop(say(&outcomes, output, ""));
+                say(&outcomes, output, "");
                 let mut exit = Exit::No;
                 match check::diagnose(located, &error) {
                     Some(diagnostics) => reporter.show(&diagnostics),
@@ -135,7 +138,11 @@ async fn write(
                 let left = objects.iter().skip(index);
                 let left: Vec<String> = left.map(|left| print::name(&left.object.key())).collect();
                 print::note(&partial(objects.len(), &left));
-                return if outcomes.is_empty() { exit } else { Exit::Partly };
+                return if outcomes.is_empty() {
+                    exit
+                } else {
+                    Exit::Partly
+                };
             }
         }
     }
@@ -164,8 +171,13 @@ async fn write_one(client: &Client, located: &Located<Object>) -> Result<Outcome
         };
         match written {
             Ok(object) => {
-                let change = before.map_or(Change::Created, |before| compared(&before, &object.value));
-                return Ok(Outcome { key, change, value: object.value });
+                let change =
+                    before.map_or(Change::Created, |before| compared(&before, &object.value));
+                return Ok(Outcome {
+                    key,
+                    change,
+                    value: object.value,
+                });
             }
             Err(error) if attempt < ATTEMPTS_MAX && is_race(&error) => {}
             Err(error) => return Err(error),
@@ -179,7 +191,11 @@ fn is_race(error: &RestError) -> bool {
 }
 
 fn compared(before: &Value, after: &Value) -> Change {
-    if bare(before) == bare(after) { Change::Unchanged } else { Change::Configured }
+    if bare(before) == bare(after) {
+        Change::Unchanged
+    } else {
+        Change::Configured
+    }
 }
 
 /// An object without what the server counts.
@@ -195,7 +211,10 @@ fn bare(value: &Value) -> Value {
 /// `networkpolicy.networking.k8s.io/allow configured`, or the objects themselves.
 fn say(outcomes: &[Outcome], output: Option<Format>, suffix: &str) -> Exit {
     let objects = || {
-        let mut values: Vec<Value> = outcomes.iter().map(|outcome| outcome.value.clone()).collect();
+        let mut values: Vec<Value> = outcomes
+            .iter()
+            .map(|outcome| outcome.value.clone())
+            .collect();
         match (values.pop(), values.is_empty()) {
             (Some(only), true) => only,
             (last, _) => {
@@ -208,7 +227,10 @@ fn say(outcomes: &[Outcome], output: Option<Format>, suffix: &str) -> Exit {
         Some(Format::Json) => print::json(&objects()),
         Some(Format::Yaml) => print::yaml(&objects()),
         Some(Format::Name) => {
-            let names: Vec<String> = outcomes.iter().map(|outcome| print::name(&outcome.key)).collect();
+            let names: Vec<String> = outcomes
+                .iter()
+                .map(|outcome| print::name(&outcome.key))
+                .collect();
             Ok(names.join("\n"))
         }
         Some(Format::Wide) | None => {

@@ -45,10 +45,14 @@ pub(crate) fn socket(global: &Global) -> Result<PathBuf, Exit> {
         return Ok(socket.clone());
     }
     if let Some(name) = &global.lab {
-        let lab = labs().find(name).map_err(|error| refuse(chain(error.into()), None))?;
+        let lab = labs()
+            .find(name)
+            .map_err(|error| refuse(chain(error.into()), None))?;
         return Ok(lab.socket());
     }
-    let running = labs().running().map_err(|error| refuse(chain(error.into()), None))?;
+    let running = labs()
+        .running()
+        .map_err(|error| refuse(chain(error.into()), None))?;
     match running.as_slice() {
         [] => Ok(PathBuf::from(SERVER)),
         [lab] => Ok(lab.socket()),

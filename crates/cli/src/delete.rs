@@ -19,7 +19,9 @@ pub(crate) fn run(global: &Global, arguments: &Delete) -> Exit {
     };
     // The reverse of creation: what policies protect goes before the policies.
     keys.sort_by_key(|key| std::cmp::Reverse(Kind::ALL.iter().position(|kind| *kind == key.kind)));
-    connect::with_client(global, async |client| remove(client, arguments, &keys).await)
+    connect::with_client(global, async |client| {
+        remove(client, arguments, &keys).await
+    })
 }
 
 fn keys(global: &Global, arguments: &Delete) -> Result<Vec<ObjectKey>, Exit> {
@@ -60,7 +62,11 @@ async fn remove(client: &Client, arguments: &Delete, keys: &[ObjectKey]) -> Exit
             client.delete(key, None).await
         };
         match removed {
-            Ok(_) => lines.push(format!("{} {:?} deleted{suffix}", print::resource(key.kind), key.name)),
+            Ok(_) => lines.push(format!(
+                "{} {:?} deleted{suffix}",
+                print::resource(key.kind),
+                key.name
+            )),
             Err(error) if error.is_not_found() && arguments.ignore_not_found => {}
             Err(error) => {
                 let stop = error.status().is_none();

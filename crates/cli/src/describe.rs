@@ -3,8 +3,6 @@
 
 mod words;
 
-use std::fmt::Write as _;
-
 use oncilla_agent::{AGENT_ANNOTATION, AgentStatus};
 use oncilla_api::{Kind, Object, ObjectKey, v1};
 use oncilla_net::{Direction, Family, Protocol};
@@ -56,14 +54,26 @@ async fn answer(
     let found = get::find(client, target, namespace).await?;
     if found.objects.is_empty() {
         if !found.has_missing && !global.quiet {
-            print::note("No resources found.");
+            get::say_empty(target, namespace);
         }
-        return Ok(if found.has_missing { Exit::No } else { Exit::Done });
+        return Ok(if found.has_missing {
+            Exit::No
+        } else {
+            Exit::Done
+        });
     }
     let world = World::read(client).await?;
-    let texts: Vec<String> = found.objects.iter().map(|object| world.describe(object)).collect();
+    let texts: Vec<String> = found
+        .objects
+        .iter()
+        .map(|object| world.describe(object))
+        .collect();
     let printed = print::answer(&texts.join("\n\n"));
-    Ok(if found.has_missing && printed == Exit::Done { Exit::No } else { printed })
+    Ok(if found.has_missing && printed == Exit::Done {
+        Exit::No
+    } else {
+        printed
+    })
 }
 
 /// Everything that descriptions refer to.
@@ -79,19 +89,26 @@ impl World {
             let objects = client.list(&Collection::of(kind)).await?.objects;
             for object in objects.iter().filter_map(get::read) {
                 if let Object::Node(node) = &object {
-                    agents.extend(agent_status(node).map(|status| (node.metadata.name.clone(), status)));
+                    agents.extend(
+                        agent_status(node).map(|status| (node.metadata.name.clone(), status)),
+                    );
                 }
                 cluster.insert(object);
             }
         }
-        Ok(Self { evaluator: Evaluator::new(&cluster), agents })
+        Ok(Self {
+            evaluator: Evaluator::new(&cluster),
+            agents,
+        })
     }
 
     fn describe(&self, stored: &StoredObject) -> String {
         let key = &stored.key;
         let Some(object) = get::read(stored) else {
             let json = print::json(&stored.value).unwrap_or_default();
-            return format!("{key}\n  this version of oncilla cannot read it; it denies what it may select\n{json}");
+            return format!(
+                "{key}\n  this version of oncilla cannot read it; it denies what it may select\n{json}"
+            );
         };
         let mut text = String::new();
         head(&mut text, &object);
@@ -111,9 +128,10 @@ impl World {
 
     /// The policies that judge a pod, in the order in which they are asked.
     fn judges(&self, text: &mut String, key: &ObjectKey) {
-        for (title, direction) in
-            [("Policies for Ingress", Direction::Ingress), ("Policies for Egress", Direction::Egress)]
-        {
+        for (title, direction) in [
+            ("Policies for Ingress", Direction::Ingress),
+            ("Policies for Egress", Direction::Egress),
+        ] {
             line(text, title, "");
             match self.leg(key, direction) {
                 None => words::item(text, "none is in force: the pod has no address of its own"),
@@ -144,7 +162,10 @@ impl World {
                 destination_port: 0,
             };
             let answer = self.evaluator.explain(&question).ok()?;
-            answer.legs.into_iter().find(|leg| leg.endpoint == *key && leg.direction == direction)
+            answer
+                .legs
+                .into_iter()
+                .find(|leg| leg.endpoint == *key && leg.direction == direction)
         })
     }
 
@@ -157,7 +178,9 @@ impl World {
                 .filter(|direction| {
                     let leg = self.leg(pod, *direction);
                     let tiers = leg.iter().flat_map(|leg| &leg.tiers);
-                    tiers.flat_map(|tier| &tier.policies).any(|trace| trace.key == *policy)
+                    tiers
+                        .flat_map(|tier| &tier.policies)
+                        .any(|trace| trace.key == *policy)
                 })
                 .map(|direction| match direction {
                     Direction::Ingress => "Ingress",
@@ -167,18 +190,29 @@ impl World {
             if !directions.is_empty() {
                 let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 let (path, addresses) = (pod.path(), addresses.join(", "));
-                pods.push(format!("{path} ({addresses}) for {}", directions.join(" and ")));
+                pods.push(format!(
+                    "{path} ({addresses}) for {}",
+                    directions.join(" and ")
+                ));
             }
         }
-        line(text, "Selects", &match pods.len() {
-            0 => "no pod".to_owned(),
-            1 => "1 pod".to_owned(),
-            count => format!("{count} pods"),
-        });
+        line(
+            text,
+            "Selects",
+            &match pods.len() {
+                0 => "no pod".to_owned(),
+                1 => "1 pod".to_owned(),
+                count => format!("{count} pods"),
+            },
+        );
         for pod in pods.iter().take(PODS_SHOWN_MAX) {
             words::item(text, pod);
         }
-        if let Some(more) = pods.len().checked_sub(PODS_SHOWN_MAX).filter(|more| *more > 0) {
+        if let Some(more) = pods
+            .len()
+            .checked_sub(PODS_SHOWN_MAX)
+            .filter(|more| *more > 0)
+        {
             words::item(text, &format!("and {more} more"));
         }
     }
@@ -186,14 +220,24 @@ impl World {
     fn node_agent(&self, text: &mut String, node: &str) {
         let own = self.agents.iter().find(|(name, _)| name == node);
         match own {
-            None => line(text, "Agent", "has not reported; nothing is known to be enforced here"),
+            None => line(
+                text,
+                "Agent",
+                "has not reported; nothing is known to be enforced here",
+            ),
             Some((_, status)) => {
-                let revision = status.revision.map_or("none".to_owned(), |number| number.to_string());
+                let revision = status
+                    .revision
+                    .map_or("none".to_owned(), |number| number.to_string());
                 let state = format!("{:?}", status.state).to_lowercase();
-                line(text, "Agent", &format!(
-                    "{state}, revision {revision}, {} pods, {} policies; see `oncilla status`",
-                    status.pods, status.policies
-                ));
+                line(
+                    text,
+                    "Agent",
+                    &format!(
+                        "{state}, revision {revision}, {} pods, {} policies; see `oncilla status`",
+                        status.pods, status.policies
+                    ),
+                );
             }
         }
     }
@@ -203,7 +247,10 @@ impl World {
         let label = key.to_string();
         let mut found = Vec::new();
         for (node, status) in &self.agents {
-            let own = status.problems.iter().filter(|problem| problem.object == label);
+            let own = status
+                .problems
+                .iter()
+                .filter(|problem| problem.object == label);
             found.extend(own.map(|problem| format!("node {node}: {}", problem.message)));
         }
         if !found.is_empty() {
@@ -216,13 +263,25 @@ impl World {
 }
 
 fn tier_lines(text: &mut String, tier: &oncilla_verdict::TierTrace) {
-    let missing = if tier.exists { "" } else { ", which does not exist: after all others" };
+    let missing = if tier.exists {
+        ""
+    } else {
+        ", which does not exist: after all others"
+    };
     words::item(text, &format!("tier {}{missing}", tier.name));
     for policy in &tier.policies {
-        let order = policy.order.map_or("last".to_owned(), |order| format!("order {order}"));
-        let problem = policy.problem.as_ref().map_or(String::new(), |why| format!(": denies, because {why}"));
+        let order = policy
+            .order
+            .map_or("last".to_owned(), |order| format!("order {order}"));
+        let problem = policy
+            .problem
+            .as_ref()
+            .map_or(String::new(), |why| format!(": denies, because {why}"));
         let resource = print::resource(policy.key.kind);
-        drop(writeln!(text, "    {resource} {} ({order}){problem}", policy.key.path()));
+        words::item(
+            text,
+            &format!("  {resource} {} ({order}){problem}", policy.key.path()),
+        );
     }
 }
 
@@ -237,13 +296,26 @@ fn head(text: &mut String, object: &Object) {
     if let Some(namespace) = &metadata.namespace {
         line(text, "Namespace", namespace);
     }
-    line(text, "Kind", &format!("{} ({})", object.kind(), object.kind().api_version()));
+    line(
+        text,
+        "Kind",
+        &format!("{} ({})", object.kind(), object.kind().api_version()),
+    );
     line(text, "Labels", &get::pairs(&metadata.labels));
     let own = [LAST_APPLIED, AGENT_ANNOTATION];
-    let annotations = metadata.annotations.iter().filter(|(key, _)| !own.contains(&key.as_str()));
-    let annotations = annotations.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let annotations = metadata
+        .annotations
+        .iter()
+        .filter(|(key, _)| !own.contains(&key.as_str()));
+    let annotations = annotations
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     line(text, "Annotations", &get::pairs(&annotations));
-    line(text, "Age", &get::age(metadata.creation_timestamp.as_deref(), get::now()));
+    line(
+        text,
+        "Age",
+        &get::age(metadata.creation_timestamp.as_deref(), get::now()),
+    );
 }
 
 /// `Name:         value`.

@@ -110,10 +110,16 @@ fn exit_of(diagnostics: &[Diagnostic]) -> Exit {
 /// `nothing was applied: 1 of 3 documents is invalid`.
 fn summary(diagnostics: &[Diagnostic], valid: &[Located<Object>], verb: Verb) -> String {
     // A double has the name of a valid object: its line tells them apart.
-    let errors = diagnostics.iter().filter(|one| one.severity == Severity::Error);
+    let errors = diagnostics
+        .iter()
+        .filter(|one| one.severity == Severity::Error);
     let faulty: BTreeSet<(&str, Option<&str>, usize)> = errors
         .map(|one| {
-            let line = if one.code == Code::DuplicateObject { one.line } else { 0 };
+            let line = if one.code == Code::DuplicateObject {
+                one.line
+            } else {
+                0
+            };
             (one.file.as_str(), one.object.as_deref(), line)
         })
         .collect();
@@ -124,34 +130,60 @@ fn summary(diagnostics: &[Diagnostic], valid: &[Located<Object>], verb: Verb) ->
     let (bad, all) = (faulty.len(), faulty.len() + others.count());
     let documents = if all == 1 { "document" } else { "documents" };
     let are = if bad == 1 { "is" } else { "are" };
-    format!("nothing was {}: {bad} of {all} {documents} {are} invalid", verb.participle())
+    format!(
+        "nothing was {}: {bad} of {all} {documents} {are} invalid",
+        verb.participle()
+    )
 }
 
 /// One fault: three lines and the place in the file.
 pub(crate) fn render(diagnostic: &Diagnostic, is_coloured: bool) -> String {
-    let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if is_coloured {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let title = title(diagnostic);
     let mut group = Group::with_title(level.primary_title(title));
-    let excerpt = diagnostic.source.as_deref().and_then(|source| excerpt(source, &diagnostic.span));
+    let excerpt = diagnostic
+        .source
+        .as_deref()
+        .and_then(|source| excerpt(source, &diagnostic.span));
     if let Some(excerpt) = &excerpt {
         let annotation = AnnotationKind::Primary.span(excerpt.span.clone());
-        let snippet = Snippet::source(excerpt.text).line_start(excerpt.line).fold(false);
+        let snippet = Snippet::source(excerpt.text)
+            .line_start(excerpt.line)
+            .fold(false);
         group = group.element(snippet.annotation(annotation));
     }
-    let mut report = vec![group];
-    if let Some(help) = &diagnostic.help {
-        report.push(Group::with_title(Level::HELP.secondary_title(help.as_str())));
+    let help = diagnostic.help.as_deref();
+    let help = help.map(|help| Group::with_title(Level::HELP.secondary_title(help)));
+    match help {
+        // One report would draw a gutter with no lines beside it.
+        Some(help) if excerpt.is_none() => {
+            let (fault, help) = (renderer.render(&[group]), renderer.render(&[help]));
+            format!("{fault}\n{help}")
+        }
+        Some(help) => renderer.render(&[group, help]),
+        None => renderer.render(&[group]),
     }
-    renderer.render(&report)
 }
 
 /// Place and object, then path and message on a line of their own.
 fn title(diagnostic: &Diagnostic) -> String {
-    let Diagnostic { file, line, column, object, path, message, .. } = diagnostic;
+    let Diagnostic {
+        file,
+        line,
+        column,
+        object,
+        path,
+        message,
+        ..
+    } = diagnostic;
     let mut title = format!("{file}:{line}:{column}: ");
     if let Some(object) = object {
         title.push_str(object);
@@ -182,7 +214,9 @@ fn excerpt<'a>(source: &'a Source, span: &Range<usize>) -> Option<Excerpt<'a>> {
     let before = text.get(..at)?;
     let (mut start, mut line) = (line_start(before), source.position(at..at).line);
     for _ in 0..LINES_BEFORE {
-        let Some(previous) = start.checked_sub(1).and_then(|end| text.get(..end)) else { break };
+        let Some(previous) = start.checked_sub(1).and_then(|end| text.get(..end)) else {
+            break;
+        };
         if previous.ends_with("---") || previous.trim_end().ends_with("\n---") {
             break;
         }
@@ -190,7 +224,11 @@ fn excerpt<'a>(source: &'a Source, span: &Range<usize>) -> Option<Excerpt<'a>> {
         line -= 1;
     }
     let marked = text.get(at..span.end.clamp(at, text.len()))?;
-    let shown: usize = marked.split_inclusive('\n').take(LINES_MAX).map(str::len).sum();
+    let shown: usize = marked
+        .split_inclusive('\n')
+        .take(LINES_MAX)
+        .map(str::len)
+        .sum();
     let end = at + shown;
     let rest = text.get(end..)?;
     let stop = end + rest.find('\n').unwrap_or(rest.len());

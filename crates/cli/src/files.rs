@@ -85,12 +85,17 @@ fn is_stdin(path: &Path) -> bool {
 fn read_file(path: &Path, limits: &Limits) -> Result<Manifest> {
     let cannot = || format!("cannot read {}", path.display());
     if is_stdin(path) {
-        let bytes = read_limited(io::stdin().lock(), limits).context("cannot read standard input")?;
+        let bytes =
+            read_limited(io::stdin().lock(), limits).context("cannot read standard input")?;
         return Ok(decoded("<stdin>", bytes.as_deref(), limits));
     }
     let file = File::open(path).with_context(cannot)?;
     let bytes = read_limited(file, limits).with_context(cannot)?;
-    Ok(decoded(&path.display().to_string(), bytes.as_deref(), limits))
+    Ok(decoded(
+        &path.display().to_string(),
+        bytes.as_deref(),
+        limits,
+    ))
 }
 
 /// The bytes; `None` when there are more than the limit, of which no more is read.
@@ -104,7 +109,10 @@ fn read_limited(reader: impl Read, limits: &Limits) -> io::Result<Option<Vec<u8>
 fn decoded(name: &str, bytes: Option<&[u8]>, limits: &Limits) -> Manifest {
     match bytes {
         Some(bytes) => decode(name, bytes, limits),
-        None => Manifest { objects: Vec::new(), diagnostics: vec![too_large(name, limits)] },
+        None => Manifest {
+            objects: Vec::new(),
+            diagnostics: vec![too_large(name, limits)],
+        },
     }
 }
 
@@ -127,8 +135,12 @@ fn too_large(name: &str, limits: &Limits) -> Diagnostic {
 
 /// Puts the objects that name no namespace into one; two objects may thereby become one.
 fn placed(manifest: Manifest, namespace: &str) -> Manifest {
-    let Manifest { objects, mut diagnostics } = manifest;
-    let mut first: std::collections::BTreeMap<ObjectKey, String> = std::collections::BTreeMap::new();
+    let Manifest {
+        objects,
+        mut diagnostics,
+    } = manifest;
+    let mut first: std::collections::BTreeMap<ObjectKey, String> =
+        std::collections::BTreeMap::new();
     let mut kept = Vec::with_capacity(objects.len());
     for mut located in objects {
         let named = located.position("metadata.namespace").is_some();
@@ -146,5 +158,8 @@ fn placed(manifest: Manifest, namespace: &str) -> Manifest {
             kept.push(located);
         }
     }
-    Manifest { objects: kept, diagnostics }
+    Manifest {
+        objects: kept,
+        diagnostics,
+    }
 }

@@ -49,15 +49,9 @@ async fn answer(
         is_across: select.all_namespaces,
         is_single: matches!(target, Target::Objects(keys) if keys.len() == 1),
     };
-    if found.objects.is_empty() && matches!(target, Target::Kinds(_)) && !shape.is_structured() {
+    if found.objects.is_empty() && !found.has_missing && !shape.is_structured() {
         if !global.quiet {
-            let is_namespaced = matches!(target, Target::Kinds(kinds) if kinds.iter().any(|kind| kind.namespaced()));
-            print::note(&match namespace {
-                Some(namespace) if is_namespaced => {
-                    format!("No resources found in {namespace} namespace.")
-                }
-                _ => "No resources found.".to_owned(),
-            });
+            say_empty(target, namespace);
         }
         return Ok(Exit::Done);
     }
@@ -66,7 +60,22 @@ async fn answer(
     } else {
         shape.print(found.objects)
     };
-    Ok(if found.has_missing && printed == Exit::Done { Exit::No } else { printed })
+    Ok(if found.has_missing && printed == Exit::Done {
+        Exit::No
+    } else {
+        printed
+    })
+}
+
+/// Says that there is nothing.
+pub(crate) fn say_empty(target: &Target, namespace: Option<&str>) {
+    let Target::Kinds(kinds) = target else { return };
+    print::note(&match namespace {
+        Some(namespace) if kinds.iter().any(|kind| kind.namespaced()) => {
+            format!("No resources found in {namespace} namespace.")
+        }
+        _ => "No resources found.".to_owned(),
+    });
 }
 
 /// What a target turned out to be.
@@ -87,13 +96,15 @@ pub(crate) async fn find(
     target: &Target,
     namespace: Option<&str>,
 ) -> Result<Found, RestError> {
-    let mut found = Found { objects: Vec::new(), has_missing: false };
+    let mut found = Found {
+        objects: Vec::new(),
+        has_missing: false,
+    };
     match target {
         Target::Kinds(kinds) => {
             for kind in kinds {
                 let list = client.list(&target::collection(*kind, namespace)).await?;
-                let revisioned = list.objects.into_iter();
-                found.objects.extend(revisioned);
+                found.objects.extend(list.objects);
             }
         }
         Target::Objects(keys) => {
@@ -162,19 +173,14 @@ impl Shape {
             }
         }
         let is_mixed = kinds.len() > 1;
-        let tables = kinds.iter().map(|kind| {
-            let own = objects.iter().filter(|object| object.key.kind == *kind);
-            self.table(*kind, own, is_mixed)
-        });
+        let tables = kinds
+            .iter()
+            .map(|kind| self.table(*kind, objects, is_mixed));
         tables.collect::<Vec<_>>().join("\n\n")
     }
 
-    fn table<'a>(
-        &self,
-        kind: Kind,
-        objects: impl Iterator<Item = &'a StoredObject>,
-        is_mixed: bool,
-    ) -> String {
+    fn table(&self, kind: Kind, all: &[StoredObject], is_mixed: bool) -> String {
+        let objects = all.iter().filter(|object| object.key.kind == kind);
         let is_wide = self.output == Some(Format::Wide);
         let with_namespace = self.is_across && kind.namespaced();
         let mut header = rows::header(kind, is_wide);
@@ -207,8 +213,14 @@ pub(crate) fn read(object: &StoredObject) -> Option<Object> {
 
 /// The object's JSON form; items of a list may lack what they are.
 fn with_type(object: StoredObject) -> Value {
-    let StoredObject { key: ObjectKey { kind, .. }, value, .. } = object;
-    let Value::Object(fields) = value else { return value };
+    let StoredObject {
+        key: ObjectKey { kind, .. },
+        value,
+        ..
+    } = object;
+    let Value::Object(fields) = value else {
+        return value;
+    };
     let mut typed = serde_json::Map::new();
     typed.insert("apiVersion".to_owned(), kind.api_version().into());
     typed.insert("kind".to_owned(), kind.kind_name().into());
@@ -217,7 +229,10 @@ fn with_type(object: StoredObject) -> Value {
 }
 
 /// The time of day, for ages.
-#[expect(clippy::disallowed_methods, reason = "ages are measured by the time of day")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "ages are measured by the time of day"
+)]
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }

@@ -57,14 +57,21 @@ impl Target {
             bail!("name a kind, as in `pods`");
         }
         let mut once = Vec::new();
-        kinds.retain(|kind| !once.contains(kind) && { once.push(*kind); true });
+        kinds.retain(|kind| {
+            !once.contains(kind) && {
+                once.push(*kind);
+                true
+            }
+        });
         if select.names.is_empty() {
             return Ok(Self::Kinds(kinds));
         }
         if select.all_namespaces {
             bail!("an object cannot be named across all namespaces; leave -A out, or the names");
         }
-        let pairs = kinds.iter().flat_map(|kind| select.names.iter().map(|name| (*kind, name)));
+        let pairs = kinds
+            .iter()
+            .flat_map(|kind| select.names.iter().map(|name| (*kind, name)));
         let keys = pairs.map(|(kind, name)| key(kind, name, namespace));
         Ok(Self::Objects(keys.collect::<Result<_>>()?))
     }
@@ -134,13 +141,22 @@ mod tests {
     fn kinds_and_names_are_read_in_every_form() {
         let pod = |namespace, name| ObjectKey::namespaced(Kind::Pod, namespace, name);
         for (words, expected) in [
-            (vec!["po,svc,pods"], Target::Kinds(vec![Kind::Pod, Kind::Service])),
+            (
+                vec!["po,svc,pods"],
+                Target::Kinds(vec![Kind::Pod, Kind::Service]),
+            ),
             (vec!["pod", "a"], Target::Objects(vec![pod("default", "a")])),
-            (vec!["pod", "web/a", "b"], Target::Objects(vec![pod("web", "a"), pod("default", "b")])),
+            (
+                vec!["pod", "web/a", "b"],
+                Target::Objects(vec![pod("web", "a"), pod("default", "b")]),
+            ),
             (vec!["pod/web/a"], Target::Objects(vec![pod("web", "a")])),
             (
                 vec!["pod/a", "tier/t"],
-                Target::Objects(vec![pod("default", "a"), ObjectKey::cluster(Kind::Tier, "t")]),
+                Target::Objects(vec![
+                    pod("default", "a"),
+                    ObjectKey::cluster(Kind::Tier, "t"),
+                ]),
             ),
         ] {
             assert_eq!(parse(&words).unwrap(), expected, "{words:?}");

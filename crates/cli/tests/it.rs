@@ -14,3 +14,5 @@ mod describing;
 mod getting;
 #[path = "it/standing_alone.rs"]
 mod standing_alone;
+#[path = "it/why.rs"]
+mod why;

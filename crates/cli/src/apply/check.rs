@@ -27,9 +27,15 @@ pub(super) struct Checked {
 ///
 /// # Errors
 /// When the server cannot be asked.
-pub(super) async fn all(client: &Client, objects: &[Located<Object>]) -> Result<Checked, RestError> {
+pub(super) async fn all(
+    client: &Client,
+    objects: &[Located<Object>],
+) -> Result<Checked, RestError> {
     let world = World::read(client, objects).await?;
-    let mut checked = Checked { diagnostics: Vec::new(), outcomes: Vec::new() };
+    let mut checked = Checked {
+        diagnostics: Vec::new(),
+        outcomes: Vec::new(),
+    };
     for located in objects {
         let faults = world.faults(located);
         if !faults.is_empty() {
@@ -57,24 +63,35 @@ struct World {
 
 impl World {
     async fn read(client: &Client, objects: &[Located<Object>]) -> Result<Self, RestError> {
-        let mut world = Self { there: BTreeMap::new(), coming: BTreeMap::new() };
+        let mut world = Self {
+            there: BTreeMap::new(),
+            coming: BTreeMap::new(),
+        };
         for kind in [Kind::Namespace, Kind::Tier] {
             let there = client.list(&Collection::of(kind)).await?.objects;
             let there = there.into_iter().map(|object| object.key.name).collect();
             world.there.insert(kind, there);
-            let coming = objects.iter().filter(|located| located.object.kind() == kind);
-            let coming = coming.map(|located| located.object.metadata().name.clone()).collect();
+            let coming = objects
+                .iter()
+                .filter(|located| located.object.kind() == kind);
+            let coming = coming
+                .map(|located| located.object.metadata().name.clone())
+                .collect();
             world.coming.insert(kind, coming);
         }
         Ok(world)
     }
 
     fn is_there(&self, kind: Kind, name: &str) -> bool {
-        self.there.get(&kind).is_some_and(|names| names.contains(name))
+        self.there
+            .get(&kind)
+            .is_some_and(|names| names.contains(name))
     }
 
     fn known(&self, kind: Kind) -> BTreeSet<&str> {
-        let all = [&self.there, &self.coming].into_iter().filter_map(|names| names.get(&kind));
+        let all = [&self.there, &self.coming]
+            .into_iter()
+            .filter_map(|names| names.get(&kind));
         all.flatten().map(String::as_str).collect()
     }
 
@@ -88,7 +105,10 @@ impl World {
         if let Some(tier) = tier_of(object) {
             faults.extend(self.unknown(Kind::Tier, "spec.tier", tier));
         }
-        faults.into_iter().map(|fault| located.diagnose(&label, fault)).collect()
+        faults
+            .into_iter()
+            .map(|fault| located.diagnose(&label, fault))
+            .collect()
     }
 
     fn unknown(&self, kind: Kind, path: &str, name: &str) -> Option<FieldError> {
@@ -102,7 +122,10 @@ impl World {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => {
                 let known: Vec<&str> = known.into_iter().collect();
-                format!("add the {word} to what you apply, or name one of {}", known.join(", "))
+                format!(
+                    "add the {word} to what you apply, or name one of {}",
+                    known.join(", ")
+                )
             }
         };
         Some(FieldError::new(path, message).with_help(help))
@@ -141,11 +164,19 @@ async fn one(
             // brings its default service account itself.
             Step::Create(value) if !world.can_be_judged(&located.object) => {
                 let is_brought = key.kind == Kind::ServiceAccount && key.name == DEFAULT_ACCOUNT;
-                let change = if is_brought { Change::Configured } else { Change::Created };
+                let change = if is_brought {
+                    Change::Configured
+                } else {
+                    Change::Created
+                };
                 return Ok(Outcome { key, change, value });
             }
             Step::Update { wanted, .. } if !world.can_be_judged(&located.object) => {
-                return Ok(Outcome { key, change: Change::Configured, value: wanted });
+                return Ok(Outcome {
+                    key,
+                    change: Change::Configured,
+                    value: wanted,
+                });
             }
             Step::Create(value) => (client.dry_run_create(&key, &value).await, None),
             Step::Update { live, wanted } => {
@@ -154,8 +185,13 @@ async fn one(
         };
         match pretended {
             Ok(object) => {
-                let change = before.map_or(Change::Created, |before| compared(&before, &object.value));
-                return Ok(Outcome { key, change, value: object.value });
+                let change =
+                    before.map_or(Change::Created, |before| compared(&before, &object.value));
+                return Ok(Outcome {
+                    key,
+                    change,
+                    value: object.value,
+                });
             }
             Err(error) if attempt < ATTEMPTS_MAX && is_race(&error) => {}
             Err(error) => return Err(error),
@@ -168,10 +204,19 @@ pub(super) fn diagnose(located: &Located<Object>, error: &RestError) -> Option<V
     let status = error.status().filter(|status| status.code < 500)?;
     let label = located.object.key().to_string();
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    let mut faults: Vec<FieldError> =
-        causes.map(|cause| FieldError::new(&cause.field, &cause.message)).collect();
+    let mut faults: Vec<FieldError> = causes
+        .map(|cause| FieldError::new(&cause.field, &cause.message))
+        .collect();
     if faults.is_empty() {
-        faults.push(FieldError::new("", format!("the server refused: {}", status.message)));
+        faults.push(FieldError::new(
+            "",
+            format!("the server refused: {}", status.message),
+        ));
     }
-    Some(faults.into_iter().map(|fault| located.diagnose(&label, fault)).collect())
+    Some(
+        faults
+            .into_iter()
+            .map(|fault| located.diagnose(&label, fault))
+            .collect(),
+    )
 }

@@ -110,7 +110,11 @@ enum Remembered {
 }
 
 fn remembered(live: &Value) -> Option<Remembered> {
-    let text = live.get("metadata")?.get("annotations")?.get(LAST_APPLIED)?.as_str()?;
+    let text = live
+        .get("metadata")?
+        .get("annotations")?
+        .get(LAST_APPLIED)?
+        .as_str()?;
     // What cannot be read was changed by hand; then the file owns what it would own anew.
     Some(serde_json::from_str(text).map_or(Remembered::TooLarge, Remembered::File))
 }
@@ -118,14 +122,26 @@ fn remembered(live: &Value) -> Option<Remembered> {
 fn specification(live: &Value) -> Value {
     let fields = live.as_object().into_iter().flatten();
     let fields = fields.filter(|(field, _)| !matches!(field.as_str(), "metadata" | "status"));
-    Value::Object(fields.map(|(field, value)| (field.clone(), value.clone())).collect())
+    Value::Object(
+        fields
+            .map(|(field, value)| (field.clone(), value.clone()))
+            .collect(),
+    )
 }
 
 fn remember(value: &mut Value, written: &Value) {
     let text = written.to_string();
-    let text = if text.len() > REMEMBERED_BYTES_MAX { String::new() } else { text };
-    let Some(Value::Object(metadata)) = value.get_mut("metadata") else { return };
-    let annotations = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+    let text = if text.len() > REMEMBERED_BYTES_MAX {
+        String::new()
+    } else {
+        text
+    };
+    let Some(Value::Object(metadata)) = value.get_mut("metadata") else {
+        return;
+    };
+    let annotations = metadata
+        .entry("annotations")
+        .or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(annotations) = annotations {
         annotations.insert(LAST_APPLIED.to_owned(), text.into());
     }
@@ -144,11 +160,17 @@ mod tests {
     #[test]
     fn what_left_the_file_goes_and_what_others_set_stays() {
         let key = ObjectKey::cluster(Kind::Tier, "s");
-        let mut live = created(&set(&json!({ "order": 1, "mine": { "a": 1, "b": 2 }, "list": [1, 2] })));
+        let mut live = created(&set(
+            &json!({ "order": 1, "mine": { "a": 1, "b": 2 }, "list": [1, 2] }),
+        ));
         live["spec"]["theirs"] = json!(true);
         live["spec"]["mine"]["theirs"] = json!(3);
         live["metadata"]["labels"] = json!({ "theirs": "x" });
-        let merged = merged(&key, &live, &set(&json!({ "mine": { "a": 5 }, "list": [3] })));
+        let merged = merged(
+            &key,
+            &live,
+            &set(&json!({ "mine": { "a": 5 }, "list": [3] })),
+        );
         assert_eq!(
             merged["spec"],
             json!({ "theirs": true, "mine": { "a": 5, "theirs": 3 }, "list": [3] })

@@ -19,8 +19,9 @@ pub(super) fn specification(text: &mut String, object: &Object) {
         Object::Namespace(_) | Object::ServiceAccount(_) => {}
         Object::Node(node) => {
             let addresses = node.status.addresses.iter();
-            let addresses: Vec<String> =
-                addresses.map(|one| format!("{} {}", one.address_type, one.address)).collect();
+            let addresses: Vec<String> = addresses
+                .map(|one| format!("{} {}", one.address_type, one.address))
+                .collect();
             line(text, "Addresses", &none(addresses.join(", ")));
             line(text, "Pod CIDRs", &none(node.spec.pod_cidrs.join(", ")));
         }
@@ -39,7 +40,11 @@ pub(super) fn specification(text: &mut String, object: &Object) {
         Object::Pod(pod) => self::pod(text, pod),
         Object::NetworkPolicy(policy) => {
             let spec = &policy.spec;
-            line(text, "Tier", &format!("{}, order {}", spec.tier, order(spec.order)));
+            line(
+                text,
+                "Tier",
+                &format!("{}, order {}", spec.tier, order(spec.order)),
+            );
             line(text, "Selector", all(&spec.selector));
             narrowed(text, "Accounts", &spec.service_account_selector);
             line(text, "Types", &types(&spec.types));
@@ -47,7 +52,11 @@ pub(super) fn specification(text: &mut String, object: &Object) {
         }
         Object::GlobalNetworkPolicy(policy) => {
             let spec = &policy.spec;
-            line(text, "Tier", &format!("{}, order {}", spec.tier, order(spec.order)));
+            line(
+                text,
+                "Tier",
+                &format!("{}, order {}", spec.tier, order(spec.order)),
+            );
             line(text, "Selector", all(&spec.selector));
             narrowed(text, "Namespaces", &spec.namespace_selector);
             narrowed(text, "Accounts", &spec.service_account_selector);
@@ -59,11 +68,19 @@ pub(super) fn specification(text: &mut String, object: &Object) {
 }
 
 fn none(text: String) -> String {
-    if text.is_empty() { "<none>".to_owned() } else { text }
+    if text.is_empty() {
+        "<none>".to_owned()
+    } else {
+        text
+    }
 }
 
 fn all(selector: &str) -> &str {
-    if selector.is_empty() { "all()" } else { selector }
+    if selector.is_empty() {
+        "all()"
+    } else {
+        selector
+    }
 }
 
 fn narrowed(text: &mut String, name: &str, selector: &str) {
@@ -76,24 +93,41 @@ fn pod(text: &mut String, pod: &v1::Pod) {
     line(text, "Status", &none(pod.status.phase.clone()));
     line(text, "Node", &none(pod.spec.node_name.clone()));
     line(text, "Addresses", &pod_addresses(pod));
-    line(text, "Account", &none(pod.spec.service_account_name.clone()));
-    let ports = pod.spec.containers.iter().flat_map(|container| &container.ports);
+    line(
+        text,
+        "Account",
+        &none(pod.spec.service_account_name.clone()),
+    );
+    let ports = pod
+        .spec
+        .containers
+        .iter()
+        .flat_map(|container| &container.ports);
     let ports = ports.map(|port| {
         let protocol = oncilla_net::Protocol::from(port.protocol.unwrap_or_default());
         let number = format!("{protocol}/{}", port.container_port).to_lowercase();
-        if port.name.is_empty() { number } else { format!("{number} ({})", port.name) }
+        if port.name.is_empty() {
+            number
+        } else {
+            format!("{number} ({})", port.name)
+        }
     });
     line(text, "Ports", &none(ports.collect::<Vec<_>>().join(", ")));
 }
 
 fn calico_rules(text: &mut String, types: &[PolicyType], ingress: &[Rule], egress: &[Rule]) {
-    for (direction, name, rules) in
-        [(PolicyType::Ingress, "ingress", ingress), (PolicyType::Egress, "egress", egress)]
-    {
+    for (direction, name, rules) in [
+        (PolicyType::Ingress, "ingress", ingress),
+        (PolicyType::Egress, "egress", egress),
+    ] {
         if !types.contains(&direction) {
             continue;
         }
-        line(text, "Rules", &format!("{name}{}", if rules.is_empty() { ": none" } else { "" }));
+        line(
+            text,
+            "Rules",
+            &format!("{name}{}", if rules.is_empty() { ": none" } else { "" }),
+        );
         for (index, rule) in rules.iter().enumerate() {
             item(text, &format!("{name}[{index}]  {}", calico_rule(rule)));
         }
@@ -104,7 +138,11 @@ fn calico_rule(rule: &Rule) -> String {
     let mut words = vec![format!("{:?}", rule.action)];
     words.extend(rule.ip_version.map(|version| format!("IPv{version}")));
     words.extend(rule.protocol.as_ref().map(written));
-    words.extend(rule.not_protocol.as_ref().map(|protocol| format!("not {}", written(protocol))));
+    words.extend(
+        rule.not_protocol
+            .as_ref()
+            .map(|protocol| format!("not {}", written(protocol))),
+    );
     for (name, side) in [("from", &rule.source), ("to", &rule.destination)] {
         let side = entity(side);
         if !side.is_empty() {
@@ -156,16 +194,41 @@ fn kubernetes(text: &mut String, spec: &k8s::NetworkPolicySpec) {
     }
 }
 
-type KubernetesRule<'a> = (&'a Vec<k8s::NetworkPolicyPort>, &'a Vec<k8s::NetworkPolicyPeer>);
+type KubernetesRule<'a> = (
+    &'a Vec<k8s::NetworkPolicyPort>,
+    &'a Vec<k8s::NetworkPolicyPeer>,
+);
 
 fn kubernetes_rules(text: &mut String, name: &str, word: &str, rules: &[KubernetesRule<'_>]) {
-    line(text, "Rules", &format!("{name}{}", if rules.is_empty() { ": none, nothing is allowed" } else { "" }));
+    line(
+        text,
+        "Rules",
+        &format!(
+            "{name}{}",
+            if rules.is_empty() {
+                ": none, nothing is allowed"
+            } else {
+                ""
+            }
+        ),
+    );
     for (index, (ports, peers)) in rules.iter().enumerate() {
         let peers: Vec<String> = peers.iter().map(peer).collect();
-        let peers = if peers.is_empty() { "anywhere".to_owned() } else { peers.join(" or ") };
+        let peers = if peers.is_empty() {
+            "anywhere".to_owned()
+        } else {
+            peers.join(" or ")
+        };
         let ports: Vec<String> = ports.iter().map(port).collect();
-        let ports = if ports.is_empty() { "every port".to_owned() } else { ports.join(", ") };
-        item(text, &format!("{name}[{index}]  Allow {word} {peers} on {ports}"));
+        let ports = if ports.is_empty() {
+            "every port".to_owned()
+        } else {
+            ports.join(", ")
+        };
+        item(
+            text,
+            &format!("{name}[{index}]  Allow {word} {peers} on {ports}"),
+        );
     }
 }
 
@@ -178,7 +241,10 @@ fn peer(peer: &k8s::NetworkPolicyPeer) -> String {
             format!("{} except {except}", block.cidr)
         };
     }
-    let pods = peer.pod_selector.as_ref().map_or("<all pods>".to_owned(), label_selector);
+    let pods = peer
+        .pod_selector
+        .as_ref()
+        .map_or("<all pods>".to_owned(), label_selector);
     match &peer.namespace_selector {
         None => format!("pods {pods}"),
         Some(selector) => {

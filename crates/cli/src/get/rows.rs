@@ -16,16 +16,20 @@ pub(crate) fn header(kind: Kind, is_wide: bool) -> Vec<&'static str> {
         Kind::Namespace => (&["NAME", "STATUS", "AGE"], &["LABELS"]),
         Kind::Node => (&["NAME", "STATUS", "ADDRESSES", "AGE"], &["POD-CIDRS"]),
         Kind::ServiceAccount => (&["NAME", "AGE"], &["LABELS"]),
-        Kind::Service => (&["NAME", "TYPE", "CLUSTER-IP", "PORTS", "AGE"], &["SELECTOR"]),
+        Kind::Service => (
+            &["NAME", "TYPE", "CLUSTER-IP", "PORTS", "AGE"],
+            &["SELECTOR"],
+        ),
         Kind::Tier => (&["NAME", "ORDER", "DEFAULT-ACTION", "AGE"], &[]),
         Kind::GlobalNetworkSet | Kind::NetworkSet => (&["NAME", "NETS", "AGE"], &["LABELS"]),
         Kind::GlobalNetworkPolicy | Kind::NetworkPolicy => {
             (&["NAME", "TIER", "ORDER", "AGE"], &["TYPES", "SELECTOR"])
         }
         Kind::KubernetesNetworkPolicy => (&["NAME", "POD-SELECTOR", "AGE"], &["TYPES"]),
-        Kind::Pod => {
-            (&["NAME", "READY", "STATUS", "IP", "NODE", "AGE"], &["SERVICE-ACCOUNT", "LABELS"])
-        }
+        Kind::Pod => (
+            &["NAME", "READY", "STATUS", "IP", "NODE", "AGE"],
+            &["SERVICE-ACCOUNT", "LABELS"],
+        ),
     };
     let wide = if is_wide { wide } else { &[] };
     narrow.iter().chain(wide).copied().collect()
@@ -51,18 +55,26 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
             let spec = &service.spec;
             let kind = or(&spec.service_type, "ClusterIP");
             let address = or(&spec.cluster_ip, NONE);
-            (vec![name, kind, address, service_ports(spec), age], vec![pairs(&spec.selector)])
+            (
+                vec![name, kind, address, service_ports(spec), age],
+                vec![pairs(&spec.selector)],
+            )
         }
         Object::Tier(tier) => {
-            let action = tier.spec.default_action.map_or(NONE.to_owned(), |action| format!("{action:?}"));
+            let action = tier
+                .spec
+                .default_action
+                .map_or(NONE.to_owned(), |action| format!("{action:?}"));
             (vec![name, order(tier.spec.order), action, age], vec![])
         }
-        Object::GlobalNetworkSet(set) => {
-            (vec![name, nets(&set.spec.nets, is_wide), age], vec![labels()])
-        }
-        Object::NetworkSet(set) => {
-            (vec![name, nets(&set.spec.nets, is_wide), age], vec![labels()])
-        }
+        Object::GlobalNetworkSet(set) => (
+            vec![name, nets(&set.spec.nets, is_wide), age],
+            vec![labels()],
+        ),
+        Object::NetworkSet(set) => (
+            vec![name, nets(&set.spec.nets, is_wide), age],
+            vec![labels()],
+        ),
         Object::GlobalNetworkPolicy(policy) => {
             let spec = &policy.spec;
             let wide = vec![types(&spec.types), or(&spec.selector, "all()")];
@@ -75,13 +87,19 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
         }
         Object::KubernetesNetworkPolicy(policy) => {
             let selector = label_selector(&policy.spec.pod_selector);
-            (vec![name, selector, age], vec![types(&policy.spec.policy_types)])
+            (
+                vec![name, selector, age],
+                vec![types(&policy.spec.policy_types)],
+            )
         }
         Object::Pod(pod) => {
             let wide = vec![or(&pod.spec.service_account_name, "default"), labels()];
             let status = or(&pod.status.phase, "Unknown");
             let node = or(&pod.spec.node_name, NONE);
-            (vec![name, pod_ready(pod), status, pod_addresses(pod), node, age], wide)
+            (
+                vec![name, pod_ready(pod), status, pod_addresses(pod), node, age],
+                wide,
+            )
         }
     };
     if is_wide {
@@ -91,7 +109,11 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
 }
 
 fn or(text: &str, otherwise: &str) -> String {
-    if text.is_empty() { otherwise.to_owned() } else { text.to_owned() }
+    if text.is_empty() {
+        otherwise.to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 fn joined(texts: impl Iterator<Item: AsRef<str>>) -> String {
@@ -101,7 +123,10 @@ fn joined(texts: impl Iterator<Item: AsRef<str>>) -> String {
 
 /// `a=b,c=d`.
 pub(crate) fn pairs(labels: &std::collections::BTreeMap<String, String>) -> String {
-    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     or(&labels.join(","), NONE)
 }
 
@@ -121,7 +146,10 @@ pub(crate) fn types(types: &[PolicyType]) -> String {
 
 /// A Kubernetes label selector in one line: `app=web,tier in (a,b),!old`.
 pub(crate) fn label_selector(selector: &LabelSelector) -> String {
-    let labels = selector.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let labels = selector
+        .match_labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
     let expressions = selector.match_expressions.iter().map(|one| {
         let (key, values) = (&one.key, one.values.join(","));
         match one.operator {
@@ -131,7 +159,10 @@ pub(crate) fn label_selector(selector: &LabelSelector) -> String {
             LabelOperator::DoesNotExist => format!("!{key}"),
         }
     });
-    or(&labels.chain(expressions).collect::<Vec<_>>().join(","), "<all pods>")
+    or(
+        &labels.chain(expressions).collect::<Vec<_>>().join(","),
+        "<all pods>",
+    )
 }
 
 fn nets(nets: &[String], is_wide: bool) -> String {
@@ -164,7 +195,9 @@ fn service_ports(spec: &v1::ServiceSpec) -> String {
 }
 
 fn condition<'a>(conditions: &'a [v1::Condition], about: &str) -> Option<&'a str> {
-    let found = conditions.iter().find(|condition| condition.condition_type == about);
+    let found = conditions
+        .iter()
+        .find(|condition| condition.condition_type == about);
     found.map(|condition| condition.status.as_str())
 }
 
@@ -179,10 +212,16 @@ fn node_status(conditions: &[v1::Condition]) -> &'static str {
 /// `1/1`: containers that are ready, as the kubelet reports them one by one or all together.
 fn pod_ready(pod: &v1::Pod) -> String {
     let all = pod.spec.containers.len();
-    let statuses = pod.status.rest.get("containerStatuses").and_then(Value::as_array);
+    let statuses = pod
+        .status
+        .rest
+        .get("containerStatuses")
+        .and_then(Value::as_array);
     let ready = match statuses {
         Some(statuses) => {
-            let ready = statuses.iter().filter(|status| status["ready"] == Value::Bool(true));
+            let ready = statuses
+                .iter()
+                .filter(|status| status["ready"] == Value::Bool(true));
             ready.count()
         }
         None if condition(&pod.status.conditions, "Ready") == Some("True") => all,
@@ -224,7 +263,11 @@ fn unix_seconds(text: &str) -> Option<u64> {
         return None;
     }
     // Years begin in March, so that the leap day is the last of its year.
-    let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (years, months) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let days = years * 365 + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
     Some((days.checked_sub(719_469)?) * 86_400 + hour * 3600 + minute * 60 + second)
 }
@@ -242,9 +285,14 @@ mod tests {
         assert_eq!(unix_seconds("2024-03-01T00:00:00Z"), Some(1_709_251_200));
         assert_eq!(unix_seconds("2099-12-31T23:59:59Z"), Some(4_102_444_799));
         assert_eq!(unix_seconds("yesterday"), None);
-        for (seconds, text) in
-            [(0, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7200, "2h"), (172_800, "2d")]
-        {
+        for (seconds, text) in [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (7199, "119m"),
+            (7200, "2h"),
+            (172_800, "2d"),
+        ] {
             let now = UNIX_EPOCH + Duration::from_secs(951_782_400 + seconds);
             assert_eq!(age(Some("2000-02-29T00:00:00Z"), now), text);
         }

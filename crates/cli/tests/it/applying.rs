@@ -53,24 +53,42 @@ fn created_unchanged_configured() {
     let apply = || cluster.run("apply -f allow.yaml");
     let lines = |word: &str| format!("networkpolicy.networking.k8s.io/allow {word}\n");
     let said = apply();
-    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, &*lines("created"), ""));
+    assert_eq!(
+        (said.code, said.out.as_str(), said.err.as_str()),
+        (0, &*lines("created"), "")
+    );
     let revision = cluster.store.revision().unwrap();
     assert_eq!(apply().out, lines("unchanged"));
-    assert_eq!(cluster.store.revision().unwrap(), revision, "unchanged writes nothing");
-    cluster.file("allow.yaml", format!("{ALLOW}  egress: []\n  policyTypes: [Ingress, Egress]\n"));
+    assert_eq!(
+        cluster.store.revision().unwrap(),
+        revision,
+        "unchanged writes nothing"
+    );
+    cluster.file(
+        "allow.yaml",
+        format!("{ALLOW}  egress: []\n  policyTypes: [Ingress, Egress]\n"),
+    );
     assert_eq!(apply().out, lines("configured"));
-    assert_eq!(stored(&cluster, &policy())["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!(
+        stored(&cluster, &policy())["spec"]["policyTypes"],
+        json!(["Ingress", "Egress"])
+    );
     // What leaves the file leaves the object: the directions follow from the rules again.
     cluster.file("allow.yaml", ALLOW);
     assert_eq!(apply().out, lines("configured"));
-    assert_eq!(stored(&cluster, &policy())["spec"]["policyTypes"], json!(["Ingress"]));
+    assert_eq!(
+        stored(&cluster, &policy())["spec"]["policyTypes"],
+        json!(["Ingress"])
+    );
 }
 
 #[test]
 fn what_others_set_stays_and_what_left_the_file_goes() {
     let cluster = Cluster::new();
     let tier = |more: &str| {
-        format!("apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {{name: t, labels: {{a: b}}}}\nspec: {{{more}}}\n")
+        format!(
+            "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {{name: t, labels: {{a: b}}}}\nspec: {{{more}}}\n"
+        )
     };
     cluster.applied(&tier("order: 5"));
     let key = ObjectKey::cluster(Kind::Tier, "t");
@@ -80,7 +98,7 @@ fn what_others_set_stays_and_what_left_the_file_goes() {
     cluster.store.update(&key, None, theirs).unwrap();
     cluster.applied(&tier("").replace(", labels: {a: b}", ""));
     let now = stored(&cluster, &key);
-    assert_eq!(now["spec"], json!({ "order": 1_000_000, "defaultAction": "Pass" }), "{now}");
+    assert_eq!(now["spec"], json!({ "defaultAction": "Pass" }), "{now}");
     assert_eq!(now["metadata"]["labels"], json!({ "theirs": "yes" }));
 }
 
@@ -96,14 +114,29 @@ tier.projectcalico.org/first created
 pod/web created
 networkpolicy.projectcalico.org/first.deny created
 ";
-    assert_eq!((dry.code, dry.out), (0, expected.replace('\n', " (dry run)\n")));
+    assert_eq!(
+        (dry.code, dry.out),
+        (0, expected.replace('\n', " (dry run)\n"))
+    );
     let namespace = ObjectKey::cluster(Kind::Namespace, "production");
-    assert_eq!(cluster.store.object(&namespace).unwrap(), None, "a dry run writes nothing");
+    assert_eq!(
+        cluster.store.object(&namespace).unwrap(),
+        None,
+        "a dry run writes nothing"
+    );
     let said = cluster.run("apply -f all");
-    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, expected, ""));
+    assert_eq!(
+        (said.code, said.out.as_str(), said.err.as_str()),
+        (0, expected, "")
+    );
     let again = cluster.run_with("apply -f - -o name", WHOLE.as_bytes());
     assert_eq!(again.code, 0);
-    assert!(again.out.starts_with("namespace/production\ntier.projectcalico.org/first\n"), "{again:?}");
+    assert!(
+        again
+            .out
+            .starts_with("namespace/production\ntier.projectcalico.org/first\n"),
+        "{again:?}"
+    );
 }
 
 #[test]
@@ -114,15 +147,30 @@ fn one_bad_document_and_nothing_is_applied() {
     let before = cluster.store.revision().unwrap();
     let said = cluster.run("apply -f good.yaml -f bad.yaml");
     assert_eq!((said.code, said.out.as_str()), (1, ""));
-    assert!(said.err.contains("error: bad.yaml:4:9: NetworkPolicy default/Bad_Name"), "{}", said.err);
-    assert!(said.err.ends_with("nothing was applied: 1 of 2 documents is invalid\n"), "{}", said.err);
+    assert!(
+        said.err
+            .contains("error: bad.yaml:4:9: NetworkPolicy default/Bad_Name"),
+        "{}",
+        said.err
+    );
+    assert!(
+        said.err
+            .ends_with("nothing was applied: 1 of 2 documents is invalid\n"),
+        "{}",
+        said.err
+    );
     assert_eq!(cluster.store.revision().unwrap(), before);
 }
 
 #[test]
 fn unknown_namespaces_and_tiers_are_told_before_anything_is_written() {
     let cluster = Cluster::new();
-    cluster.file("a.yaml", WHOLE.replace("tier: first", "tier: frist").replace("first.deny", "frist.deny"));
+    cluster.file(
+        "a.yaml",
+        WHOLE
+            .replace("tier: first", "tier: frist")
+            .replace("first.deny", "frist.deny"),
+    );
     let before = cluster.store.revision().unwrap();
     let said = cluster.run("apply -f a.yaml");
     assert_eq!(said.code, 1, "{said:?}");
@@ -137,7 +185,11 @@ fn unknown_namespaces_and_tiers_are_told_before_anything_is_written() {
     cluster.file("b.yaml", ALLOW);
     let said = cluster.run("apply -f b.yaml -n defualt");
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("namespace \"defualt\" is neither"), "{}", said.err);
+    assert!(
+        said.err.contains("namespace \"defualt\" is neither"),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains("did you mean `default`?"), "{}", said.err);
     assert_eq!(cluster.store.revision().unwrap(), before);
 }
@@ -145,13 +197,19 @@ fn unknown_namespaces_and_tiers_are_told_before_anything_is_written() {
 #[test]
 fn machines_get_json() {
     let cluster = Cluster::new();
-    cluster.file("bad.yaml", ALLOW.replace("podSelector: {}\n  ingress", "podSelektor: {}\n  ingress"));
+    cluster.file(
+        "bad.yaml",
+        ALLOW.replace("podSelector: {}\n  ingress", "podSelektor: {}\n  ingress"),
+    );
     let said = cluster.run("apply -f bad.yaml -o json");
     assert_eq!(said.code, 1);
     let faults: Value = serde_json::from_str(&said.out).unwrap();
     let fault = &faults[0];
     assert_eq!(fault["code"], "unknown-field", "{faults}");
-    assert_eq!((&fault["file"], &fault["line"]), (&json!("bad.yaml"), &json!(6)));
+    assert_eq!(
+        (&fault["file"], &fault["line"]),
+        (&json!("bad.yaml"), &json!(6))
+    );
     for field in ["column", "object", "path", "message", "help"] {
         assert!(fault.get(field).is_some(), "{field}: {faults}");
     }
@@ -165,10 +223,20 @@ fn a_missing_file_and_a_missing_server_cannot_be_judged() {
     let cluster = Cluster::new();
     let said = cluster.run("apply -f nowhere.yaml");
     assert_eq!(said.code, 2);
-    assert!(said.err.starts_with("error: cannot read nowhere.yaml: No such file"), "{}", said.err);
+    assert!(
+        said.err
+            .starts_with("error: cannot read nowhere.yaml: No such file"),
+        "{}",
+        said.err
+    );
     cluster.file("allow.yaml", ALLOW);
     let said = cluster.run("apply -f allow.yaml --server ./nobody.sock");
     assert_eq!(said.code, 2);
-    assert!(said.err.starts_with("error: cannot connect to ./nobody.sock"), "{}", said.err);
+    assert!(
+        said.err
+            .starts_with("error: cannot connect to ./nobody.sock"),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains("oncilla server"), "{}", said.err);
 }

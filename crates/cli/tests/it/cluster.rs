@@ -36,20 +36,41 @@ pub(crate) struct Said {
 impl Cluster {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let (stop, stopped) = oneshot::channel();
         let socket = folder.path().join("api.sock");
         let listener = runtime.block_on(async { bind(&socket) }).unwrap();
         let served = Arc::clone(&store);
         runtime.spawn(async move {
-            let options = Options { clock: Arc::new(then) };
-            serve(served, listener, options, async move { drop(stopped.await) }).await.unwrap();
+            let options = Options {
+                clock: Arc::new(then),
+            };
+            serve(
+                served,
+                listener,
+                options,
+                async move { drop(stopped.await) },
+            )
+            .await
+            .unwrap();
         });
         runtime.block_on(async {
-            assert_eq!(Client::unix(&socket).read_text("/readyz").await.unwrap(), "ok");
+            assert_eq!(
+                Client::unix(&socket).read_text("/readyz").await.unwrap(),
+                "ok"
+            );
         });
-        Self { store, folder, _stop: stop, _runtime: runtime }
+        Self {
+            store,
+            folder,
+            _stop: stop,
+            _runtime: runtime,
+        }
     }
 
     /// Writes a file and returns nothing: commands run in the folder.
@@ -81,13 +102,19 @@ impl Cluster {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "ages are measured against the time of day")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "ages are measured against the time of day"
+)]
 fn then() -> SystemTime {
     SystemTime::now() - AGE
 }
 
 /// The executable in a folder, without a server.
-#[expect(clippy::disallowed_methods, reason = "the executable is what is tested")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the executable is what is tested"
+)]
 pub(crate) fn oncilla(folder: &Path, words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oncilla"));
     command
@@ -99,7 +126,10 @@ pub(crate) fn oncilla(folder: &Path, words: &str) -> Command {
 }
 
 pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Said {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A command that does not read it may have ended already.
     drop(child.stdin.take().unwrap().write_all(stdin));

@@ -21,12 +21,19 @@ fn objects_go_by_name_and_by_file() {
     cluster.file("sets.yaml", SETS);
     let line = |name: &str| format!("globalnetworkset.projectcalico.org \"{name}\" deleted");
     let said = cluster.run("delete gns one --dry-run");
-    assert_eq!((said.code, said.out), (0, format!("{} (dry run)\n", line("one"))));
+    assert_eq!(
+        (said.code, said.out),
+        (0, format!("{} (dry run)\n", line("one")))
+    );
     let said = cluster.run("delete gns one");
     assert_eq!((said.code, said.out), (0, format!("{}\n", line("one"))));
     let said = cluster.run("delete gns one");
     assert_eq!((said.code, said.out.as_str()), (1, ""));
-    assert!(said.err.starts_with("error: globalnetworkset.projectcalico.org one not found"), "{said:?}");
+    assert!(
+        said.err
+            .starts_with("error: globalnetworkset.projectcalico.org one not found"),
+        "{said:?}"
+    );
     assert_eq!(cluster.run("delete gns one --ignore-not-found").code, 0);
     // One of two is gone already.
     let said = cluster.run("delete -f sets.yaml");

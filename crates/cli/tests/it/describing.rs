@@ -36,7 +36,8 @@ fn policies_and_pods_tell_of_each_other() {
     cluster.applied(OBJECTS);
     let pod = ObjectKey::namespaced(Kind::Pod, "default", "web");
     let mut value = cluster.store.object(&pod).unwrap().unwrap().value;
-    value["status"] = json!({ "phase": "Running", "podIP": "10.65.1.2", "podIPs": [{ "ip": "10.65.1.2" }] });
+    value["status"] =
+        json!({ "phase": "Running", "podIP": "10.65.1.2", "podIPs": [{ "ip": "10.65.1.2" }] });
     cluster.store.update(&pod, None, value).unwrap();
     let node = ObjectKey::cluster(Kind::Node, "n1");
     let mut value = cluster.store.object(&node).unwrap().unwrap().value;
@@ -53,10 +54,22 @@ fn policies_and_pods_tell_of_each_other() {
 
     let said = cluster.run("describe pod web");
     assert_eq!((said.code, said.err.as_str()), (0, ""));
-    let first = said.out.find("networkpolicy.projectcalico.org default/deny (order 10)");
-    let second = said.out.find("networkpolicy.networking.k8s.io default/same");
-    assert!(first.is_some() && first < second, "in the order asked\n{}", said.out);
-    assert!(said.out.contains("none selects it: its profiles decide"), "egress\n{}", said.out);
+    let first = said
+        .out
+        .find("networkpolicy.projectcalico.org default/deny (order 10)");
+    let second = said
+        .out
+        .find("networkpolicy.networking.k8s.io default/same");
+    assert!(
+        first.is_some() && first < second,
+        "in the order asked\n{}",
+        said.out
+    );
+    assert!(
+        said.out.contains("none selects it: its profiles decide"),
+        "egress\n{}",
+        said.out
+    );
     assert!(!said.out.contains("last-applied"), "{}", said.out);
 
     let said = cluster.run("describe networkpolicy.p deny");

@@ -79,11 +79,22 @@ fn tables_are_kubectls() {
         let said = cluster.run(words);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{words}");
         let squeeze = |text: &str| {
-            let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+            let lines = text
+                .lines()
+                .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
             lines.collect::<Vec<_>>()
         };
-        assert_eq!(squeeze(&said.out), squeeze(expected), "{words}\n{}", said.out);
-        assert!(said.out.lines().all(|line| line.trim_end() == line), "{}", said.out);
+        assert_eq!(
+            squeeze(&said.out),
+            squeeze(expected),
+            "{words}\n{}",
+            said.out
+        );
+        assert!(
+            said.out.lines().all(|line| line.trim_end() == line),
+            "{}",
+            said.out
+        );
     }
 }
 
@@ -92,11 +103,17 @@ fn json_and_yaml_read_back_as_the_same_object() {
     let cluster = filled();
     let said = cluster.run("get pod web -o json");
     let one: Value = serde_json::from_str(&said.out).unwrap();
-    assert_eq!((&one["apiVersion"], &one["kind"]), (&json!("v1"), &json!("Pod")));
+    assert_eq!(
+        (&one["apiVersion"], &one["kind"]),
+        (&json!("v1"), &json!("Pod"))
+    );
     let said = cluster.run("get pods -o json");
     let list: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!((&list["kind"], &list["items"][0]), (&json!("List"), &one));
-    for (words, kind) in [("get pod web -o yaml", Kind::Pod), ("get netset five -o yaml", Kind::NetworkSet)] {
+    for (words, kind) in [
+        ("get pod web -o yaml", Kind::Pod),
+        ("get netset five -o yaml", Kind::NetworkSet),
+    ] {
         let yaml = cluster.run(words).out;
         assert_eq!(yaml, cluster.run(words).out, "stable");
         let manifest = decode("out.yaml", yaml.as_bytes(), &Limits::default());
@@ -105,9 +122,17 @@ fn json_and_yaml_read_back_as_the_same_object() {
         assert_eq!(object.kind(), kind);
         let stored = cluster.store.object(&object.key()).unwrap().unwrap();
         let stored = oncilla_api::Object::decode(kind, stored.value).unwrap();
-        assert_eq!(object.metadata().annotations, stored.metadata().annotations, "{yaml}");
+        assert_eq!(
+            object.metadata().annotations,
+            stored.metadata().annotations,
+            "{yaml}"
+        );
         assert_eq!(object.metadata().labels, stored.metadata().labels, "{yaml}");
-        assert_eq!(object.to_value()["spec"], stored.to_value()["spec"], "{yaml}");
+        assert_eq!(
+            object.to_value()["spec"],
+            stored.to_value()["spec"],
+            "{yaml}"
+        );
     }
     let empty: Value = serde_json::from_str(&cluster.run("get svc -o json").out).unwrap();
     assert_eq!(empty["items"], json!([]));
@@ -122,26 +147,46 @@ fn nothing_found_is_no_error_and_a_missing_name_is() {
     assert_eq!(cluster.run("get services -A").err, "No resources found.\n");
     let said = cluster.run("get pod wbe");
     assert_eq!((said.code, said.out.as_str()), (1, ""));
-    assert_eq!(said.err, "error: pod default/wbe not found\nhelp: did you mean default/web?\n");
+    assert_eq!(
+        said.err,
+        "error: pod default/wbe not found\nhelp: did you mean default/web?\n"
+    );
     let said = cluster.run("get pod other/web");
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("did you mean default/web?"), "{}", said.err);
+    assert!(
+        said.err.contains("did you mean default/web?"),
+        "{}",
+        said.err
+    );
     let said = cluster.run("get pdos");
-    assert_eq!((said.code, said.err.as_str()), (2, "error: unknown kind \"pdos\": did you mean pods?\n"));
+    assert_eq!(
+        (said.code, said.err.as_str()),
+        (2, "error: unknown kind \"pdos\": did you mean pods?\n")
+    );
 }
 
 #[test]
 fn a_closed_pipe_is_the_end_and_no_error() {
     let cluster = filled();
     // Far more than a pipe holds.
-    let nets: Vec<String> = (0..40_000).map(|n| format!("10.{}.{}.0/24", n / 256, n % 256)).collect();
+    let nets: Vec<String> = (0..40_000)
+        .map(|n| format!("10.{}.{}.0/24", n / 256, n % 256))
+        .collect();
     cluster.applied(&format!(
         "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {{name: big}}\nspec: {{nets: [{}]}}\n",
         nets.join(", ")
     ));
-    for words in ["get gns big -o yaml", "get gns big -o json", "get gns -o wide"] {
+    for words in [
+        "get gns big -o yaml",
+        "get gns big -o json",
+        "get gns -o wide",
+    ] {
         let mut command = cluster.command(words);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut first = Vec::new();
         let mut reader = BufReader::with_capacity(64, child.stdout.take().unwrap());
         reader.read_until(b'\n', &mut first).unwrap();
@@ -149,7 +194,12 @@ fn a_closed_pipe_is_the_end_and_no_error() {
         drop(reader);
         let code = child.wait().unwrap().code();
         let mut err = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut err)
+            .unwrap();
         assert_eq!((code, err.as_str()), (Some(0), ""), "{words}");
     }
 }
