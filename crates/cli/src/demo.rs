@@ -160,7 +160,9 @@ impl Teller {
             };
             let report = asked.judge(&world, &Evaluator::new(&world.cluster))?;
             for answer in &report.answers {
-                self.indent(&format!("why: {}.", text::short(answer)));
+                // The reason stands on a line of its own: names are long.
+                let reason = text::short(answer).replacen(" (", "\n     (", 1);
+                self.indent(&format!("why: {reason}."));
             }
             self.indent(&after);
             played.connections += all;

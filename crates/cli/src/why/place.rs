@@ -203,6 +203,7 @@ fn absent(name: &str, world: &World) -> PlaceError {
     let whole = || nearest(name, keys().map(|key| key.path()));
     // A slip in the name alone, or the right name in another namespace.
     let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
+    let exact = || keys().find(|key| key.name == last).map(|key| key.path());
     let by_name = || {
         let near = nearest(last, keys().map(|key| key.name))?;
         keys().find(|key| key.name == near).map(|key| key.path())
@@ -210,7 +211,7 @@ fn absent(name: &str, world: &World) -> PlaceError {
     PlaceError::Absent {
         what: "pod or service",
         name: name.to_owned(),
-        nearest: whole().or_else(by_name),
+        nearest: exact().or_else(whole).or_else(by_name),
         see: "pods -A",
     }
 }

@@ -126,15 +126,58 @@ fn check(world: &World, question: &str, expect: &str) {
 
 #[test]
 fn a_denying_rule_is_shown_where_it_was_written() {
-    check(&demo(), "frontend database tcp/5432", "");
+    check(&demo(), "frontend database tcp/5432", "
+DENY   production/frontend (198.18.0.5, node n1) -> production/database (198.18.0.4, node n2) tcp/5432
+
+  leaving production/frontend: allowed
+    tier security   (order 100) no policy selects it for Egress
+    tier default    no policy selects it for Egress
+    profile         kns.production allows
+  entering production/database: denied
+    tier security   (order 100)
+      production-is-private  (Calico, global, order 1)  ingress[0]  Pass  source in namespaces kubernetes.io/metadata.name == 'production'
+                                                        05.yaml:20
+    tier default
+      deny-database-from-frontend  (Calico, order 10)  ingress[0]  Deny  source app == 'frontend'  <- decides
+                                                       04.yaml:29
+      allow-same-namespace         (Kubernetes, 1000)  not reached; would allow by ingress[0]
+                                                       04.yaml:15");
 }
 
 #[test]
 fn an_end_of_tier_names_who_made_the_tier_apply() {
-    check(&demo(), "frontend backend tcp/8000", "");
+    check(&demo(), "frontend backend tcp/8000", "
+DENY   production/frontend (198.18.0.5, node n1) -> production/backend (198.18.0.3, node n2) tcp/8000
+
+  leaving production/frontend: allowed
+    tier security   (order 100) no policy selects it for Egress
+    tier default    no policy selects it for Egress
+    profile         kns.production allows
+  entering production/backend: denied
+    tier security   (order 100)
+      production-is-private  (Calico, global, order 1)  ingress[0]  Pass  source in namespaces kubernetes.io/metadata.name == 'production'
+                                                        05.yaml:20
+    tier default
+      deny-all-ingress-to-backend  (Kubernetes, 1000)  no rule matches
+                                                       02.yaml:4
+      end of tier: no rule matched, so Deny  <- decides");
 }
 
 #[test]
 fn an_outsider_is_not_judged_where_he_leaves() {
-    check(&demo(), "203.0.113.9 backend tcp/8000", "");
+    check(
+        &demo(),
+        "203.0.113.9 backend tcp/8000",
+        "
+DENY   203.0.113.9 -> production/backend (198.18.0.3, node n2) tcp/8000
+
+  leaving 203.0.113.9: not judged: it is no pod of this cluster
+  entering production/backend: denied
+    tier security   (order 100)
+      production-is-private  (Calico, global, order 1)  ingress[1]  Deny  everything  <- decides
+                                                        05.yaml:23
+    tier default    not reached
+      deny-all-ingress-to-backend  (Kubernetes, 1000)  not reached; no rule would match
+                                                       02.yaml:4",
+    );
 }

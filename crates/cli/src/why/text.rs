@@ -139,22 +139,15 @@ fn tier_lines(tier: &TierReport, width: usize, heading: &str) -> Vec<String> {
     };
     let title = format!("    tier {:width$} {order}{rest}", tier.name);
     let mut lines = vec![title.trim_end().to_owned()];
-    let rows: Vec<[String; 5]> = tier.policies.iter().map(row).collect();
-    let mut widths = [0; 5];
-    for (at, width) in widths.iter_mut().enumerate() {
-        let cells = rows.iter().map(|row| row[at].chars().count());
-        *width = cells.max().unwrap_or_default();
-    }
-    for (row, policy) in rows.iter().zip(&tier.policies) {
-        let cells = row.iter().zip(widths).filter(|(_, width)| *width > 0);
-        let cells: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
+    let rows: Vec<[String; 3]> = tier.policies.iter().map(row).collect();
+    let width_of = |at: usize| rows.iter().map(|row| row[at].chars().count()).max();
+    let name_width = width_of(0).unwrap_or_default();
+    let kind_width = width_of(1).unwrap_or_default();
+    for ([name, kind, said], policy) in rows.iter().zip(&tier.policies) {
         let mark = if policy.decides { MARK } else { "" };
-        let line = format!("      {}  {mark}", cells.join("  "));
+        let line = format!("      {name:name_width$}  {kind:kind_width$}  {said}  {mark}");
         lines.push(line.trim_end().to_owned());
-        let [name, kind, _, _, _] = widths;
-        let indent = " ".repeat(6 + name + 2 + kind + 2);
+        let indent = " ".repeat(6 + name_width + 2 + kind_width + 2);
         lines.extend(
             policy
                 .place
@@ -176,48 +169,27 @@ fn tier_lines(tier: &TierReport, width: usize, heading: &str) -> Vec<String> {
     lines
 }
 
-/// Name, kind and order, rule, action, words.
-fn row(policy: &PolicyReport) -> [String; 5] {
-    let order = match policy.order {
-        Some(order) => format!("order {order}"),
-        None => "no order: last".to_owned(),
+/// Name, kind and order, and what it says.
+fn row(policy: &PolicyReport) -> [String; 3] {
+    let kind = match (policy.kind, policy.order) {
+        ("Kubernetes", _) => "(Kubernetes, 1000)".to_owned(),
+        (kind, Some(order)) => format!("({kind}, order {order})"),
+        (kind, None) => format!("({kind}, no order: last)"),
     };
-    let kind = match policy.kind {
-        "Kubernetes" => "(Kubernetes, 1000)".to_owned(),
-        kind => format!("({kind}, {order})"),
-    };
-    let (field, action, mut words) = match (policy.outcome, &policy.rule) {
-        ("hit", Some(rule)) => (rule.field.clone(), rule.action, rule.text.clone()),
+    let mut said = match (policy.outcome, &policy.rule) {
+        ("hit", Some(rule)) => format!("{}  {}  {}", rule.field, rule.action, rule.text),
         ("not-reached", Some(rule)) => {
             let would = rule.action.to_lowercase();
-            let text = format!("not reached; would {would} by {}", rule.field);
-            return [
-                policy.name.clone(),
-                kind,
-                text,
-                String::new(),
-                String::new(),
-            ];
+            format!("not reached; would {would} by {}", rule.field)
         }
-        (outcome, _) => {
-            let text = match outcome {
-                "not-reached" => "not reached; no rule would match",
-                _ => "no rule matches",
-            };
-            return [
-                policy.name.clone(),
-                kind,
-                text.to_owned(),
-                String::new(),
-                String::new(),
-            ];
-        }
+        ("not-reached", None) => "not reached; no rule would match".to_owned(),
+        _ => "no rule matches".to_owned(),
     };
     if !policy.logged.is_empty() {
         let logged: Vec<String> = policy.logged.iter().map(usize::to_string).collect();
-        words = format!("{words} (logged by rule {})", logged.join(", "));
+        said = format!("{said} (logged by rule {})", logged.join(", "));
     }
-    [policy.name.clone(), kind, field, action.to_owned(), words]
+    [policy.name.clone(), kind, said]
 }
 
 fn profile_line(profiles: &[ProfileReport], width: usize) -> Vec<String> {
