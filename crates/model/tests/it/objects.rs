@@ -135,7 +135,8 @@ fn a_pod_cannot_say_what_the_platform_says() {
                 "projectcalico.org/namespace": "bank",
                 "projectcalico.org/orchestrator": "cni",
                 "projectcalico.org/serviceaccount": "admin"}},
-            "spec": {"nodeName": "n0", "serviceAccountName": account, "containers": []}});
+            "spec": {"nodeName": "n0", "serviceAccountName": account,
+                "containers": [{"name": "c", "image": "i"}]}});
         let Change::Endpoint(_, Some(endpoint)) = change(pod) else {
             panic!("no endpoint")
         };
