@@ -353,7 +353,8 @@ impl Reader<'_> {
 
     /// `allow  production/frontend  tcp/8000`, one line for each traffic.
     fn bank(&self, verdict: RuleVerdict, filled: &FilledSet) -> Vec<String> {
-        let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        // A pod has a class a family: it is named once.
+        let mut rows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for element in &filled.elements {
             let parts = filled.set.key.parts(element.key()).unwrap_or_default();
             let mut who = "everybody".to_owned();
@@ -371,12 +372,18 @@ impl Reader<'_> {
                 (Some(protocol), None) => protocol.to_string(),
                 (None, _) => "everything".to_owned(),
             };
-            rows.entry(traffic).or_default().push(who);
+            let names = who.split(", ").map(str::to_owned);
+            rows.entry(traffic).or_default().extend(names);
         }
         let verdict = format!("{verdict:?}").to_lowercase();
         let rows = rows.into_iter();
-        rows.map(|(traffic, who)| format!("  {verdict:<6} {traffic:<12} {}", who.join(", ")))
-            .collect()
+        rows.map(|(traffic, who)| {
+            format!(
+                "  {verdict:<6} {traffic:<12} {}",
+                who.into_iter().collect::<Vec<_>>().join(", ")
+            )
+        })
+        .collect()
     }
 
     /// Who has a class.
