@@ -89,8 +89,8 @@ fn merge(target: &mut Value, before: &Value, written: &Value) {
         target.clone_from(written);
         return;
     };
-    for field in before.as_object().into_iter().flat_map(Map::keys) {
-        if !wanted.contains_key(field) {
+    for (field, before) in before.as_object().into_iter().flatten() {
+        if !wanted.contains_key(field) && withdraw(fields.get_mut(field), before) {
             fields.shift_remove(field);
         }
     }
@@ -101,6 +101,19 @@ fn merge(target: &mut Value, before: &Value, written: &Value) {
             None => drop(fields.insert(field.clone(), value.clone())),
         }
     }
+}
+
+/// Takes what a file had said out of a value; whether nothing of others is left in it.
+fn withdraw(value: Option<&mut Value>, before: &Value) -> bool {
+    let (Some(Value::Object(fields)), Value::Object(before)) = (value, before) else {
+        return true;
+    };
+    for (field, before) in before {
+        if withdraw(fields.get_mut(field), before) {
+            fields.shift_remove(field);
+        }
+    }
+    fields.is_empty()
 }
 
 /// What a live object remembers of its file.
