@@ -57,7 +57,7 @@ pub(crate) fn socket(global: &Global) -> Result<PathBuf, Exit> {
         [] => Ok(PathBuf::from(SERVER)),
         [lab] => Ok(lab.socket()),
         several => {
-            let names: Vec<&str> = several.iter().map(|lab| lab.name()).collect();
+            let names: Vec<&str> = several.iter().map(oncilla_lab::Lab::name).collect();
             let message = format!("{} labs are running: {}", names.len(), names.join(", "));
             let help = format!("say which one with --lab, as in `--lab {}`", names[0]);
             Err(refuse(message, Some(&help)))
@@ -88,6 +88,10 @@ pub(crate) fn exit_of(error: &RestError) -> Exit {
 }
 
 /// An error and its causes in one line.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every caller has made it for this"
+)]
 pub(crate) fn chain(error: Error) -> String {
     format!("{error:#}")
 }

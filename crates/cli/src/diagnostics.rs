@@ -44,7 +44,11 @@ impl Verb {
 }
 
 /// How faults are shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "three flags that do not depend on each other"
+)]
 pub(crate) struct Reporter {
     is_coloured: bool,
     is_quiet: bool,

@@ -71,6 +71,10 @@ pub(crate) fn yaml(value: &impl Serialize) -> Result<String> {
 }
 
 /// Several objects as one, as kubectl prints them.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "they become a part of what is returned"
+)]
 pub(crate) fn list(items: Vec<Value>) -> Value {
     json!({ "apiVersion": "v1", "items": items, "kind": "List", "metadata": { "resourceVersion": "" } })
 }

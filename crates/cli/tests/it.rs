@@ -1,4 +1,5 @@
 //! The executable as people run it, against a real API server over a store in memory.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "it/applying.rs"]
 mod applying;

@@ -118,15 +118,12 @@ impl World {
         }
         let word = kind.singular();
         let message = format!("{word} {name:?} is neither on the server nor in these files");
-        let help = match nearest(name, known.iter().copied()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => {
-                let known: Vec<&str> = known.into_iter().collect();
-                format!(
-                    "add the {word} to what you apply, or name one of {}",
-                    known.join(", ")
-                )
-            }
+        let help = if let Some(meant) = nearest(name, known.iter().copied()) {
+            format!("did you mean `{meant}`?")
+        } else {
+            let known: Vec<&str> = known.into_iter().collect();
+            let known = known.join(", ");
+            format!("add the {word} to what you apply, or name one of {known}")
         };
         Some(FieldError::new(path, message).with_help(help))
     }

@@ -27,7 +27,7 @@ fn check(text: &str, code: i32, expected: &str) {
 #[test]
 fn unknown_kind() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolcy
 metadata:
   name: db
@@ -41,7 +41,7 @@ spec:
       selector: app == 'web'
     destination:
       ports: [5432]
-"#,
+",
         1,
         r#"
 error: policy.yaml:2:7: NetworkPolcy default/db
@@ -60,7 +60,7 @@ nothing was applied: 1 of 1 document is invalid
 #[test]
 fn a_kind_that_is_not_supported_yet() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: StagedNetworkPolicy
 metadata:
   name: db
@@ -74,9 +74,9 @@ spec:
       selector: app == 'web'
     destination:
       ports: [5432]
-"#,
+",
         1,
-        r#"
+        r"
 error: policy.yaml:2:7: StagedNetworkPolicy default/db
        kind: StagedNetworkPolicy (projectcalico.org/v3) is not supported yet
   |
@@ -86,14 +86,14 @@ error: policy.yaml:2:7: StagedNetworkPolicy default/db
   |
 help: remove this object from what you apply
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn unknown_field() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: db
@@ -107,7 +107,7 @@ spec:
       selector: app == 'web'
     destination:
       ports: [5432]
-"#,
+",
         1,
         r#"
 error: policy.yaml:7:3: NetworkPolicy default/db
@@ -129,7 +129,7 @@ nothing was applied: 1 of 1 document is invalid
 #[test]
 fn wrong_type() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: db
@@ -144,7 +144,7 @@ spec:
       selector: app == 'web'
     destination:
       ports: [5432]
-"#,
+",
         1,
         r#"
 error: policy.yaml:8:10: NetworkPolicy default/db
@@ -164,7 +164,7 @@ nothing was applied: 1 of 1 document is invalid
 #[test]
 fn duplicate_key() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: db
@@ -179,7 +179,7 @@ spec:
       selector: app == 'web'
     destination:
       ports: [5432]
-"#,
+",
         1,
         r#"
 error: policy.yaml:6:3: metadata.name: duplicate key "name"
@@ -200,7 +200,7 @@ nothing was applied: 1 of 1 document is invalid
 #[test]
 fn bad_selector() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: db
@@ -214,9 +214,9 @@ spec:
       selector: app == 'web'
     destination:
       ports: [5432]
-"#,
+",
         1,
-        r#"
+        r"
 error: policy.yaml:7:17: NetworkPolicy default/db
        spec.selector: invalid selector: expected ==, at character 5, where it says = 'db'
   |
@@ -229,14 +229,14 @@ error: policy.yaml:7:17: NetworkPolicy default/db
   |
 help: write `==`
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn bad_cidr() {
     check(
-        r#"apiVersion: networking.k8s.io/v1
+        r"apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   name: allow
@@ -246,7 +246,7 @@ spec:
   - from:
     - ipBlock:
         cidr: 10.0.0.0/33
-"#,
+",
         1,
         r#"
 error: policy.yaml:10:15: NetworkPolicy default/allow
@@ -266,7 +266,7 @@ nothing was applied: 1 of 1 document is invalid
 #[test]
 fn host_bits_in_a_calico_net() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: db
@@ -280,7 +280,7 @@ spec:
       nets: [10.1.2.3/8]
     destination:
       ports: [5432]
-"#,
+",
         1,
         r#"
 error: policy.yaml:12:14: NetworkPolicy default/db
@@ -300,7 +300,7 @@ nothing was applied: 1 of 1 document is invalid
 #[test]
 fn host_bits_in_a_kubernetes_block_are_masked() {
     check(
-        r#"apiVersion: networking.k8s.io/v1
+        r"apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   name: allow
@@ -310,7 +310,7 @@ spec:
   - from:
     - ipBlock:
         cidr: 10.1.2.3/8
-"#,
+",
         0,
         r#"
 warning: policy.yaml:10:15: NetworkPolicy default/allow
@@ -331,7 +331,7 @@ help: write 10.0.0.0/8
 #[test]
 fn ports_without_a_protocol() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: db
@@ -344,9 +344,9 @@ spec:
       selector: app == 'web'
     destination:
       ports: [5432]
-"#,
+",
         1,
-        r#"
+        r"
 error: policy.yaml:13:7: NetworkPolicy default/db
        spec.ingress[0]: rules with numeric port or port range must set protocol to TCP or UDP or SCTP
    |
@@ -359,14 +359,14 @@ error: policy.yaml:13:7: NetworkPolicy default/db
    |
 help: add `protocol: TCP` beside `action:` (line 9)
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn port_range_reversed() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: db
@@ -380,9 +380,9 @@ spec:
       selector: app == 'web'
     destination:
       ports: ['6000:5000']
-"#,
+",
         1,
-        r#"
+        r"
 error: policy.yaml:14:15: NetworkPolicy default/db
        spec.ingress[0].destination.ports[0]: minimum port number (6000) is greater than maximum port number (5000) in port range
    |
@@ -393,14 +393,14 @@ error: policy.yaml:14:15: NetworkPolicy default/db
 14 |       ports: ['6000:5000']
    |               ^^^^^^^^^^^
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn unknown_tier() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: db
@@ -415,7 +415,7 @@ spec:
       selector: app == 'web'
     destination:
       ports: [5432]
-"#,
+",
         1,
         r#"
 error: policy.yaml:7:9: NetworkPolicy default/db
@@ -437,7 +437,7 @@ nothing was applied: 1 of 1 document is invalid
 #[test]
 fn a_name_that_is_not_dns() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: My_DB
@@ -451,9 +451,9 @@ spec:
       selector: app == 'web'
     destination:
       ports: [5432]
-"#,
+",
         1,
-        r#"
+        r"
 error: policy.yaml:4:9: NetworkPolicy default/My_DB
        metadata.name: name must consist of lower case alphanumeric characters or '-', with at most one '.', and start and end with an alphanumeric character
   |
@@ -465,14 +465,14 @@ error: policy.yaml:4:9: NetworkPolicy default/My_DB
   |
 help: write `name: my-db`
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn two_objects_of_one_name() {
     check(
-        r#"apiVersion: networking.k8s.io/v1
+        r"apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   name: allow
@@ -493,9 +493,9 @@ spec:
   - from:
     - ipBlock:
         cidr: 10.0.0.0/8
-"#,
+",
         1,
-        r#"
+        r"
 error: policy.yaml:15:9: NetworkPolicy default/allow
        metadata.name: NetworkPolicy default/allow is already at policy.yaml:4
    |
@@ -507,20 +507,20 @@ error: policy.yaml:15:9: NetworkPolicy default/allow
    |
 help: give it another name, or remove one of the two
 nothing was applied: 1 of 2 documents is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn empty_file() {
     check(
-        r#""#,
+        r"",
         1,
-        r#"
+        r"
 error: policy.yaml:1:1: the file is empty
 help: an object starts with `apiVersion:` and `kind:`
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
@@ -529,23 +529,23 @@ fn binary_file() {
     check(
         "\x7fELF\x02\x01\x01\x00\x00",
         2,
-        r#"
+        r"
 error: policy.yaml:1:8: the file is binary: it has a zero byte here
 help: manifests are YAML or JSON in UTF-8
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn no_yaml() {
     check(
-        r#"apiVersion: v1
+        r"apiVersion: v1
 kind: [Namespace
 metadata: {}
-"#,
+",
         2,
-        r#"
+        r"
 error: policy.yaml:3:9: neither YAML nor JSON: illegal placement of ':' indicator
   |
 1 | apiVersion: v1
@@ -555,30 +555,30 @@ error: policy.yaml:3:9: neither YAML nor JSON: illegal placement of ':' indicato
   |
 help: check the indentation, quotes and colons around this place
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn deep_nesting() {
     check(
-        r#"a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]
-"#,
+        r"a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]
+",
         2,
-        r#"
+        r"
 error: policy.yaml:1:68: lists and mappings are nested deeper than the limit of 64
   |
 1 | a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]...
   |                                                                    ^
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn alias_bomb() {
     check(
-        r#"a: &a [x,x,x,x,x,x,x,x,x,x]
+        r"a: &a [x,x,x,x,x,x,x,x,x,x]
 b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]
 c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]
 d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]
@@ -587,9 +587,9 @@ f: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]
 g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]
 h: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]
 i: &i [*h,*h,*h,*h,*h,*h,*h,*h,*h,*h]
-"#,
+",
         2,
-        r#"
+        r"
 error: policy.yaml:5:29: aliases expand to more values than the limit of 100000
   |
 1 | a: &a [x,x,x,x,x,x,x,x,x,x]
@@ -601,14 +601,14 @@ error: policy.yaml:5:29: aliases expand to more values than the limit of 100000
   |
 help: write the values out instead of nesting aliases
 nothing was applied: 1 of 1 document is invalid
-"#,
+",
     );
 }
 
 #[test]
 fn several_at_once() {
     check(
-        r#"apiVersion: projectcalico.org/v3
+        r"apiVersion: projectcalico.org/v3
 kind: NetworkPolicy
 metadata:
   name: My_DB
@@ -633,7 +633,7 @@ spec:
   - from:
     - ipBlock:
         cidr: 10.0.0.0/8
-"#,
+",
         1,
         r#"
 error: policy.yaml:4:9: NetworkPolicy default/My_DB
