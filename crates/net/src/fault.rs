@@ -8,7 +8,7 @@ pub use armed::{Armed, arm, is};
 
 /// Whether the fault of this name is armed in this thread: never.
 #[cfg(not(feature = "faults"))]
-#[inline(always)]
+#[inline]
 pub const fn is(_name: &'static str) -> bool {
     false
 }
