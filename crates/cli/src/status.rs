@@ -35,6 +35,9 @@ async fn read(client: &Client) -> Result<Report, RestError> {
     let mut pods = 0;
     for kind in Kind::ALL {
         let listed = client.list(&Collection::of(kind)).await?.objects;
+        if kind == Kind::Pod {
+            pods = listed.len();
+        }
         match kind {
             // Agents write into nodes all the time: no agent has to follow that.
             Kind::Node => nodes = listed,
@@ -42,11 +45,8 @@ async fn read(client: &Client) -> Result<Report, RestError> {
                 newest = listed
                     .iter()
                     .map(|object| object.revision.0)
-                    .fold(newest, u64::max)
+                    .fold(newest, u64::max);
             }
-        }
-        if kind == Kind::Pod {
-            pods = client.list(&Collection::of(kind)).await?.objects.len();
         }
     }
     Ok(Report::new(&nodes, pods, newest, unix_ms()))

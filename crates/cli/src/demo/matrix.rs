@@ -82,7 +82,8 @@ impl Matrix {
 }
 
 fn row(who: &str, cells: impl Iterator<Item = String>) -> String {
-    let cells: String = cells.map(|cell| format!("{cell:CELL_WIDTH$}")).collect();
+    let cells: Vec<String> = cells.map(|cell| format!("{cell:CELL_WIDTH$}")).collect();
+    let cells = cells.concat();
     format!("{who:WHO_WIDTH$}{cells}").trim_end().to_owned()
 }
 

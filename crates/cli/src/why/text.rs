@@ -87,19 +87,19 @@ fn ends(answer: &Explained) -> Vec<String> {
         ("egress", "leaving", &answer.source),
         ("ingress", "entering", &answer.destination),
     ] {
-        match answer.legs.iter().find(|leg| leg.direction == direction) {
-            Some(leg) => lines.extend(leg_lines(verb, leg)),
-            None => {
-                let why = if end.name.contains('/') {
-                    "not judged: a pod reaches itself, and a node its own pods"
-                } else if end.name.starts_with("node:") {
-                    "not judged: no policy is about nodes"
-                } else {
-                    "not judged: it is no pod of this cluster"
-                };
-                lines.push(format!("  {verb} {}: {why}", end.name));
-            }
+        let mut legs = answer.legs.iter();
+        if let Some(leg) = legs.find(|leg| leg.direction == direction) {
+            lines.extend(leg_lines(verb, leg));
+            continue;
         }
+        let why = if end.name.contains('/') {
+            "not judged: a pod reaches itself, and a node its own pods"
+        } else if end.name.starts_with("node:") {
+            "not judged: no policy is about nodes"
+        } else {
+            "not judged: it is no pod of this cluster"
+        };
+        lines.push(format!("  {verb} {}: {why}", end.name));
     }
     lines
 }

@@ -50,10 +50,7 @@ impl World {
     }
 
     /// Says of which files objects of a running cluster came.
-    pub(crate) fn written_in<'a>(
-        &mut self,
-        objects: impl IntoIterator<Item = &'a Located<Object>>,
-    ) {
+    pub(crate) fn written_in(&mut self, objects: &[Located<Object>]) {
         for located in objects {
             self.files.insert(located.object.key(), located.clone());
         }
@@ -164,10 +161,10 @@ fn needs_address(pod: &v1::Pod) -> bool {
 }
 
 fn invent(number: u16) -> [IpAddr; 2] {
-    let ([a, b], [c, d]) = (INVENTED_V4, number.to_be_bytes());
-    let [x, y, z] = INVENTED_V6;
+    let [high, low] = number.to_be_bytes();
+    let ([first, second], [front, middle, back]) = (INVENTED_V4, INVENTED_V6);
     [
-        Ipv4Addr::new(a, b, c, d).into(),
-        Ipv6Addr::new(x, y, z, 0, 0, 0, 0, number).into(),
+        Ipv4Addr::new(first, second, high, low).into(),
+        Ipv6Addr::new(front, middle, back, 0, 0, 0, 0, number).into(),
     ]
 }
