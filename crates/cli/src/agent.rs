@@ -45,8 +45,12 @@ fn options(global: &Global, arguments: &Agent) -> Result<Options> {
     if let Some(lab) = &global.lab {
         bail!("--lab {lab}: a lab runs its own agents; name a socket with --server instead");
     }
-    let server = global.server.clone().unwrap_or_else(|| PathBuf::from(SERVER));
-    let mask = mask(&arguments.mark_mask).with_context(|| format!("--mark-mask {}", arguments.mark_mask))?;
+    let server = global
+        .server
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(SERVER));
+    let mask = mask(&arguments.mark_mask)
+        .with_context(|| format!("--mark-mask {}", arguments.mark_mask))?;
     let mut options = Options::new(node, server);
     options.interface_prefix =
         interface_prefix(&arguments.interface_prefix).context("--interface-prefix")?;

@@ -33,12 +33,18 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "server")]
     pub(crate) lab: Option<String>,
     /// What to log on standard error
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "ONCILLA_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "ONCILLA_LOG"
+    )]
     pub(crate) log_level: LogLevel,
     /// How to write log lines
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
-    /// No colours (also: the environment variable NO_COLOR)
+    /// No colours (also: the environment variable `NO_COLOR`)
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
     /// Print the answer only
@@ -85,7 +91,10 @@ pub(crate) enum Command {
         output: Option<Format>,
     },
     /// Run a cluster of network namespaces on this machine
-    #[command(subcommand, after_help = "Example:\n  oncilla lab up --nodes 2 -f examples/demo/00-cluster.yaml")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  oncilla lab up --nodes 2 -f examples/demo/00-cluster.yaml"
+    )]
     Lab(Lab),
     /// Own a store file and serve the API on a unix socket
     #[command(after_help = "Example:\n  oncilla server --store /var/lib/oncilla/store.redb")]
@@ -106,9 +115,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  oncilla delete networkpolicy production/deny-all")]
     Delete(Delete),
     /// Say whether a packet gets through, and which rule decides
-    #[command(after_help = "Example:\n  oncilla why production/frontend production/backend tcp/8000\n\
+    #[command(
+        after_help = "Example:\n  oncilla why production/frontend production/backend tcp/8000\n\
         \x20 oncilla why -f policies/ production/frontend 203.0.113.10 tcp/443\n\n\
-        Exit codes: 0 allowed, 1 denied, 2 cannot say")]
+        Exit codes: 0 allowed, 1 denied, 2 cannot say"
+    )]
     Why(Why),
     /// Show nodes, agents and problems
     #[command(after_help = "Example:\n  oncilla status --kernel")]
@@ -133,7 +144,9 @@ pub(crate) enum Command {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Lab {
     /// Start a lab and return when its pods are ready
-    #[command(after_help = "Example:\n  oncilla lab up --name try --nodes 2 -f examples/demo/00-cluster.yaml")]
+    #[command(
+        after_help = "Example:\n  oncilla lab up --name try --nodes 2 -f examples/demo/00-cluster.yaml"
+    )]
     Up {
         /// The lab's name
         #[arg(long, default_value = "lab")]
@@ -169,7 +182,9 @@ pub(crate) enum Lab {
         output: Option<Format>,
     },
     /// Run a command inside a pod
-    #[command(after_help = "Example:\n  oncilla lab exec production/frontend -- curl -s http://backend:8000")]
+    #[command(
+        after_help = "Example:\n  oncilla lab exec production/frontend -- curl -s http://backend:8000"
+    )]
     Exec {
         /// The lab's name
         #[arg(long, default_value = "lab")]
@@ -185,7 +200,11 @@ pub(crate) enum Lab {
 #[derive(Args, Debug)]
 pub(crate) struct Server {
     /// The store file; made when missing
-    #[arg(long, value_name = "FILE", default_value = "/var/lib/oncilla/store.redb")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/var/lib/oncilla/store.redb"
+    )]
     pub(crate) store: PathBuf,
     /// The socket to listen on
     #[arg(long, value_name = "SOCKET", default_value = "/run/oncilla/api.sock")]
@@ -259,7 +278,12 @@ pub(crate) struct Select {
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// The namespace. Default: `default`
-    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAMESPACE",
+        conflicts_with = "all_namespaces"
+    )]
     pub(crate) namespace: Option<String>,
     /// All namespaces
     #[arg(short = 'A', long)]
@@ -284,7 +308,12 @@ pub(crate) struct Delete {
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Delete what these files name
-    #[arg(short, long = "filename", value_name = "FILES", conflicts_with = "kind")]
+    #[arg(
+        short,
+        long = "filename",
+        value_name = "FILES",
+        conflicts_with = "kind"
+    )]
     pub(crate) files: Vec<PathBuf>,
     /// The namespace. Default: `default`
     #[arg(short, long, value_name = "NAMESPACE")]

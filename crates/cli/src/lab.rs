@@ -68,6 +68,10 @@ fn options(name: &str) -> Result<LabOptions, LabError> {
     Ok(LabOptions::new(name, executable.into()))
 }
 
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "two flags of the command line, as they were given"
+)]
 fn up(options: &LabOptions, foreground: bool, quiet: bool) -> Result<Exit, LabError> {
     let process_error = |source| LabError::Process {
         action: "watch for signals",

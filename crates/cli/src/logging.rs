@@ -16,7 +16,10 @@ pub(crate) fn start(global: &Global, colour: bool) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let builder = fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+    let builder = fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_target(false);
     match global.log_format {
         LogFormat::Text => builder.with_ansi(colour).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

@@ -11,7 +11,11 @@ use crate::exit::Exit;
 
 /// Prints the version.
 pub(crate) fn version() -> Exit {
-    finish(writeln!(io::stdout(), "oncilla {}", env!("CARGO_PKG_VERSION")))
+    finish(writeln!(
+        io::stdout(),
+        "oncilla {}",
+        env!("CARGO_PKG_VERSION")
+    ))
 }
 
 /// Prints the completion script of a shell.
@@ -28,7 +32,10 @@ pub(crate) fn man(folder: &Path) -> Exit {
     match written {
         Ok(()) => Exit::Done,
         Err(error) => {
-            eprintln!("error: cannot write man pages into {}: {error}", folder.display());
+            eprintln!(
+                "error: cannot write man pages into {}: {error}",
+                folder.display()
+            );
             Exit::CannotJudge
         }
     }

@@ -42,7 +42,9 @@ fn attempt(arguments: &Server) -> Result<()> {
             store = %arguments.store.display(),
             "serving"
         );
-        let options = Options { clock: Arc::new(now) };
+        let options = Options {
+            clock: Arc::new(now),
+        };
         serve(store, listener, options, signals::told_to_stop()).await?;
         tracing::info!("stopped; everything that was accepted is in the store");
         Ok(())
@@ -51,14 +53,20 @@ fn attempt(arguments: &Server) -> Result<()> {
 
 /// Makes the folder of a file, for its owner only, when there is none.
 fn make_folder(file: &Path) -> Result<()> {
-    let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+    let Some(folder) = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    else {
         return Ok(());
     };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
-#[expect(clippy::disallowed_methods, reason = "creation timestamps are the time of day")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "creation timestamps are the time of day"
+)]
 fn now() -> SystemTime {
     SystemTime::now()
 }

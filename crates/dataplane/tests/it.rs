@@ -1,5 +1,8 @@
 //! The dataplane on a real kernel, each test in a network namespace of its own.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
 
 mod it {
     mod revoke;

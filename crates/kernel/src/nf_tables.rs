@@ -10,6 +10,7 @@
 //! more says so.
 #![warn(clippy::indexing_slicing)]
 
+mod answer;
 mod attribute;
 mod batch;
 mod decode;

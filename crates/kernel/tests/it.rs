@@ -3,6 +3,8 @@
 
 #[path = "it/conntrack.rs"]
 mod conntrack;
+#[path = "it/facts.rs"]
+mod facts;
 #[path = "it/link.rs"]
 mod link;
 #[path = "it/netns.rs"]
@@ -13,5 +15,3 @@ mod nf_tables;
 mod process;
 #[path = "it/raw.rs"]
 mod raw;
-#[path = "it/facts.rs"]
-mod facts;

@@ -14,6 +14,7 @@ mod bytes;
 mod chain;
 mod element;
 mod expr;
+mod load;
 mod rule;
 mod set;
 mod text;
@@ -30,7 +31,8 @@ pub use expr::{
     Base, CmpOp, CtKey, CtState, CtStatus, Expr, FibFlags, FibResult, Limit, LimitUnit, Log,
     MetaKey, Register, Reject, SetRef, Verdict,
 };
-pub use rule::{Load, Rule};
+pub use load::Load;
+pub use rule::Rule;
 pub use set::{AnonymousSet, DataType, FieldType, KeyPart, KeyType, Set, SetFlags};
 pub use text::{Comment, LogPrefix, TEXT_BYTES_MAX};
 

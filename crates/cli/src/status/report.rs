@@ -307,7 +307,7 @@ mod tests {
         }
     }
 
-    fn agent(revision: u64, age_ms: u64, problems: Value) -> Value {
+    fn agent(revision: u64, age_ms: u64, problems: &Value) -> Value {
         json!({
             "state": "enforcing", "revision": revision, "updated_unix_ms": NOW - age_ms,
             "pods": 5, "policies": 12, "tiers": 3, "problems": problems, "rss_bytes": 12_582_912,
@@ -321,8 +321,8 @@ mod tests {
     #[test]
     fn healthy_nodes_are_told_in_two_lines_each() {
         let nodes = [
-            node("n1", Some(agent(1841, 300, json!([])))),
-            node("n2", Some(agent(1850, 0, json!([])))),
+            node("n1", Some(agent(1841, 300, &json!([])))),
+            node("n2", Some(agent(1850, 0, &json!([])))),
         ];
         let report = Report::new(&nodes, 10, 1841, NOW);
         assert!(report.healthy);
@@ -346,13 +346,13 @@ node n2   enforcing   rev 1850 (current, 0.0 s ago)   5 pods, 12 policies, 3 tie
             "message": "unknown tier \"legacy\"; what the policy selects is denied there",
             "since_unix_ms": 1,
         }]);
-        let mut away = agent(1839, 1000, json!([]));
+        let mut away = agent(1839, 1000, &json!([]));
         away["state"] = "stale".into();
         away["stale_since_unix_ms"] = (NOW - 41_000).into();
         let nodes = [
-            node("n1", Some(agent(1841, 300, problems))),
+            node("n1", Some(agent(1841, 300, &problems))),
             node("n2", Some(away)),
-            node("n3", Some(agent(1842, 15_001, json!([])))),
+            node("n3", Some(agent(1842, 15_001, &json!([])))),
             node("n4", None),
             node("n5", Some(json!({ "state": "dancing" }))),
         ];

@@ -26,7 +26,7 @@ fn world(files: &[(&str, &str)]) -> World {
 fn ask(world: &World, question: &str) -> Result<String, String> {
     let words: Vec<&str> = question.split(' ').collect();
     let [source, destination, traffic] = words.as_slice() else {
-        panic!("{question}")
+        return Err(format!("{question} is not three words"));
     };
     let place = |text: &str| text.parse::<Place>().map_err(|error| error.to_string());
     let asked = Asked {

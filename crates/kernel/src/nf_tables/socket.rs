@@ -9,15 +9,15 @@ use oncilla_nft::object::{Element, Name, Set, SetRef, Table, TableFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sockopt};
 
-use super::attribute::{Attributes, Message, Messages, Writer};
+use super::answer::{Answers, Reading};
+use super::attribute::{Attributes, Writer};
 use super::batch::{Batch, SEQUENCE_FIRST};
 use super::decode::{self, ListedChain, ListedRule, ListedSet, ListedTable};
 use super::encode::KeyShape;
-use super::error::{BatchError, Malformed, ReadError, Refusal};
+use super::error::{BatchError, Malformed, ReadError};
 use super::wire::{
     BATCH_BEGIN, BATCH_END, BATCH_GENID, FAMILY_INET, FAMILY_UNSPEC, HEADER_BYTES, NLM_F_ACK,
-    NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
-    NLMSG_ERROR, NLMSG_NOOP, SUBSYSTEM, element, message, rule, set,
+    NLM_F_DUMP, NLM_F_REQUEST, batch_family, element, message, rule, set, with_acknowledgement,
 };
 
 /// A batch may be this long where the process may raise the socket's limit (`SO_SNDBUFFORCE`).
@@ -37,9 +37,6 @@ const SEQUENCE_BEGIN: u32 = SEQUENCE_FIRST - 1;
 
 /// Readings count from here, far from any batch.
 const SEQUENCE_READ: u32 = 1 << 31;
-
-/// `ERESTART`, which no library has a name for: the batch's generation is not the kernel's.
-const ERESTART: i32 = 85;
 
 /// The ruleset's version: it changes with every batch of anybody in this network namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -564,181 +561,6 @@ impl AsFd for Socket {
     }
 }
 
-/// What came back for a batch.
-#[derive(Debug, Default)]
-struct Answers {
-    refusals: Vec<Refusal>,
-    whole: Option<i32>,
-    last_seen: bool,
-}
-
-impl Answers {
-    fn read(&mut self, datagram: &[u8], batch: &Batch) {
-        let messages = Messages::new(datagram).map_while(Result::ok);
-        for answer in messages.filter(|answer| answer.kind == NLMSG_ERROR) {
-            let Some(error) = Acknowledgement::read(&answer) else {
-                continue;
-            };
-            self.last_seen |= answer.sequence == batch.last_sequence();
-            if error.errno == 0 {
-                continue;
-            }
-            let Some((index, element)) = batch.locate(answer.sequence, error.offset) else {
-                self.whole = self.whole.or(Some(error.errno));
-                continue;
-            };
-            if let Some(operation) = batch.operations().get(index) {
-                self.refusals.push(Refusal {
-                    index,
-                    operation: operation.clone(),
-                    element,
-                    errno: error.errno,
-                    text: error.text,
-                });
-            }
-        }
-    }
-
-    fn finish(self, batch: &Batch) -> Result<(), BatchError> {
-        let table = || Name::clone(batch.table());
-        match (self.whole, batch.expected_generation()) {
-            (Some(ERESTART), Some(expected)) => Err(BatchError::Outdated {
-                table: table(),
-                expected,
-            }),
-            _ if !self.refusals.is_empty() => Err(BatchError::Refused {
-                table: table(),
-                changes: batch.operations().len(),
-                refusals: self.refusals,
-            }),
-            (Some(errno), _) => Err(BatchError::Whole {
-                table: table(),
-                source: io::Error::from_raw_os_error(errno),
-            }),
-            (None, _) if self.last_seen => Ok(()),
-            (None, _) => Err(BatchError::NoAnswer { table: table() }),
-        }
-    }
-}
-
-/// An acknowledgement: the error number, and what the kernel says about it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Acknowledgement {
-    pub(super) errno: i32,
-    pub(super) text: Option<String>,
-    pub(super) offset: Option<u32>,
-}
-
-impl Acknowledgement {
-    const TEXT: u16 = 1;
-    const OFFSET: u16 = 2;
-
-    pub(super) fn read(answer: &Message<'_>) -> Option<Self> {
-        let (error, rest) = answer.body.split_first_chunk::<4>()?;
-        let mut read = Self {
-            errno: i32::from_ne_bytes(*error).saturating_neg(),
-            text: None,
-            offset: None,
-        };
-        if answer.flags & NLM_F_ACK_TLVS == 0 {
-            return Some(read);
-        }
-        // The refused message comes back before the attributes: its header only, or all of it.
-        let (length, _) = rest.split_first_chunk::<4>()?;
-        let skipped = if answer.flags & NLM_F_CAPPED == 0 {
-            usize::try_from(u32::from_ne_bytes(*length))
-                .ok()?
-                .next_multiple_of(4)
-        } else {
-            HEADER_BYTES
-        };
-        let attributes = Attributes::new(rest.get(skipped..).unwrap_or_default());
-        for (kind, value) in attributes.map_while(Result::ok) {
-            match kind {
-                Self::TEXT => read.text = super::attribute::text(value).ok().map(str::to_owned),
-                Self::OFFSET => read.offset = value.try_into().ok().map(u32::from_ne_bytes),
-                _ => {}
-            }
-        }
-        Some(read)
-    }
-}
-
-/// One answer of many messages.
-#[derive(Debug)]
-pub(super) struct Reading {
-    sequence: u32,
-    /// The error number at its end, 0 for none.
-    end: Option<i32>,
-    torn: bool,
-    malformed: Option<Malformed>,
-}
-
-impl Reading {
-    pub(super) fn new(sequence: u32) -> Self {
-        Self {
-            sequence,
-            end: None,
-            torn: false,
-            malformed: None,
-        }
-    }
-
-    pub(super) fn read(
-        &mut self,
-        datagram: &[u8],
-        each: &mut impl FnMut(Attributes<'_>) -> Result<(), Malformed>,
-    ) {
-        for message in Messages::new(datagram) {
-            match message {
-                Ok(message) if message.sequence == self.sequence => {
-                    if let Err(error) = self.message(&message, each) {
-                        self.malformed = self.malformed.or(Some(error));
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => self.malformed = self.malformed.or(Some(error)),
-            }
-        }
-    }
-
-    fn message(
-        &mut self,
-        message: &Message<'_>,
-        each: &mut impl FnMut(Attributes<'_>) -> Result<(), Malformed>,
-    ) -> Result<(), Malformed> {
-        self.torn |= message.flags & NLM_F_DUMP_INTR != 0;
-        match message.kind {
-            NLMSG_NOOP => Ok(()),
-            NLMSG_DONE | NLMSG_ERROR => {
-                let errno = Acknowledgement::read(message).map_or(0, |end| end.errno);
-                self.end = Some(errno);
-                Ok(())
-            }
-            _ if message.number().is_some() => {
-                let (_, attributes) = message.family_and_attributes()?;
-                each(attributes)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn finish(self, what: &'static str) -> Result<bool, ReadError> {
-        let errno = self.end.unwrap_or_default();
-        if self.torn || errno == Errno::INTR.raw_os_error() {
-            return Ok(false);
-        }
-        if errno != 0 {
-            let source = io::Error::from_raw_os_error(errno);
-            return Err(ReadError::Refused { what, source });
-        }
-        match self.malformed {
-            Some(source) => Err(ReadError::Malformed { what, source }),
-            None => Ok(true),
-        }
-    }
-}
-
 /// Asks for the largest batch the kernel lets this process have, and says how large that is.
 fn widen(fd: BorrowedFd<'_>) -> io::Result<usize> {
     /// What the kernel keeps for itself.
@@ -763,22 +585,4 @@ fn send_whole(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Family, version and the subsystem the batch is for.
-fn batch_family() -> [u8; 4] {
-    let [high, low] = SUBSYSTEM.to_be_bytes();
-    [FAMILY_UNSPEC, 0, high, low]
-}
-
-/// A message header that asks for an acknowledgement.
-fn with_acknowledgement(header: &[u8]) -> Vec<u8> {
-    let mut header = header.to_vec();
-    if let Some(flags) = header
-        .get_mut(6..8)
-        .and_then(|bytes| bytes.first_chunk_mut::<2>())
-    {
-        *flags = (u16::from_ne_bytes(*flags) | NLM_F_ACK).to_ne_bytes();
-    }
-    header
 }

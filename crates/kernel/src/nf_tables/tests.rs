@@ -8,10 +8,10 @@ use oncilla_nft::object::{
     Name, Rule, Set, SetFlags, Table, Value, Verdict, priority,
 };
 
+use super::answer::{Acknowledgement, Reading};
 use super::attribute::{Attributes, Message, Messages};
 use super::batch::{Batch, SEQUENCE_FIRST};
 use super::encode::KeyShape;
-use super::socket::{Acknowledgement, Reading};
 use super::wire::message;
 use super::{decode, decode_expr, monitor};
 

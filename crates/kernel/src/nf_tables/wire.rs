@@ -338,3 +338,21 @@ pub(super) fn register(number: u32) -> Option<Register> {
     };
     u8::try_from(slot).ok().map(Register)
 }
+
+/// Family, version and the subsystem the batch is for.
+pub(super) fn batch_family() -> [u8; 4] {
+    let [high, low] = SUBSYSTEM.to_be_bytes();
+    [FAMILY_UNSPEC, 0, high, low]
+}
+
+/// A message header that asks for an acknowledgement.
+pub(super) fn with_acknowledgement(header: &[u8]) -> Vec<u8> {
+    let mut header = header.to_vec();
+    if let Some(flags) = header
+        .get_mut(6..8)
+        .and_then(|bytes| bytes.first_chunk_mut::<2>())
+    {
+        *flags = (u16::from_ne_bytes(*flags) | NLM_F_ACK).to_ne_bytes();
+    }
+    header
+}
