@@ -5,7 +5,7 @@
 //!   Follow, one a kind ──News, bounded──▶ intake ─▶ pipeline ─▶ kernel
 //!   status ─▶ Node object ◀──latest wins── enforcer ◀── nf_tables news, timers
 //! ```
-//! [`run`] follows the store through the REST API and keeps the kernel as it says. It decides when stages
+//! [`run()`] follows the store through the REST API and keeps the kernel as it says. It decides when stages
 //! run, never what they decide: it knows no rule, no class and no chain.
 
 mod clock;
