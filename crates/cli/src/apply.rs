@@ -10,7 +10,7 @@ mod check;
 mod merge;
 
 use oncilla_api::manifest::Located;
-use oncilla_api::{Kind, Object, ObjectKey};
+use oncilla_api::{Object, ObjectKey};
 use oncilla_store::rest::{Client, RestError};
 use serde_json::Value;
 
@@ -25,21 +25,6 @@ pub(crate) use merge::LAST_APPLIED;
 
 /// How often a write is tried again after somebody else's.
 const ATTEMPTS_MAX: u32 = 8;
-/// In which order objects are written.
-const ORDER: [Kind; 11] = [
-    Kind::Namespace,
-    Kind::ServiceAccount,
-    Kind::Tier,
-    Kind::Node,
-    Kind::Pod,
-    Kind::Service,
-    Kind::GlobalNetworkSet,
-    Kind::NetworkSet,
-    Kind::GlobalNetworkPolicy,
-    Kind::NetworkPolicy,
-    Kind::KubernetesNetworkPolicy,
-];
-
 /// Runs `apply`.
 pub(crate) fn run(global: &Global, arguments: &Apply) -> Exit {
     let reporter = Reporter::new(global, arguments.output);
@@ -48,7 +33,8 @@ pub(crate) fn run(global: &Global, arguments: &Apply) -> Exit {
         Ok(objects) => objects,
         Err(exit) => return exit,
     };
-    objects.sort_by_key(|located| ORDER.iter().position(|kind| *kind == located.object.kind()));
+    // The order of kinds is one of creation: policies stand before the pods that they judge.
+    objects.sort_by_key(|located| located.object.kind());
     connect::with_client(global, async |client| {
         match check::all(client, &objects).await {
             Ok(check::Checked { diagnostics, .. }) if !diagnostics.is_empty() => {

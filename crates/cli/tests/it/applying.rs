@@ -111,8 +111,8 @@ fn objects_are_written_in_an_order_in_which_they_can_be() {
     let expected = "\
 namespace/production created
 tier.projectcalico.org/first created
-pod/web created
 networkpolicy.projectcalico.org/first.deny created
+pod/web created
 ";
     assert_eq!(
         (dry.code, dry.out),
