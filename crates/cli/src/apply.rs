@@ -19,12 +19,14 @@ use crate::connect;
 use crate::diagnostics::{Reporter, Verb};
 use crate::exit::Exit;
 use crate::files;
+use crate::origin;
 use crate::print;
 
 pub(crate) use merge::LAST_APPLIED;
 
 /// How often a write is tried again after somebody else's.
 const ATTEMPTS_MAX: u32 = 8;
+
 /// Runs `apply`.
 pub(crate) fn run(global: &Global, arguments: &Apply) -> Exit {
     let reporter = Reporter::new(global, arguments.output);
@@ -92,13 +94,18 @@ async fn plan(client: &Client, located: &Located<Object>) -> Result<Step, RestEr
     let written = merge::as_written(located);
     match client.object(&key).await {
         Ok(live) => {
-            let wanted = merge::merged(&key, &live.value, &written);
+            let mut wanted = merge::merged(&key, &live.value, &written);
+            origin::record(&mut wanted, located);
             Ok(Step::Update {
                 live: live.value,
                 wanted,
             })
         }
-        Err(error) if error.is_not_found() => Ok(Step::Create(merge::created(&written))),
+        Err(error) if error.is_not_found() => {
+            let mut wanted = merge::created(&written);
+            origin::record(&mut wanted, located);
+            Ok(Step::Create(wanted))
+        }
         Err(error) => Err(error),
     }
 }
@@ -177,21 +184,11 @@ fn is_race(error: &RestError) -> bool {
 }
 
 fn compared(before: &Value, after: &Value) -> Change {
-    if bare(before) == bare(after) {
+    if merge::bare(before) == merge::bare(after) {
         Change::Unchanged
     } else {
         Change::Configured
     }
-}
-
-/// An object without what the server counts.
-fn bare(value: &Value) -> Value {
-    let mut value = value.clone();
-    if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
-        metadata.shift_remove("resourceVersion");
-        metadata.shift_remove("generation");
-    }
-    value
 }
 
 /// `networkpolicy.networking.k8s.io/allow configured`, or the objects themselves.

@@ -15,6 +15,7 @@ use crate::args::{Global, Select};
 use crate::connect;
 use crate::exit::Exit;
 use crate::get;
+use crate::origin::{Origin, SOURCE};
 use crate::print;
 use crate::target::{DEFAULT_NAMESPACE, Target};
 
@@ -302,7 +303,9 @@ fn head(text: &mut String, object: &Object) {
         &format!("{} ({})", object.kind(), object.kind().api_version()),
     );
     line(text, "Labels", &get::pairs(&metadata.labels));
-    let own = [LAST_APPLIED, AGENT_ANNOTATION];
+    let origin = Origin::read(object);
+    let mut own = vec![LAST_APPLIED, AGENT_ANNOTATION];
+    own.extend(origin.as_ref().map(|_| SOURCE));
     let annotations = metadata
         .annotations
         .iter()
@@ -311,6 +314,9 @@ fn head(text: &mut String, object: &Object) {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     line(text, "Annotations", &get::pairs(&annotations));
+    if let Some(origin) = origin {
+        line(text, "Applied from", &origin.place(object, None));
+    }
     line(
         text,
         "Age",

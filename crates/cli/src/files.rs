@@ -12,6 +12,8 @@ use crate::diagnostics::{Reporter, Verb};
 use crate::exit::Exit;
 use crate::print;
 
+/// What messages call standard input.
+pub(crate) const STDIN: &str = "<stdin>";
 /// Which files of a folder are manifests.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -87,7 +89,7 @@ fn read_file(path: &Path, limits: &Limits) -> Result<Manifest> {
     if is_stdin(path) {
         let bytes =
             read_limited(io::stdin().lock(), limits).context("cannot read standard input")?;
-        return Ok(decoded("<stdin>", bytes.as_deref(), limits));
+        return Ok(decoded(STDIN, bytes.as_deref(), limits));
     }
     let file = File::open(path).with_context(cannot)?;
     let bytes = read_limited(file, limits).with_context(cannot)?;

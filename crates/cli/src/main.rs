@@ -15,6 +15,7 @@ mod files;
 mod get;
 mod lab;
 mod logging;
+mod origin;
 mod print;
 mod reference;
 mod server;
@@ -48,7 +49,7 @@ fn run(arguments: &Arguments) -> ExitCode {
             return lab::run(command, global.quiet, |paths| {
                 let reporter = diagnostics::Reporter::new(global, None);
                 let located = files::load(paths, None, &reporter, diagnostics::Verb::Started)?;
-                Ok(located.into_iter().map(|located| located.object).collect())
+                Ok(located.into_iter().map(origin::recorded).collect())
             });
         }
         Command::Agent(agent) => agent::run(global, agent),

@@ -7,7 +7,7 @@
 pub(crate) mod input;
 pub(crate) mod place;
 pub(crate) mod report;
-mod rule;
+pub(crate) mod rule;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;

@@ -13,6 +13,8 @@ mod deleting;
 mod describing;
 #[path = "it/getting.rs"]
 mod getting;
+#[path = "it/origins.rs"]
+mod origins;
 #[path = "it/standing_alone.rs"]
 mod standing_alone;
 #[path = "it/why.rs"]

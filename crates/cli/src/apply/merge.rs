@@ -5,6 +5,8 @@ use oncilla_api::manifest::Located;
 use oncilla_api::{Kind, Object, ObjectKey};
 use serde_json::{Map, Value};
 
+use crate::origin::SOURCE;
+
 /// What the file said when it was applied last, as JSON.
 pub(crate) const LAST_APPLIED: &str = "oncilla.io/last-applied";
 /// Largest remembered file, in bytes: annotations may have 256 KiB together. Of larger ones we remember only that
@@ -37,6 +39,7 @@ pub(crate) fn as_written(located: &Located<Object>) -> Value {
             metadata.retain(|field, _| !OWNED.contains(&field.as_str()));
             if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
                 annotations.shift_remove(LAST_APPLIED);
+                annotations.shift_remove(SOURCE);
             }
         }
     }
@@ -158,6 +161,23 @@ fn remember(value: &mut Value, written: &Value) {
     if let Value::Object(annotations) = annotations {
         annotations.insert(LAST_APPLIED.to_owned(), text.into());
     }
+}
+
+/// An object without what `apply` and the server keep for themselves: only what is left is a change to people.
+pub(crate) fn bare(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
+        metadata.shift_remove("resourceVersion");
+        metadata.shift_remove("generation");
+        if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+            annotations.shift_remove(LAST_APPLIED);
+            annotations.shift_remove(SOURCE);
+            if annotations.is_empty() {
+                metadata.shift_remove("annotations");
+            }
+        }
+    }
+    value
 }
 
 #[cfg(test)]

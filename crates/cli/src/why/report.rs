@@ -310,10 +310,7 @@ impl Reader<'_> {
         };
         let key = &policy.key;
         let rule = hit.map(|hit| self.rule(key, hit));
-        let path = match &rule {
-            Some(rule) => format!("spec.{}", rule.field),
-            None => "metadata.name".to_owned(),
-        };
+        let place = hit.map(|hit| (self.leg.direction, hit.rule));
         PolicyReport {
             id: policy.id.to_string(),
             kind: kind(key.kind),
@@ -324,7 +321,7 @@ impl Reader<'_> {
             rule,
             logged: policy.logged.clone(),
             problem: policy.problem.as_deref().map(str::to_owned),
-            place: self.world.place(key, &path),
+            place: self.world.place(key, place),
             decides: self.decides && self.leg.decided_by.key.as_ref() == Some(key),
         }
     }
@@ -376,9 +373,9 @@ fn kind(kind: Kind) -> &'static str {
 fn decided_by(decision: &Decision, verdict: Verdict, world: &World) -> DecidedBy {
     let isolating = isolating(decision, world);
     let key = decision.key.as_ref().or(isolating.first());
-    let path = match decision.rule {
-        DecidedRule::Number(number) => format!("spec.{}[{number}]", decision.direction),
-        _ => "metadata.name".to_owned(),
+    let rule = match decision.rule {
+        DecidedRule::Number(number) => Some((decision.direction, number)),
+        _ => None,
     };
     DecidedBy {
         at: named(&decision.at),
@@ -389,7 +386,7 @@ fn decided_by(decision: &Decision, verdict: Verdict, world: &World) -> DecidedBy
             DecidedRule::Number(number) => number.into(),
             other => other.to_string().into(),
         },
-        place: key.and_then(|key| world.place(key, &path)),
+        place: key.and_then(|key| world.place(key, rule)),
         text: sentence(decision, verdict, world),
     }
 }
@@ -424,7 +421,7 @@ fn sentence(decision: &Decision, verdict: Verdict, world: &World) -> String {
     match (decision.rule, &decision.key) {
         (DecidedRule::Number(number), Some(key)) => {
             let field = format!("{direction}[{number}]");
-            let place = world.place(key, &format!("spec.{field}"));
+            let place = world.place(key, Some((direction, number)));
             let object = world.cluster.object(key);
             let words = object.and_then(|object| rule::words(object, direction, number));
             let reason = [place, words]
@@ -476,7 +473,7 @@ fn end_of_tier(decision: &Decision, world: &World) -> String {
         (_, 1) => format!("none of its {direction} rules matches"),
         _ => format!("none of their {direction} rules matches"),
     };
-    let place = world.place(first, "metadata.name");
+    let place = world.place(first, None);
     let (who, at) = (
         place.unwrap_or_else(|| "it".to_owned()),
         named(&decision.at),

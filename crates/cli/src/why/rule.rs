@@ -43,6 +43,42 @@ pub(crate) fn count(policy: &Object, direction: Direction) -> usize {
     }
 }
 
+/// Whether two versions of a policy have the same rule at a place.
+pub(crate) fn is_same(one: &Object, other: &Object, direction: Direction, number: usize) -> bool {
+    fn at<T: PartialEq>(one: &[T], other: &[T], number: usize) -> bool {
+        one.get(number)
+            .is_some_and(|rule| other.get(number) == Some(rule))
+    }
+    match (one, other) {
+        (Object::NetworkPolicy(one), Object::NetworkPolicy(other)) => {
+            let (one, other) = (&one.spec, &other.spec);
+            let rules = pick(direction, &one.ingress, &one.egress);
+            at(
+                rules,
+                pick(direction, &other.ingress, &other.egress),
+                number,
+            )
+        }
+        (Object::GlobalNetworkPolicy(one), Object::GlobalNetworkPolicy(other)) => {
+            let (one, other) = (&one.spec, &other.spec);
+            let rules = pick(direction, &one.ingress, &one.egress);
+            at(
+                rules,
+                pick(direction, &other.ingress, &other.egress),
+                number,
+            )
+        }
+        (Object::KubernetesNetworkPolicy(one), Object::KubernetesNetworkPolicy(other)) => {
+            let (one, other) = (&one.spec, &other.spec);
+            match direction {
+                Direction::Ingress => at(&one.ingress, &other.ingress, number),
+                Direction::Egress => at(&one.egress, &other.egress, number),
+            }
+        }
+        _ => false,
+    }
+}
+
 fn pick<'a>(
     direction: Direction,
     ingress: &'a [v3::Rule],

@@ -10,8 +10,8 @@ use oncilla_api::manifest::Located;
 use oncilla_api::{Kind, Object, ObjectKey, v1};
 use oncilla_verdict::Cluster;
 
-/// The annotation in which `apply` keeps the `file:line` that an object came from.
-pub(crate) const SOURCE_ANNOTATION: &str = "oncilla.io/source";
+use crate::origin::{Origin, RulePlace};
+
 /// The node of pods that have none: only whether two pods share it could matter, and to policy it does not.
 const NO_NODE: &str = "unscheduled";
 /// Made-up addresses are those of benchmark networks, which no real policy names.
@@ -56,13 +56,18 @@ impl World {
         }
     }
 
-    /// `file:line` of a field of an object, when it came from a file.
-    pub(crate) fn place(&self, key: &ObjectKey, path: &str) -> Option<String> {
+    /// `file:line` of an object or one of its rules, when it came from a file.
+    pub(crate) fn place(&self, key: &ObjectKey, rule: Option<RulePlace>) -> Option<String> {
         if let Some(located) = self.files.get(key) {
-            return Some(located.place_of(path));
+            return Some(match rule {
+                Some((direction, number)) => {
+                    located.place_of(&format!("spec.{direction}[{number}]"))
+                }
+                None => located.place_of("metadata.name"),
+            });
         }
-        let annotations = &self.cluster.object(key)?.metadata().annotations;
-        annotations.get(SOURCE_ANNOTATION).cloned()
+        let object = self.cluster.object(key)?;
+        Origin::read(object).map(|origin| origin.place(object, rule))
     }
 
     /// The pod of a key.
