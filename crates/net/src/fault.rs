@@ -1,19 +1,20 @@
 //! Planted faults: switches by which tests break one place of the engine and see that they would notice.
 //!
-//! Without the feature `faults`, which only tests ask for, every switch is the constant `false` and nothing of
-//! this is in a program. A fault is armed for the calling thread only, so that tests beside it stay sound.
+//! In a program that is built to be used (without debug assertions) every switch is the constant `false` and nothing
+//! of this is there; a feature would make every test build two programs. A fault is armed for the calling thread only,
+//! so that tests beside it stay sound.
 
-#[cfg(feature = "faults")]
+#[cfg(debug_assertions)]
 pub use armed::{Armed, arm, is};
 
 /// Whether the fault of this name is armed in this thread: never.
-#[cfg(not(feature = "faults"))]
+#[cfg(not(debug_assertions))]
 #[inline]
 pub const fn is(_name: &'static str) -> bool {
     false
 }
 
-#[cfg(feature = "faults")]
+#[cfg(debug_assertions)]
 mod armed {
     use std::cell::Cell;
 
