@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use oncilla_kernel::nf_tables::{Batch, BatchError, Event, Socket, Subject, TableState};
-use oncilla_nft::object::{Element, Name, TableFlags};
+use oncilla_kernel::nf_tables::{BatchError, Event, Socket, Subject, TableState};
+use oncilla_nft::object::{Element, Name, Table, TableFlags};
 use oncilla_nft::{
-    BankSetName, FilledChain, FilledSet, GroupChainName, Placement, Ruleset, TABLE, adopt, lower,
-    skeleton, table,
+    BankSetName, FilledChain, FilledSet, GroupChainName, Placement, Ruleset, STAND_IN, TABLE,
+    adopt, lower, skeleton, table,
 };
 use oncilla_program::{AddressMap, Group, GroupId, ProfileEnd, Program, ProgramDelta, Settings};
 
 use crate::compare::{Difference, compare, foreign_elements};
-use crate::edit::{self, Edit, Transaction};
+use crate::edit::{self, Edit};
 use crate::error::DataplaneError;
 use crate::held::Held;
 use crate::plan::plan;
@@ -49,7 +49,7 @@ pub struct Applied {
 }
 
 impl Applied {
-    fn add(&mut self, transaction: &[Edit]) {
+    pub(crate) fn add(&mut self, transaction: &[Edit]) {
         self.transactions += 1;
         self.elements += edit::elements(transaction);
     }
@@ -80,10 +80,16 @@ impl Dataplane {
             TableOwner::On => return Err(DataplaneError::NoOwner),
         };
         let found = socket.read_table(TABLE)?;
-        if let Some(port) = found.as_ref().and_then(|found| found.table.owner)
-            && port != socket.port_id()
+        let stand_in = socket.table(STAND_IN)?;
+        let tables = found.as_ref().map(|found| &found.table);
+        for port in tables
+            .into_iter()
+            .chain(&stand_in)
+            .filter_map(|table| table.owner)
         {
-            return Err(DataplaneError::Owned { port });
+            if port != socket.port_id() {
+                return Err(DataplaneError::Owned { port });
+            }
         }
         let program = Program {
             settings,
@@ -116,19 +122,26 @@ impl Dataplane {
     /// When the kernel cannot be read, or refuses what is not a group's.
     pub fn start(&mut self, desired: &Program) -> Result<Applied, DataplaneError> {
         let mut applied = Applied::default();
-        let Some(found) = self.found.take() else {
-            self.replace(desired, &mut applied)?;
-            return Ok(applied);
+        let judges = self.end_stand_in(&mut applied)?;
+        let found = self.found.take();
+        let ruleset = found.as_ref().map(as_ruleset);
+        self.tombs = if judges.stand_in {
+            let stand_in = self.socket.read_table(STAND_IN)?;
+            stand_in
+                .map(|found| Tombs::read(&as_ruleset(&found)))
+                .unwrap_or_default()
+        } else {
+            ruleset.as_ref().map(Tombs::read).unwrap_or_default()
         };
-        let ruleset = as_ruleset(&found);
-        self.tombs = Tombs::read(&ruleset);
-        let Some(held) = adoptable(desired, &ruleset) else {
+        let adopted = ruleset.filter(|_| judges.main);
+        let adopted = adopted.and_then(|ruleset| adoptable(desired, &ruleset));
+        let (Some(found), Some(held)) = (found, adopted) else {
             self.replace(desired, &mut applied)?;
             return Ok(applied);
         };
         self.held = held;
         if self.owner && found.table.owner.is_none() {
-            let claim = vec![Edit::AddTable(self.table())];
+            let claim = vec![Edit::AddTable(self.with_owner(table()))];
             self.socket.commit(&edit::batch(&claim))?;
             self.claims += 1;
         }
@@ -238,64 +251,16 @@ impl Dataplane {
         }
     }
 
-    /// Puts the whole table in place: one transaction, old or new for every packet.
-    fn replace(&mut self, desired: &Program, applied: &mut Applied) -> Result<(), DataplaneError> {
-        let mut program = desired.clone();
-        loop {
-            let placements = program
-                .groups
-                .keys()
-                .map(|id| (id.clone(), Placement::default()))
-                .collect::<BTreeMap<_, _>>();
-            let mut ruleset = lower(&program, &placements, self.table());
-            self.tombs.fill(&mut ruleset);
-            let transaction = edit::replace(&ruleset);
-            match self.write_whole(&ruleset, &transaction, applied) {
-                Ok(()) => {
-                    applied.replaced = true;
-                    applied.flips += 1;
-                    let skeleton = skeleton(&program.settings, table());
-                    self.held = Held::new(program, placements, skeleton);
-                    return Ok(());
-                }
-                Err(error) => isolate_refused(&mut program, error, &mut applied.isolated)?,
-            }
-        }
-    }
-
-    /// Sends the whole table at once, or in parts where the socket does not take it at once: then workloads
-    /// are cut off until the last part, never let through.
-    fn write_whole(
-        &mut self,
-        ruleset: &Ruleset,
-        transaction: &Transaction,
-        applied: &mut Applied,
-    ) -> Result<(), BatchError> {
-        match self.socket.commit(&edit::batch(transaction)) {
-            Err(BatchError::TooLarge { bytes_max, .. }) => {
-                let skeleton = skeleton(&self.held.program.settings, table());
-                for part in edit::replace_in_parts(&skeleton, ruleset, bytes_max) {
-                    self.socket.commit(&edit::batch(&part))?;
-                    applied.add(&part);
-                }
-                Ok(())
-            }
-            Err(error) => Err(error),
-            Ok(()) => {
-                applied.add(transaction);
-                Ok(())
-            }
-        }
-    }
-
     /// Removes our table: nothing is enforced afterwards.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn remove(&mut self) -> Result<(), DataplaneError> {
-        let mut batch = Batch::new(TABLE);
-        batch.destroy_table();
-        Ok(self.socket.commit(&batch)?)
+        for table in [STAND_IN, TABLE] {
+            self.socket
+                .commit(&edit::batch_in(table, &[Edit::DestroyTable]))?;
+        }
+        Ok(())
     }
 
     /// The program in force.
@@ -318,12 +283,13 @@ impl Dataplane {
         self.owner
     }
 
-    fn table(&self) -> oncilla_nft::object::Table {
+    /// The table with the flags by which the kernel keeps it for us.
+    pub(crate) fn with_owner(&self, table: Table) -> Table {
         let flags = TableFlags::OWNER | TableFlags::PERSIST;
         if self.owner {
-            table().flags(flags)
+            table.flags(flags)
         } else {
-            table()
+            table
         }
     }
 }
@@ -433,7 +399,7 @@ fn is_open(element: &Element, held: &Held) -> bool {
 }
 
 /// Denies the groups that a refusal names, so that the next attempt can succeed.
-fn isolate_refused(
+pub(crate) fn isolate_refused(
     program: &mut Program,
     error: BatchError,
     isolated: &mut BTreeMap<GroupId, String>,

@@ -1,7 +1,7 @@
 //! Edits of the table as values, so that a plan can be read, tested and repeated before it is sent.
 
 use oncilla_kernel::nf_tables::Batch;
-use oncilla_nft::object::{Chain, DataType, Element, FieldType, Name, Rule, Set, Table};
+use oncilla_nft::object::{Chain, DataType, Element, Name, Rule, Set, Table};
 use oncilla_nft::{FilledChain, FilledSet, Ruleset, TABLE};
 
 /// One edit.
@@ -34,9 +34,14 @@ pub(crate) enum Edit {
 /// Edits that take effect at one instant.
 pub(crate) type Transaction = Vec<Edit>;
 
-/// The bytes of a transaction.
+/// The bytes of a transaction in our table.
 pub(crate) fn batch(transaction: &[Edit]) -> Batch {
-    let mut batch = Batch::new(TABLE);
+    batch_in(TABLE, transaction)
+}
+
+/// The bytes of a transaction in a table.
+pub(crate) fn batch_in(table: &str, transaction: &[Edit]) -> Batch {
+    let mut batch = Batch::new(table);
     for edit in transaction {
         match edit {
             Edit::AddTable(table) => batch.add_table(table),
@@ -107,11 +112,12 @@ fn push_elements(edits: &mut Transaction, filled: &FilledSet) {
     }
 }
 
-/// The whole table in one transaction: packets see all of the old one or all of the new one, because the new
-/// rules ask only new sets.
-pub(crate) fn replace(ruleset: &Ruleset) -> Transaction {
+/// A whole table that no packet meets: everything but the chains that packets enter by.
+pub(crate) fn prepare(ruleset: &Ruleset) -> Transaction {
     let mut edits = vec![Edit::DestroyTable, Edit::AddTable(ruleset.table.clone())];
-    edits.extend(create(ruleset.sets.values(), ruleset.chains.values()));
+    let chains = ruleset.chains.values();
+    let inner = chains.filter(|filled| filled.chain.base.is_none());
+    edits.extend(create(ruleset.sets.values(), inner));
     // Verdict maps lead to chains, so their elements come last.
     for filled in ruleset.sets.values() {
         if filled.set.data == Some(DataType::Verdict) {
@@ -121,38 +127,17 @@ pub(crate) fn replace(ruleset: &Ruleset) -> Transaction {
     edits
 }
 
-/// The whole table in parts, for a socket that does not take it at once: first the skeleton without any
-/// dispatch, which drops what workloads send and get; dispatch last.
-pub(crate) fn replace_in_parts(
-    skeleton: &Ruleset,
-    ruleset: &Ruleset,
-    bytes_max: usize,
-) -> Vec<Transaction> {
-    let mut parts = vec![replace(&Ruleset {
-        table: ruleset.table.clone(),
-        ..skeleton.clone()
-    })];
-    let sets = ruleset
-        .sets
-        .values()
-        .filter(|set| !skeleton.sets.contains_key(&set.set.name));
-    let chains = ruleset
-        .chains
-        .values()
-        .filter(|chain| !skeleton.chains.contains_key(&chain.chain.name));
-    let mut edits = create(sets, chains.clone());
-    let mut last = Vec::new();
-    for filled in ruleset
-        .sets
-        .values()
-        .filter(|set| skeleton.sets.contains_key(&set.set.name))
-    {
-        let is_dispatch = filled.set.key.fields() == [FieldType::IfName];
-        push_elements(if is_dispatch { &mut last } else { &mut edits }, filled);
-    }
-    edits.extend(last);
+/// The chains by which packets enter a table that is there.
+pub(crate) fn hook_in(ruleset: &Ruleset) -> Transaction {
+    let chains = ruleset.chains.values();
+    create([], chains.filter(|filled| filled.chain.base.is_some()))
+}
+
+/// A transaction that no packet can meet in parts, for a socket that does not take it at once.
+pub(crate) fn parts(transaction: Transaction, bytes_max: usize) -> Vec<Transaction> {
+    let mut parts: Vec<Transaction> = Vec::new();
     let mut room = 0;
-    for edit in edits.into_iter().flat_map(pieces) {
+    for edit in transaction.into_iter().flat_map(pieces) {
         let bytes = batch(std::slice::from_ref(&edit)).bytes_len();
         if let Some(part) = parts.last_mut().filter(|_| bytes <= room) {
             part.push(edit);

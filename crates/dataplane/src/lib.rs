@@ -19,6 +19,7 @@ mod garbage;
 mod held;
 mod place;
 mod plan;
+mod replace;
 mod revoke;
 mod tombs;
 

@@ -19,6 +19,7 @@ mod encode;
 mod encode_expr;
 mod error;
 mod monitor;
+mod quiesce;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -28,4 +29,5 @@ pub use batch::{Action, Batch, Operation, Subject};
 pub use decode::{Counts, ListedChain, ListedRule, ListedTable};
 pub use error::{BatchError, Malformed, ReadError, Refusal};
 pub use monitor::{Change, Event, Monitor};
+pub use quiesce::wait_for_packets;
 pub use socket::{BATCH_BYTES_MAX, Generation, Socket, TableState};

@@ -24,7 +24,9 @@ pub use group::{
     GroupObjects, Placement, Surroundings, bank_elements, banks, entry_chain, lower_group,
 };
 pub use lower::lower;
-pub use names::{BankPlace, BankSetName, ChainPlace, GroupChainName, Level, TABLE, Version};
+pub use names::{
+    BankPlace, BankSetName, ChainPlace, GroupChainName, Level, STAND_IN, TABLE, Version,
+};
 pub use read::{Adopted, Destination, adopt};
 pub use ruleset::{FilledChain, FilledSet, Ruleset};
-pub use skeleton::{DENY_LOG_GROUP, TOMBSTONES_MAX, skeleton, table};
+pub use skeleton::{DENY_LOG_GROUP, TOMBSTONES_MAX, skeleton, stand_in, table};

@@ -15,6 +15,8 @@ use crate::object::Name;
 
 /// Our table.
 pub const TABLE: &str = "oncilla";
+/// The table that stands in for [`TABLE`] while that one is made anew: there for a moment, or after a kill.
+pub const STAND_IN: &str = "oncilla_stand_in";
 
 /// One of the chains of a group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

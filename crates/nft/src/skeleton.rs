@@ -6,7 +6,7 @@
 use oncilla_net::Direction;
 use oncilla_program::{ClassId, EndpointToHost, Settings};
 
-use crate::names::TABLE;
+use crate::names::{STAND_IN, TABLE};
 use crate::object::{
     AnonymousSet, Chain, CtState, DataType, Element, FieldType, Hook, Limit, Load, Log, Name, Rule,
     Set, SetFlags, Table, Value, Verdict,
@@ -71,6 +71,11 @@ pub fn table() -> Table {
     Table::new(TABLE).comment(
         "Network policy, written by oncilla; changes here are undone. Read: oncilla status --kernel",
     )
+}
+
+/// The table that enforces the same while ours is made anew.
+pub fn stand_in() -> Table {
+    Table::new(STAND_IN).comment("Network policy, while oncilla makes its table anew")
 }
 
 fn sets(ruleset: &mut Ruleset) {

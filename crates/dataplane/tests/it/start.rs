@@ -55,7 +55,7 @@ fn a_pod_that_came_meanwhile_is_one_element() {
 }
 
 #[test]
-fn a_policy_that_changed_meanwhile_replaces_the_table_at_once() {
+fn a_policy_that_changed_meanwhile_replaces_the_table() {
     alone(|| {
         open(TableOwner::Off).start(&small()).unwrap();
         let mut program = small();
@@ -69,9 +69,68 @@ fn a_policy_that_changed_meanwhile_replaces_the_table_at_once() {
         }
         let mut again = open(TableOwner::Off);
         let applied = again.start(&program).unwrap();
-        assert_eq!((applied.transactions, applied.replaced), (1, true));
+        assert_eq!((applied.flips, applied.replaced), (1, true));
         assert_eq!(again.verify().unwrap(), []);
+        assert!(!listing().contains("stand_in"), "{}", listing());
     });
+}
+
+/// Loads what is listed once more under the stand-in's name.
+fn load_stand_in(with_hooks: bool) {
+    let listed = listing().replace("table inet oncilla {", "table inet oncilla_stand_in {");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), listed).unwrap();
+    nft(&["-f", file.path().to_str().unwrap()]);
+    if !with_hooks {
+        unhook("oncilla_stand_in");
+    }
+}
+
+fn unhook(table: &str) {
+    for chain in ["raw_prerouting", "input", "forward"] {
+        nft(&["flush", "chain", "inet", table, chain]);
+        nft(&["delete", "chain", "inet", table, chain]);
+    }
+}
+
+/// Every state that a death between two steps of a replacement leaves, and a start on it.
+#[test]
+fn a_replacement_that_was_cut_short_is_finished_by_the_next_start() {
+    type State = fn();
+    let states: [(&str, State, u64); 5] = [
+        ("the stand-in was made", || load_stand_in(false), 0),
+        ("both judge", || load_stand_in(true), 0),
+        (
+            "the stand-in judges alone",
+            || {
+                load_stand_in(true);
+                unhook("oncilla");
+            },
+            1,
+        ),
+        (
+            "the table is gone",
+            || {
+                load_stand_in(true);
+                nft(&["delete", "table", "inet", "oncilla"]);
+            },
+            1,
+        ),
+        ("the first table was made", || unhook("oncilla"), 1),
+    ];
+    for (name, leave, replacements) in states {
+        alone(move || {
+            let mut first = open(TableOwner::Off);
+            first.start(&small()).unwrap();
+            drop(first);
+            leave();
+            let mut again = open(TableOwner::Off);
+            let applied = again.start(&small()).unwrap();
+            assert_eq!(applied.flips, replacements, "{name}");
+            assert_eq!(again.verify().unwrap(), [], "{name}");
+            assert!(!listing().contains("stand_in"), "{name}: {}", listing());
+        });
+    }
 }
 
 #[test]
