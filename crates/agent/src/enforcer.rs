@@ -266,8 +266,12 @@ impl Enforcer {
             }
             return;
         }
-        let applied = self.pipeline.apply(&changes, self.clock.now_ms());
-        self.absorb(applied, begun_us);
+        // What policies say and whom they mean change one after the other, in the order of the news: together
+        // they could meet in a state that nobody wrote. A run that fails is made up for by the next one.
+        for run in changes.chunk_by(|one, next| is_policy(one) == is_policy(next)) {
+            let applied = self.pipeline.apply(run, self.clock.now_ms());
+            self.absorb(applied, begun_us);
+        }
     }
 
     /// What follows from an attempt to put things in force: true when it worked.
@@ -313,6 +317,14 @@ impl Enforcer {
         }
         let since = self.blocked.take().map(|(_, since)| since);
         self.blocked = Some((text, since.unwrap_or_else(Clock::unix_ms)));
+    }
+}
+
+/// Whether a change is of what policies say; the others are of whom they mean.
+fn is_policy(change: &Change) -> bool {
+    match change {
+        Change::Tier(..) | Change::Policy(..) => true,
+        Change::Endpoint(..) | Change::NetworkSet(..) | Change::Profile(..) => false,
     }
 }
 

@@ -6,7 +6,12 @@
 )]
 
 mod it {
+    mod cut;
+    mod field;
     mod harness;
+    mod killed;
     mod life;
+    mod owner;
+    mod process;
     mod trouble;
 }

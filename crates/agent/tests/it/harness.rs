@@ -1,5 +1,6 @@
 //! A server, an agent, and what both say. Nothing here waits for time: only for the agent's own reports.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A store, and the server that can be stopped and started over it.
 pub(crate) struct World {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) netns: Netns,
+    pub(crate) netns: Arc<Netns>,
     folder: TempDir,
     runtime: Runtime,
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
@@ -33,7 +34,16 @@ pub(crate) struct World {
 impl World {
     /// A served store with a node, a namespace with its account, and two pods on the node.
     pub(crate) fn new() -> Self {
-        let mut world = Self::silent();
+        let world = Self::without_pods(Arc::new(Netns::new().unwrap()));
+        for (name, ip) in [("a", "10.65.0.1"), ("b", "10.65.0.2")] {
+            world.pod(name, json!({ "app": name }), &[ip.parse().unwrap()]);
+        }
+        world
+    }
+
+    /// A served store with a node, which is the given namespace, and the namespace `team` with its account.
+    pub(crate) fn without_pods(netns: Arc<Netns>) -> Self {
+        let mut world = Self::silent(netns);
         world.serve();
         for (kind, name) in [(Kind::Node, NODE), (Kind::Namespace, "team")] {
             world.create(&ObjectKey::cluster(kind, name), json!({}));
@@ -42,16 +52,14 @@ impl World {
         if world.store.object(&account).unwrap().is_none() {
             world.create(&account, json!({}));
         }
-        world.pod("a", "10.65.0.1");
-        world.pod("b", "10.65.0.2");
         world
     }
 
     /// An empty store that nobody serves yet.
-    pub(crate) fn silent() -> Self {
+    pub(crate) fn silent(netns: Arc<Netns>) -> Self {
         Self {
             store: Arc::new(MemoryStore::new()),
-            netns: Netns::new().unwrap(),
+            netns,
             folder: tempfile::tempdir().unwrap(),
             runtime: Builder::new_current_thread().enable_all().build().unwrap(),
             server: None,
@@ -141,16 +149,18 @@ impl World {
             .unwrap();
     }
 
-    fn pod(&self, name: &str, ip: &str) {
+    /// A pod of the node.
+    pub(crate) fn pod(&self, name: &str, labels: Value, addresses: &[IpAddr]) {
         let key = ObjectKey::namespaced(Kind::Pod, "team", name);
         self.create(
             &key,
             json!({
-                "metadata": { "name": name, "namespace": "team", "labels": { "app": name } },
+                "metadata": { "name": name, "namespace": "team", "labels": labels },
                 "spec": { "nodeName": NODE, "containers": [{ "name": "c", "image": "none" }] },
             }),
         );
-        let status = json!({ "status": { "podIP": ip, "podIPs": [{ "ip": ip }] } });
+        let all: Vec<Value> = addresses.iter().map(|ip| json!({ "ip": ip })).collect();
+        let status = json!({ "status": { "podIP": addresses.first(), "podIPs": all } });
         let client = self.client();
         let patched = client.merge_patch_status(&key, &status);
         self.runtime.block_on(patched).unwrap();

@@ -1,7 +1,10 @@
 //! From the start to the end, and the next start.
 
+use std::sync::Arc;
+
 use oncilla_agent::{AgentError, AgentState, TableOwner, remove, run};
 use oncilla_api::{Kind, ObjectKey};
+use oncilla_kernel::netns::Netns;
 use serde_json::json;
 
 use super::harness::{World, class_of};
@@ -92,7 +95,7 @@ fn anyhow_chain(error: &dyn std::error::Error) -> String {
 
 #[test]
 fn an_agent_that_is_there_first_waits_for_the_store_and_writes_its_own_node() {
-    let mut world = World::silent();
+    let mut world = World::silent(Arc::new(Netns::new().unwrap()));
     let agent = world.agent(TableOwner::Auto);
     world.serve();
     let status = world.wait("first", |status| status.state == AgentState::Enforcing);
