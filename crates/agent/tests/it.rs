@@ -14,4 +14,5 @@ mod it {
     mod owner;
     mod process;
     mod trouble;
+    mod turn;
 }

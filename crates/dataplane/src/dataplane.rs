@@ -7,7 +7,7 @@ use oncilla_kernel::nf_tables::{BatchError, Event, Socket, Subject, TableState};
 use oncilla_nft::object::{Element, Name, Table, TableFlags};
 use oncilla_nft::{
     BankSetName, FilledChain, FilledSet, GroupChainName, Placement, Ruleset, STAND_IN, TABLE,
-    adopt, lower, skeleton, table,
+    adopt, bridge_number, lower, skeleton, table,
 };
 use oncilla_program::{AddressMap, Group, GroupId, ProfileEnd, Program, ProgramDelta, Settings};
 
@@ -315,11 +315,13 @@ fn adoptable(desired: &Program, found: &Ruleset) -> Option<Held> {
     for difference in compare(&expected, found) {
         match difference {
             Difference::ForeignChain(name) => {
-                let chain = GroupChainName::parse(&name)?;
-                held.taken
-                    .entry(chain.group)
-                    .or_default()
-                    .insert(chain.version);
+                if let Some(number) = bridge_number(&name) {
+                    held.bridges = held.bridges.max(number.wrapping_add(1));
+                } else {
+                    let chain = GroupChainName::parse(&name)?;
+                    let taken = held.taken.entry(chain.group).or_default();
+                    taken.insert(chain.version);
+                }
                 held.garbage.leave_chain(name);
             }
             Difference::ForeignSet(name) => {

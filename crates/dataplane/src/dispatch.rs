@@ -114,7 +114,7 @@ impl Planner<'_> {
     }
 
     /// Adds a map's element, after the one that was left with its key.
-    fn enter(&mut self, placed: Placed, edits: &mut ElementEdits) {
+    pub(crate) fn enter(&mut self, placed: Placed, edits: &mut ElementEdits) {
         let set = Name::clone(&placed.set);
         if let Some(element) = self.held.garbage.take_key(&set, placed.element.key()) {
             edits.delete(Placed { set, element });

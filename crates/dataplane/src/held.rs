@@ -22,6 +22,8 @@ pub(crate) struct Held {
     pub(crate) garbage: Garbage,
     /// How many elements have each class: what tells entries in use from those no packet can meet.
     uses: BTreeMap<ClassId, usize>,
+    /// How many bridges were made: each has a name of its own.
+    pub(crate) bridges: u32,
     /// The static part of the table: where the definitions of its sets stand.
     pub(crate) skeleton: Ruleset,
 }
@@ -41,6 +43,7 @@ impl Held {
             taken,
             garbage,
             uses,
+            bridges: 0,
             skeleton,
         }
     }
@@ -95,6 +98,13 @@ impl Held {
             .filter(|version| !used.contains(version))
             .min()
             .unwrap_or_default()
+    }
+
+    /// A number that no bridge has that may still be there.
+    pub(crate) fn next_bridge(&mut self) -> u32 {
+        let number = self.bridges;
+        self.bridges = number.wrapping_add(1);
+        number
     }
 
     /// What was left is gone from the kernel.

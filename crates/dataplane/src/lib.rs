@@ -9,6 +9,7 @@
 //! Every packet gets the verdict of the policy before or after a change: see [`Dataplane::apply`]. It does not
 //! know stores, and reads no clock: whoever calls it decides when to clean.
 
+mod bridge;
 mod compare;
 mod dataplane;
 mod dispatch;

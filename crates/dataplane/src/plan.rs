@@ -1,7 +1,7 @@
 //! From a delta to transactions: prepare, flip, clean (`engine.md` §6).
 //!
 //! ```text
-//!   prepare    entries of new classes ─▶ sets ─▶ addresses ─▶ new versions        no verdict changes
+//!   prepare    entries of new classes ─▶ sets ─▶ bridges ─▶ addresses ─▶ new versions
 //!   flip       dispatch elements and in-place additions, one transaction          old ▶ new
 //!   settle     in-place removals
 //!   clean      old versions, entries no packet can meet, sets nobody asks         100 ms later or more
@@ -50,6 +50,7 @@ pub(crate) fn plan(held: &mut Held, delta: &ProgramDelta) -> Plan {
     planner.reshaped = reshaped_sets(planner.held, delta);
     planner.prepare_groups(delta);
     planner.prepare_sets(delta);
+    planner.bridge_endpoints(delta);
     planner.addresses(delta);
     let renewed = planner.groups(delta);
     planner.dispatch_endpoints(delta, &renewed);
@@ -80,7 +81,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn send(&mut self, transaction: Transaction) {
+    pub(crate) fn send(&mut self, transaction: Transaction) {
         if !transaction.is_empty() {
             self.plan.transactions.push(transaction);
         }
@@ -151,7 +152,7 @@ impl<'a> Planner<'a> {
 
     /// Puts a group in force: in place where that is safe, else as a new version. True when endpoints must
     /// be sent to the new version.
-    fn replace_group(&mut self, id: &GroupId, group: &Arc<Group>) -> bool {
+    pub(crate) fn replace_group(&mut self, id: &GroupId, group: &Arc<Group>) -> bool {
         let Some(old) = self.held.program.groups.get(id).cloned() else {
             self.new_version(id, group, Placement::fresh(self.held.free_version(id)));
             return true;
@@ -383,7 +384,7 @@ impl<'a> Planner<'a> {
         self.send(transaction);
     }
 
-    fn end_flip(&mut self) {
+    pub(crate) fn end_flip(&mut self) {
         let flip = std::mem::take(&mut self.flip);
         let settle = std::mem::take(&mut self.settle);
         self.plan.flips += [&flip, &settle]

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod bridge;
 mod content;
 mod group;
 mod linear;
@@ -16,6 +17,7 @@ mod read;
 mod ruleset;
 mod skeleton;
 
+pub use bridge::{bridge_chain, bridge_number};
 pub use content::{
     AddressForm, Placed, address_set_name, address_sets, class_set, dispatch_element, dispatch_of,
     host_element, net_element, port_set, tombstone,

@@ -129,7 +129,7 @@ pub struct BankSetName {
     pub verdict: RuleVerdict,
 }
 
-const fn short(direction: Direction) -> &'static str {
+pub(crate) const fn short(direction: Direction) -> &'static str {
     match direction {
         Direction::Ingress => "in",
         Direction::Egress => "out",
