@@ -50,6 +50,7 @@ const PRIORITY_FILTER: i32 = 0;
 const IP_IN_IP: u8 = 4;
 const UDP: u8 = 17;
 const TCP: u8 = 6;
+const UDP_LITE: u8 = 136;
 /// Most tombstones at once (`engine.md` §7).
 pub const TOMBSTONES_MAX: u32 = 65_536;
 
@@ -148,7 +149,12 @@ fn base_chains(ruleset: &mut Ruleset, settings: &Settings) {
 }
 
 fn workload_chains(ruleset: &mut Ruleset, settings: &Settings) {
-    let invalid = || Rule::new().ct_state(CtState::INVALID).drop();
+    // Linux' connection tracking expects UDP's number under UDP-Lite's checksum, so it calls every sound packet of it
+    // invalid. Policy decides on each of them instead.
+    let invalid = || {
+        let invalid = Rule::new().ct_state(CtState::INVALID);
+        invalid.l4proto_not(UDP_LITE).drop()
+    };
     let encap = "tunnels start on hosts, not in workloads";
     let mut from = vec![invalid()];
     if let Some(port) = settings.encap_drop.vxlan_port {
