@@ -93,7 +93,8 @@ pub(crate) enum Command {
     /// Run a cluster of network namespaces on this machine
     #[command(
         subcommand,
-        after_help = "Example:\n  oncilla lab up --nodes 2 -f examples/demo/00-cluster.yaml"
+        after_help = "Example:\n  oncilla lab up --nodes 2 -f examples/demo/00-cluster.yaml\n\n\
+        Environment:\n  ONCILLA_LABS  another folder for labs, whose labs only commands with it see"
     )]
     Lab(Lab),
     /// Own a store file and serve the API on a unix socket

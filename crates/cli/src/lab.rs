@@ -16,8 +16,14 @@ use crate::exit::Exit;
 const NO_PROGRAM: u8 = 127;
 const NOT_STARTED: u8 = 126;
 
+/// The folder of labs, when it is not the user's usual one: labs of two folders know nothing of each other.
+const LABS_VARIABLE: &str = "ONCILLA_LABS";
+
 /// The labs of the calling user.
 pub(crate) fn labs() -> Labs {
+    if let Some(folder) = std::env::var_os(LABS_VARIABLE).filter(|folder| !folder.is_empty()) {
+        return Labs::at(folder.into());
+    }
     let runtime_folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     Labs::of_user(runtime_folder.as_deref())
 }
