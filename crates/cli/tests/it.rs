@@ -1,4 +1,4 @@
-//! The executable as people run it, against a real API server over a store in memory.
+//! The executable as people run it: against a real API server over a store in memory, and with labs of its own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "it/applying.rs"]
@@ -9,10 +9,16 @@ mod bad_input;
 mod cluster;
 #[path = "it/deleting.rs"]
 mod deleting;
+#[path = "it/demo.rs"]
+mod demo;
 #[path = "it/describing.rs"]
 mod describing;
 #[path = "it/getting.rs"]
 mod getting;
+#[path = "it/home.rs"]
+mod home;
+#[path = "it/labs.rs"]
+mod labs;
 #[path = "it/origins.rs"]
 mod origins;
 #[path = "it/standing_alone.rs"]
