@@ -6,20 +6,16 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 
+use oncilla_store::folder::{FolderError, check_owned};
 use rustix::process::geteuid;
 use tokio::net::{UnixListener, UnixStream};
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Others could put their own socket in the folder.
-    #[error("{folder} has mode {mode:04o}, others could replace the socket in it: run `chmod go-w {folder}`", folder = .folder.display())]
-    WideFolder {
-        /// The folder.
-        folder: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// Others could put their own socket in the folder, or another folder in its place.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// Another server listens there.
     #[error("another server answers on {socket}; stop it, or choose another socket", socket = .socket.display())]
     InUse {
@@ -141,16 +137,7 @@ fn check_folder(path: &Path) -> Result<(), BindError> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let metadata =
-        fs::metadata(folder).map_err(|source| BindError::io(folder, "read the mode of", source))?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o022 != 0 {
-        return Err(BindError::WideFolder {
-            folder: folder.to_owned(),
-            mode,
-        });
-    }
-    Ok(())
+    Ok(check_owned(folder)?)
 }
 
 /// The name is free, or that of a socket on which nobody answers.

@@ -17,6 +17,7 @@ mod change;
 mod embedded;
 mod error;
 mod feed;
+pub mod folder;
 mod memory;
 mod object;
 pub mod rest;

@@ -14,9 +14,11 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, StorageBackend};
+use rustix::process::geteuid;
 
 use super::backend::{BehindHeader, HEADER_BYTES, Overlay};
 use super::{migrate, records};
+use crate::folder::{FolderError, check_owned};
 
 /// The format this program reads and writes. Older ones are migrated, newer ones are refused.
 pub const FORMAT_VERSION: u32 = 1;
@@ -54,6 +56,19 @@ pub enum OpenError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The folder is not safe.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The file is somebody else's, who may read it and take it back.
+    #[error("{path} belongs to user {owner}, not to user {wanted} who runs this: run `chown {wanted} {path}` if you trust what is in it", path = .path.display())]
+    ForeignFile {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Who must own it.
+        wanted: u32,
     },
     /// The file was written by a newer program.
     #[error("{path} has format {found}, this program knows up to {supported}: use a newer oncilla, the file was not touched", path = .path.display())]
@@ -138,6 +153,7 @@ pub(super) struct Ownership {
 
 impl Ownership {
     pub(super) fn acquire(path: &Path) -> Result<Self, OpenError> {
+        check_owned(folder_of(path))?;
         let lock_path = beside(path, "lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -147,6 +163,7 @@ impl Ownership {
             .mode(0o600)
             .open(&lock_path)
             .map_err(|source| OpenError::io(&lock_path, "open", source))?;
+        check_owner(&lock_path, &lock)?;
         lock_exclusively(&lock, path, || read_pid(&lock))?;
         // For people and for the error above; the lock itself does not depend on it.
         lock.set_len(0)
@@ -215,7 +232,30 @@ pub(super) fn open_or_create(
     Ok(backend)
 }
 
-/// The file, when there is one and its mode is narrow.
+/// The folder a file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn check_owner(path: &Path, file: &File) -> Result<(), OpenError> {
+    let metadata = file
+        .metadata()
+        .map_err(|source| OpenError::io(path, "read the owner of", source))?;
+    let (owner, wanted) = (metadata.uid(), geteuid().as_raw());
+    if owner == wanted {
+        return Ok(());
+    }
+    Err(OpenError::ForeignFile {
+        path: path.to_owned(),
+        owner,
+        wanted,
+    })
+}
+
+/// The file, when there is one, it is ours and its mode is narrow.
 fn open_existing(path: &Path) -> Result<Option<File>, OpenError> {
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
@@ -228,6 +268,7 @@ fn open_existing(path: &Path) -> Result<Option<File>, OpenError> {
     if !metadata.is_file() {
         return Err(not_a_store(path, "it is not a regular file"));
     }
+    check_owner(path, &file)?;
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(OpenError::WideMode {
@@ -355,10 +396,7 @@ pub(super) fn publish(unfinished: &Path, path: &Path) -> Result<(), OpenError> {
 
 /// Brings the folder's entries to the disk.
 pub(super) fn sync_folder_of(path: &Path) -> Result<(), OpenError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|source| OpenError::io(folder, "sync", source))

@@ -1,7 +1,7 @@
 //! Modes, owners, formats and damage: what is refused stays untouched.
 
 use std::fs;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
 use redb::Database;
@@ -70,6 +70,45 @@ fn the_file_is_for_its_owner_only() {
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(place.open().revision().unwrap(), Revision(300));
+}
+
+#[test]
+fn a_strangers_file_is_refused_untouched() {
+    const STRANGER: u32 = 54_321;
+    let place = filled();
+    let path = place.path();
+    for file in [path.clone(), file::beside(&path, "lock")] {
+        let before = bytes(&path);
+        chown(&file, Some(STRANGER), None).unwrap();
+        let error = refusal(&path);
+        assert!(matches!(error, OpenError::ForeignFile { .. }), "{error}");
+        let own = rustix::process::geteuid().as_raw();
+        let message = error.to_string();
+        let command = format!("run `chown {own} {}`", file.display());
+        assert!(message.contains(&command), "{message}");
+        assert!(message.contains("user 54321"), "{message}");
+        assert_eq!(bytes(&path), before);
+        chown(&file, Some(own), None).unwrap();
+        assert_eq!(place.open().revision().unwrap(), Revision(300));
+    }
+}
+
+#[test]
+fn a_folder_in_which_others_may_write_gets_no_store() {
+    let place = Place::new();
+    let folder = place.folder.path().join("open");
+    fs::create_dir(&folder).unwrap();
+    for mode in [0o777, 0o1777, 0o770] {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        let error = refusal(&folder.join("store.redb"));
+        let message = error.to_string();
+        assert!(matches!(error, OpenError::Folder(_)), "{message}");
+        let command = format!("run `chmod go-w {}`", folder.display());
+        assert!(message.contains(&command), "{message}");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is made");
+    }
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    drop(EmbeddedStore::open(&folder.join("store.redb")).unwrap());
 }
 
 #[test]
