@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
+use oncilla_store::folder::FolderError;
+
 use crate::place::Place;
 
 /// What can go wrong with a lab.
@@ -97,6 +99,9 @@ pub enum LabError {
         #[source]
         source: io::Error,
     },
+    /// Somebody else could replace what is in the folder of labs.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The operating system refused something about a process.
     #[error("cannot {action}")]
     Process {

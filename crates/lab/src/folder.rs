@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use oncilla_kernel::process;
+use oncilla_store::folder::{FolderError, check_private, check_shared};
 
 use crate::error::LabError;
 
@@ -34,11 +35,14 @@ pub fn name_is_valid(name: &str) -> bool {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// See [`own_folder`]. Asked when a value is made: a guardian is another user afterwards.
+    own: PathBuf,
 }
 
 impl Folder {
     pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path }
+        let own = own_folder();
+        Self { path, own }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -95,7 +99,11 @@ impl Folder {
     pub(crate) fn claim(self) -> Result<Option<Claimed>, LabError> {
         let path = &self.path;
         for _attempt in 0..CLAIM_ATTEMPTS_MAX {
-            self.make()?;
+            match self.make() {
+                // Another lab ended and took a folder above along.
+                Err(error) if is_not_found(&error) => continue,
+                made => made?,
+            }
             let lock = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -127,18 +135,25 @@ impl Folder {
         Err(file_error("make", path, io::ErrorKind::ResourceBusy.into()))
     }
 
+    /// Makes the folder and those above it. Nothing is made where somebody else could replace it.
     fn make(&self) -> Result<(), LabError> {
+        let mut above = self.path.ancestors().skip(1);
+        if let Some(there) = above.find(|folder| fs::symlink_metadata(folder).is_ok()) {
+            check_shared(there)?;
+        }
+        let made = DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(&self.path);
+        made.map_err(|source| file_error("make", &self.path, source))?;
+        self.check()
+    }
+
+    /// That the folder, if there is one, is ours alone: others must not be able to put their own sockets where ours
+    /// are looked for, nor their process' number where the guardian's is.
+    pub(crate) fn check(&self) -> Result<(), LabError> {
         let base = self.path.parent().unwrap_or(Path::new("/"));
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700).recursive(true);
-        builder
-            .create(base)
-            .map_err(|source| file_error("make", base, source))?;
-        check_mode(base)?;
-        builder
-            .create(&self.path)
-            .map_err(|source| file_error("make", &self.path, source))?;
-        check_mode(&self.path)
+        Ok(check_private(base).and_then(|()| check_private(&self.path))?)
     }
 
     /// Removes everything but the lock.
@@ -160,23 +175,47 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes the folder, and the folders above it that only labs use, when they are empty.
+    /// Removes the folder, and the folders above it that only labs use, when they are empty. The lock is the last to
+    /// go: who takes a new one in between has a folder that is not empty, which stays.
     pub(crate) fn remove(&self) -> Result<(), LabError> {
-        match fs::remove_dir_all(&self.path) {
+        let error = |path: &Path, source| file_error("remove", path, source);
+        match self.empty() {
+            Err(gone) if is_not_found(&gone) => {}
+            emptied => emptied?,
+        }
+        match fs::remove_file(self.lock()) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(file_error("remove", &self.path, source));
+                return Err(error(&self.lock(), source));
             }
             _ => {}
         }
-        let above = self.path.ancestors().skip(1).take(2);
-        for (folder, name) in above.zip(["lab", "oncilla"]) {
+        match fs::remove_dir(&self.path) {
+            Err(source) if source.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(()),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(error(&self.path, source));
+            }
+            _ => {}
+        }
+        let above = self.path.ancestors().skip(1).take(3);
+        for (folder, name) in above.zip(["lab", "oncilla", ""]) {
+            let is_labs = if name.is_empty() {
+                folder == self.own
+            } else {
+                folder.ends_with(name)
+            };
             // Not empty, or not ours: then it stays.
-            if !folder.ends_with(name) || fs::remove_dir(folder).is_err() {
+            if !is_labs || fs::remove_dir(folder).is_err() {
                 break;
             }
         }
         Ok(())
     }
+}
+
+/// Where labs of a user are who has no runtime folder. Anybody may make it first, so that it is looked at before use.
+pub(crate) fn own_folder() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    PathBuf::from(format!("/tmp/oncilla-{user}"))
 }
 
 /// A folder whose lock is held by this process.
@@ -206,19 +245,14 @@ pub(crate) fn tail(log: &Path) -> Vec<String> {
     last.map(str::to_owned).collect()
 }
 
-/// Others must not be able to put their own sockets where ours are looked for.
-fn check_mode(folder: &Path) -> Result<(), LabError> {
-    let metadata = fs::metadata(folder).map_err(|source| file_error("look at", folder, source))?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o022 != 0 {
-        let path = folder.display();
-        return Err(LabError::Options {
-            message: format!(
-                "{path} has mode {mode:04o}, others could replace what is in it: run `chmod go-w {path}`"
-            ),
-        });
+/// Whether there was no such file or folder.
+pub(crate) fn is_not_found(error: &LabError) -> bool {
+    match error {
+        LabError::File { source, .. } | LabError::Folder(FolderError::Io { source, .. }) => {
+            source.kind() == io::ErrorKind::NotFound
+        }
+        _ => false,
     }
-    Ok(())
 }
 
 /// Whether `path` still leads to the open `file`.
@@ -265,5 +299,46 @@ mod tests {
         let third = Folder::at(path.clone()).claim().unwrap().unwrap();
         assert!(!path.join("leftover").exists());
         third.remove().unwrap();
+    }
+
+    #[test]
+    fn labs_that_come_and_go_leave_no_folder_and_miss_none() {
+        let base = tempfile::tempdir().unwrap();
+        let path = |name: &str| base.path().join("oncilla/lab").join(name);
+        // Only the two of one name get into each other's way.
+        let come_and_go = |name: &str| {
+            for _ in 0..200 {
+                let claimed = Folder::at(path(name)).claim().unwrap();
+                assert!(claimed.is_some() || name == "b");
+                if let Some(claimed) = claimed {
+                    std::fs::write(claimed.folder.hosts().join("x"), "").unwrap();
+                    claimed.remove().unwrap();
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "b"] {
+                scope.spawn(move || come_and_go(name));
+            }
+        });
+        assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_made_in_a_strangers_folder() {
+        let base = tempfile::tempdir().unwrap();
+        let theirs = base.path().join("theirs");
+        std::fs::create_dir(&theirs).unwrap();
+        std::os::unix::fs::chown(&theirs, Some(54_321), None).unwrap();
+        let error = Folder::at(theirs.join("oncilla/lab/x")).claim();
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("belongs to user 54321"), "{text}");
+        assert_eq!(std::fs::read_dir(&theirs).unwrap().count(), 0);
+        let stolen = base.path().join("stolen/oncilla/lab");
+        std::fs::create_dir_all(stolen.join("x")).unwrap();
+        std::os::unix::fs::chown(&stolen, Some(54_321), None).unwrap();
+        let error = Folder::at(stolen.join("x")).claim();
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("run `chown "), "{text}");
     }
 }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use oncilla_api::Object;
 use oncilla_kernel::probe::Capabilities;
+use oncilla_store::folder::check_private;
 use serde_json::Value;
 
 use crate::error::LabError;
-use crate::folder::{Folder, file_error, name_is_valid};
+use crate::folder::{Folder, file_error, is_not_found, name_is_valid, own_folder};
 use crate::lab::Lab;
 use crate::options::{IPS_ANNOTATION, LabOptions, NODES_MAX};
 use crate::protocol::{Event, Plan, decode_line, encode_line};
@@ -29,13 +30,14 @@ pub struct Labs {
 
 impl Labs {
     /// Root's labs are in `/run/oncilla/lab`; other users' in `oncilla/lab` of their runtime folder
-    /// (`XDG_RUNTIME_DIR`), or of one in `/tmp` when they have none.
+    /// (`XDG_RUNTIME_DIR`), or of one in `/tmp` when they have none or it is not theirs alone: `sudo -u` and `su` leave
+    /// that of somebody else.
     pub fn of_user(runtime_folder: Option<&Path>) -> Self {
         let user = rustix::process::geteuid();
         let base = match runtime_folder {
             _ if user.is_root() => PathBuf::from("/run/oncilla/lab"),
-            Some(folder) => folder.join("oncilla/lab"),
-            None => PathBuf::from(format!("/tmp/oncilla-{}/oncilla/lab", user.as_raw())),
+            Some(folder) if check_private(folder).is_ok() => folder.join("oncilla/lab"),
+            _ => own_folder().join("oncilla/lab"),
         };
         Self { base }
     }
@@ -48,9 +50,9 @@ impl Labs {
     /// The lab called `name`.
     ///
     /// # Errors
-    /// [`LabError::NotRunning`], [`LabError::Name`].
+    /// [`LabError::NotRunning`], [`LabError::Name`]; [`LabError::Folder`] when another user could have put it there.
     pub fn find(&self, name: &str) -> Result<Lab, LabError> {
-        let lab = Lab::found(name.to_owned(), self.folder(name)?);
+        let lab = Lab::found(name.to_owned(), self.safe_folder(name)?);
         if lab.answers() {
             return Ok(lab);
         }
@@ -83,7 +85,7 @@ impl Labs {
     /// # Errors
     /// [`LabError::NotRunning`] when there was nothing; [`LabError::Stuck`].
     pub fn down(&self, name: &str) -> Result<(), LabError> {
-        Lab::found(name.to_owned(), self.folder(name)?).down()
+        Lab::found(name.to_owned(), self.safe_folder(name)?).down()
     }
 
     /// Starts a lab and waits until it is ready. `progress` is told what it does now.
@@ -131,6 +133,17 @@ impl Labs {
             stream: Arc::new(stream),
             guardian,
         })
+    }
+
+    /// The folder of a lab that may be there.
+    fn safe_folder(&self, name: &str) -> Result<Folder, LabError> {
+        let folder = self.folder(name)?;
+        match folder.check() {
+            Err(error) if is_not_found(&error) => Err(LabError::NotRunning {
+                name: name.to_owned(),
+            }),
+            checked => checked.map(|()| folder),
+        }
     }
 
     fn folder(&self, name: &str) -> Result<Folder, LabError> {

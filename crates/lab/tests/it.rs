@@ -21,6 +21,8 @@ mod endings;
 mod fixture;
 #[path = "it/pods.rs"]
 mod pods;
+#[path = "it/rootless.rs"]
+mod rootless;
 #[path = "it/traffic.rs"]
 mod traffic;
 
@@ -37,7 +39,8 @@ fn main() -> ExitCode {
     if let Some(code) = actors::play(&arguments) {
         return code;
     }
-    let tests: Vec<(&str, fn())> = [traffic::TESTS, pods::TESTS, endings::TESTS].concat();
+    let tests = [traffic::TESTS, pods::TESTS, endings::TESTS, rootless::TESTS];
+    let tests: Vec<(&str, fn())> = tests.concat();
     let trials = tests.into_iter().map(|(name, test)| {
         Trial::test(name, move || {
             test();

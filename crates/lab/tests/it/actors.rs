@@ -18,6 +18,10 @@ pub(crate) const AGENT: &str = "--play-agent";
 pub(crate) const BAD_AGENT: &str = "--play-bad-agent";
 /// `BASE NAME PLACE COMMAND…`: as `oncilla lab exec`.
 pub(crate) const EXEC: &str = "--play-exec";
+/// `BASE NAME`: as `oncilla lab down`.
+pub(crate) const DOWN: &str = "--play-down";
+/// Instead of a `BASE`: where labs of the user are.
+pub(crate) const DEFAULT_BASE: &str = "default";
 /// `BASE NAME attached|detached`: as `oncilla lab up`; says `up` and waits for its input to end.
 pub(crate) const UP: &str = "--play-up";
 
@@ -30,9 +34,21 @@ pub(crate) fn play(arguments: &[OsString]) -> Option<ExitCode> {
             Some(ExitCode::FAILURE)
         }
         [EXEC, base, name, place, command @ ..] => Some(exec(base, name, place, command)),
+        [DOWN, base, name] => {
+            labs(base).down(name).unwrap();
+            Some(ExitCode::SUCCESS)
+        }
         [UP, base, name, mode] => Some(up(base, name, mode)),
         _ => None,
     }
+}
+
+fn labs(base: &str) -> Labs {
+    if base == DEFAULT_BASE {
+        let runtime_folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        return Labs::of_user(runtime_folder.as_deref());
+    }
+    Labs::at(PathBuf::from(base))
 }
 
 fn agent(node: &str, server: &Path) -> ExitCode {
@@ -60,7 +76,7 @@ fn agent(node: &str, server: &Path) -> ExitCode {
 fn exec(base: &str, name: &str, place: &str, command: &[&str]) -> ExitCode {
     let place: Place = place.parse().unwrap();
     let command: Vec<OsString> = command.iter().map(Into::into).collect();
-    let lab = Labs::at(PathBuf::from(base)).find(name).unwrap();
+    let lab = labs(base).find(name).unwrap();
     match lab.exec(&place, &command) {
         Ok(code) => ExitCode::from(code),
         Err(error @ LabError::UnknownPlace { .. }) => {
@@ -72,8 +88,7 @@ fn exec(base: &str, name: &str, place: &str, command: &[&str]) -> ExitCode {
 }
 
 fn up(base: &str, name: &str, mode: &str) -> ExitCode {
-    let labs = Labs::at(PathBuf::from(base));
-    let up = labs.up(&options(name, &cluster()), &mut |text| eprintln!("{text}"));
+    let up = labs(base).up(&options(name, &cluster()), &mut |text| eprintln!("{text}"));
     let mut lab = match up {
         Ok(lab) => lab,
         Err(error) => {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use oncilla_kernel::process::{pidfd_open, pidfd_signal};
-use oncilla_lab::{LabError, Labs};
+use oncilla_lab::LabError;
 
 use crate::actors;
 use crate::census::{Census, Machine, assert_empty, guardian, supervisor};
@@ -49,7 +49,6 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         an_agent_that_is_killed_is_started_again,
     ),
     ("wrong_options_are_named", wrong_options_are_named),
-    ("it_works_without_root", it_works_without_root),
 ];
 
 const KILL: i32 = 9;
@@ -279,64 +278,4 @@ fn wrong_options_are_named() {
         text.contains("has mode 0777") && text.contains("chmod go-w"),
         "{text}"
     );
-}
-
-/// As another user the lab lives in a user namespace of its own.
-fn it_works_without_root() {
-    const NOBODY: u32 = 65_534;
-    let home = Home::new();
-    // A folder and an executable that the user can reach.
-    let folder = home.folder.path();
-    let own = folder.join("it");
-    std::fs::copy(executable(), &own).unwrap();
-    let runtime = folder.join("runtime");
-    std::fs::create_dir(&runtime).unwrap();
-    std::os::unix::fs::chown(&runtime, Some(NOBODY), Some(NOBODY)).unwrap();
-    for path in [folder, &own] {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let base = runtime.join("oncilla/lab");
-    let user = NOBODY.to_string();
-    let mut child = Command::new("setpriv")
-        .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
-        .arg(&own)
-        .args([actors::UP, base.to_str().unwrap(), "u", "attached"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "up\n");
-    let census = Census::of(&base.join("u"));
-    let lab = Labs::at(base.clone()).find("u").unwrap();
-    // Root outside is nobody inside.
-    let text = lab.status().unwrap_err().to_string();
-    assert!(text.contains("another user's"), "{text}");
-    let output = Command::new("setpriv")
-        .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
-        .arg(&own)
-        .args([
-            actors::EXEC,
-            base.to_str().unwrap(),
-            "u",
-            "production/frontend",
-        ])
-        .args(["curl", "-sS", "http://backend:8000/"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(
-        text,
-        "production/backend-1\n",
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    lab.down().unwrap();
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
-    census.assert_gone();
-    assert_empty(&runtime);
 }
