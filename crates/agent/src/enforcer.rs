@@ -136,6 +136,12 @@ impl Enforcer {
     /// # Errors
     /// When the kernel's news cannot be read, or the table went to somebody else before the start.
     pub(crate) fn run(mut self) -> Result<(), AgentError> {
+        let ended = self.work();
+        self.report_end();
+        ended
+    }
+
+    fn work(&mut self) -> Result<(), AgentError> {
         while !self.inputs.stop.load(Ordering::Acquire) {
             self.wait()?;
             self.hear_kernel()?;
@@ -247,7 +253,7 @@ impl Enforcer {
                 self.schedule_repair();
             }
             tracing::info!(
-                node = self.options.node,
+                node = self.options.node.as_str(),
                 revision = self.applied,
                 writes = self.pipeline.dataplane.writes(),
                 endpoints = self.pipeline.program().endpoints.len(),
@@ -332,5 +338,5 @@ fn open_pipeline(options: &Options) -> Result<Pipeline, AgentError> {
     let settings = options.settings();
     let dataplane = Dataplane::open(settings.clone(), options.table_owner);
     let dataplane = dataplane.map_err(AgentError::Dataplane)?;
-    Ok(Pipeline::new(&options.node, &settings, dataplane))
+    Ok(Pipeline::new(options.node.as_str(), &settings, dataplane))
 }

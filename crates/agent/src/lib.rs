@@ -25,7 +25,7 @@ mod wake;
 pub use error::AgentError;
 pub use oncilla_dataplane::TableOwner;
 pub use oncilla_program::EndpointToHost;
-pub use options::{InterfacePrefixError, Options, interface_prefix};
+pub use options::{InterfacePrefixError, NodeName, NodeNameError, Options, interface_prefix};
 pub use run::{remove, run};
 pub use status::{
     AGENT_ANNOTATION, AgentState, AgentStatus, Isolated, KernelStatus, PROBLEMS_MAX, Problem,

@@ -16,7 +16,7 @@ const WRITE_GAP: Duration = Duration::from_millis(50);
 /// How long nothing is written after a failure.
 const RETRY_GAP: Duration = Duration::from_millis(500);
 
-/// Writes every status that comes, for ever.
+/// Writes every status that comes, the last one too, until none can come any more.
 pub(crate) async fn publish(
     client: Client,
     node: String,

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use oncilla_dataplane::{Dataplane, TableOwner};
 use oncilla_program::Settings;
@@ -13,6 +14,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::enforcer::{Enforcer, Inputs};
 use crate::error::AgentError;
@@ -21,9 +23,12 @@ use crate::options::Options;
 use crate::publish::publish;
 use crate::wake::Wake;
 
+/// How long the last report may take: a store that is away must not keep an agent from ending.
+const LAST_REPORT_MAX: Duration = Duration::from_secs(1);
+
 /// Enforces policy in the calling thread's network namespace until `shutdown` is ready: then the
-/// transaction under way is finished, and what is in the kernel stays in force. Blocks; `shutdown` is polled
-/// inside a tokio runtime.
+/// transaction under way is finished, what is in the kernel stays in force, and the node's status says so if the
+/// store takes it within a second. Blocks; `shutdown` is polled inside a tokio runtime.
 ///
 /// # Errors
 /// [`AgentError`]: nothing was changed then, or the kernel keeps the last policy.
@@ -35,7 +40,7 @@ pub fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), A
     let (news, inbox) = mpsc::channel(QUEUE_NEWS_MAX);
     let (statuses, latest) = watch::channel(None);
     let client = Client::unix(&options.server);
-    let node = options.node.clone();
+    let node = options.node.to_string();
     let inputs = Inputs {
         news: inbox,
         wake: Arc::clone(&wake),
@@ -45,7 +50,7 @@ pub fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), A
     let enforcer = Enforcer::open(options, inputs, statuses)?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(start("a runtime"))?;
-    let (ending, ended) = oneshot::channel::<()>();
+    let (ending, mut ended) = oneshot::channel::<()>();
     let policy = thread::Builder::new()
         .name("policy".to_owned())
         .spawn(move || {
@@ -57,14 +62,24 @@ pub fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), A
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
         follow::start(&client, &news, &wake, &mut tasks);
-        tasks.spawn(publish(client, node, latest));
+        let mut publishing = JoinSet::new();
+        publishing.spawn(publish(client, node, latest));
         tokio::select! {
-            () = shutdown => tracing::info!("stopping; the policy stays in force"),
-            _ended = ended => {}
+            () = shutdown => {
+                tracing::info!("stopping; the policy stays in force");
+                stop.store(true, Ordering::Release);
+                wake.wake();
+                drop((&mut ended).await);
+            }
+            _ended = &mut ended => {}
+        }
+        if timeout(LAST_REPORT_MAX, publishing.join_next())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the store did not take the last report; this node will look stale");
         }
     });
-    stop.store(true, Ordering::Release);
-    wake.wake();
     // A panic was told by its thread.
     policy.join().unwrap_or(Err(AgentError::Ended))
 }

@@ -43,10 +43,11 @@ pub struct AgentStatus {
 }
 
 impl AgentStatus {
-    /// What the agent does as far as can be said at `unix_ms`: a status that nobody renewed is stale.
+    /// What the agent does as far as can be said at `unix_ms`: a status that nobody renewed is stale, unless it was
+    /// the last word of an agent that stopped.
     pub fn state_at(&self, unix_ms: u64) -> AgentState {
         let age_ms = unix_ms.saturating_sub(self.updated_unix_ms);
-        if age_ms > STALE_AFTER_MS {
+        if self.state != AgentState::Stopped && age_ms > STALE_AFTER_MS {
             AgentState::Stale
         } else {
             self.state
@@ -64,6 +65,8 @@ pub enum AgentState {
     Enforcing,
     /// The store is away: the last policy it told is in force.
     Stale,
+    /// It was told to stop, and this is its last report: the kernel keeps enforcing what was in force.
+    Stopped,
 }
 
 /// An object that is not in force as written.
@@ -137,6 +140,11 @@ mod tests {
             status.state_at(1_000_001 + STALE_AFTER_MS),
             AgentState::Stale
         );
+        let stopped = AgentStatus {
+            state: AgentState::Stopped,
+            ..status.clone()
+        };
+        assert_eq!(stopped.state_at(u64::MAX), AgentState::Stopped);
         let text = serde_json::to_string(&status).unwrap();
         assert!(
             text.starts_with(r#"{"state":"enforcing","revision":7,"#),

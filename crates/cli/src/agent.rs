@@ -51,6 +51,7 @@ fn options(global: &Global, arguments: &Agent) -> Result<Options> {
         .unwrap_or_else(|| PathBuf::from(SERVER));
     let mask = mask(&arguments.mark_mask)
         .with_context(|| format!("--mark-mask {}", arguments.mark_mask))?;
+    let node = node.parse().context("--node")?;
     let mut options = Options::new(node, server);
     options.interface_prefix =
         interface_prefix(&arguments.interface_prefix).context("--interface-prefix")?;

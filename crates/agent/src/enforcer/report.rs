@@ -55,7 +55,13 @@ impl Enforcer {
             revision: self.in_force,
             ..present
         };
-        self.statuses.send_replace(Some(self.status()));
+        self.statuses.send_replace(Some(self.status(self.state())));
+    }
+
+    /// Says that this agent ends and the kernel goes on.
+    pub(super) fn report_end(&self) {
+        self.statuses
+            .send_replace(Some(self.status(AgentState::Stopped)));
     }
 
     fn state(&self) -> AgentState {
@@ -68,7 +74,7 @@ impl Enforcer {
         }
     }
 
-    fn status(&self) -> AgentStatus {
+    fn status(&self, state: AgentState) -> AgentStatus {
         let own = |what: &str, (message, since): &(String, u64)| Problem {
             object: ObjectKey::cluster(Kind::Node, self.options.node.as_str()).to_string(),
             message: format!("{what}: {message}"),
@@ -88,7 +94,7 @@ impl Enforcer {
             Kind::KubernetesNetworkPolicy,
         ];
         AgentStatus {
-            state: self.state(),
+            state,
             revision: self.in_force,
             updated_unix_ms: Clock::unix_ms(),
             stale_since_unix_ms: self.intake.away_since_unix_ms(),

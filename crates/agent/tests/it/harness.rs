@@ -173,7 +173,7 @@ impl World {
     }
 
     pub(crate) fn options(&self, table_owner: TableOwner) -> Options {
-        let mut options = Options::new(NODE, self.socket());
+        let mut options = Options::new(NODE.parse().unwrap(), self.socket());
         options.table_owner = table_owner;
         options
     }
@@ -186,6 +186,12 @@ impl World {
             stop,
             thread: self.netns.spawn(work).unwrap(),
         }
+    }
+
+    /// The agent's report as the store has it now.
+    pub(crate) fn reported(&self) -> Option<AgentStatus> {
+        let node = self.store.object(&ObjectKey::cluster(Kind::Node, NODE));
+        reported(node.unwrap()?)
     }
 
     /// Waits until the agent's report is as wanted.

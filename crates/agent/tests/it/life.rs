@@ -1,6 +1,7 @@
 //! From the start to the end, and the next start.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use oncilla_agent::{AgentError, AgentState, TableOwner, remove, run};
 use oncilla_api::{Kind, ObjectKey};
@@ -59,6 +60,10 @@ fn changes_go_in_force_one_by_one_and_stay_when_the_agent_ends() {
     let settled = world.table().unwrap();
     agent.stop();
     assert!(world.table().unwrap() == settled, "it is still enforced");
+    // The last word was written before the agent was gone.
+    let last = world.reported().unwrap();
+    assert_eq!(last.state, AgentState::Stopped, "{last:?}");
+    assert!(last.revision >= Some(again), "{last:?}");
 
     let newer = world.patch(
         &a,
@@ -72,6 +77,30 @@ fn changes_go_in_force_one_by_one_and_stay_when_the_agent_ends() {
 
     world.netns.run(remove).unwrap().unwrap();
     assert_eq!(world.table(), None);
+}
+
+#[test]
+fn a_store_that_is_away_does_not_keep_an_agent_from_ending() {
+    let mut world = World::new();
+    let agent = world.agent(TableOwner::Auto);
+    world.wait("first", |status| status.state == AgentState::Enforcing);
+    world.stop_serving();
+    let begun = now();
+    agent.stop();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    world.serve();
+    let last = world.reported().unwrap();
+    assert_ne!(last.state, AgentState::Stopped, "nobody could be told");
+    assert!(world.table().is_some());
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long an end takes is what is tested"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// What a second agent in the same namespace says.

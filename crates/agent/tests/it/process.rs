@@ -20,7 +20,7 @@ const OWNER: &str = "ONCILLA_TEST_AGENT_OWNER";
 #[ignore = "the child process of `AgentProcess`"]
 fn agent_process() {
     let socket = std::env::var_os(SOCKET).unwrap();
-    let mut options = Options::new(NODE, socket);
+    let mut options = Options::new(NODE.parse().unwrap(), socket);
     options.table_owner = if std::env::var_os(OWNER).unwrap() == "off" {
         TableOwner::Off
     } else {

@@ -23,7 +23,7 @@ pub(crate) struct Report {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NodeReport {
     pub(crate) name: String,
-    /// `enforcing`, `starting`, `stale` or `none`: no agent ever reported.
+    /// `enforcing`, `starting`, `stale`, `stopped` or `none`: no agent ever reported.
     pub(crate) state: &'static str,
     /// Whether everything up to the newest revision is in force.
     pub(crate) is_current: bool,
@@ -107,6 +107,7 @@ impl NodeReport {
                 AgentState::Starting => "starting",
                 AgentState::Enforcing => "enforcing",
                 AgentState::Stale => "stale",
+                AgentState::Stopped => "stopped",
             },
             // A report that cannot be read is of another version: nothing can be said for it.
             (None, Some(_)) => "stale",
@@ -141,10 +142,10 @@ impl NodeReport {
     fn lines(&self, width: usize, wide: bool, revision: u64) -> Vec<String> {
         let head = format!("node {:width$}   ", self.name);
         let indent = " ".repeat(head.chars().count());
-        let state = if self.state == "stale" {
-            "STALE"
-        } else {
-            self.state
+        let state = match self.state {
+            "stale" => "STALE",
+            "stopped" => "STOPPED",
+            other => other,
         };
         let Some(agent) = &self.agent else {
             let said = match self.state {
@@ -186,6 +187,13 @@ impl NodeReport {
                 None => format!("no report for {age}; is the agent running?"),
             };
             return format!("{why}; still enforcing {enforced}   {counts}");
+        }
+        if self.state == "stopped" {
+            let kept = match agent.revision {
+                Some(_) => format!("still enforces {enforced}"),
+                None => "keeps what it held before".to_owned(),
+            };
+            return format!("{age} ago; the kernel {kept}   {counts}");
         }
         let lag = match agent.revision {
             _ if self.is_current => "current".to_owned(),
@@ -349,20 +357,26 @@ node n2   enforcing   rev 1850 (current, 0.0 s ago)   5 pods, 12 policies, 3 tie
         let mut away = agent(1839, 1000, &json!([]));
         away["state"] = "stale".into();
         away["stale_since_unix_ms"] = (NOW - 41_000).into();
+        let mut stopped = agent(1838, 60_000, &json!([]));
+        stopped["state"] = "stopped".into();
         let nodes = [
             node("n1", Some(agent(1841, 300, &problems))),
             node("n2", Some(away)),
             node("n3", Some(agent(1842, 15_001, &json!([])))),
             node("n4", None),
             node("n5", Some(json!({ "state": "dancing" }))),
+            node("n6", Some(stopped)),
         ];
         let report = Report::new(&nodes, 10, 1842, NOW);
         assert!(!report.healthy);
         let states: Vec<&str> = report.nodes.iter().map(|node| node.state).collect();
-        assert_eq!(states, ["enforcing", "stale", "stale", "none", "stale"]);
+        assert_eq!(
+            states,
+            ["enforcing", "stale", "stale", "none", "stale", "stopped"]
+        );
         let text = report.text(true);
         for expect in [
-            "5 nodes, 10 pods, rev 1842: 4 NOT enforcing the store's policy, 1 problem(s)",
+            "6 nodes, 10 pods, rev 1842: 5 NOT enforcing the store's policy, 1 problem(s)",
             "node n1   enforcing   rev 1841 (behind rev 1842, 0.3 s ago)",
             "          problems    1: NetworkPolicy staging/old-db is not enforced as written: unknown tier \"legacy\"",
             "                         (see `oncilla describe networkpolicy -n staging old-db`)",
@@ -370,6 +384,7 @@ node n2   enforcing   rev 1850 (current, 0.0 s ago)   5 pods, 12 policies, 3 tie
             "node n3   STALE       no report for 15 s; is the agent running?; still enforcing rev 1842",
             "node n4   none        no agent ever reported; on the node: oncilla agent --node n4",
             "node n5   STALE       its report cannot be read",
+            "node n6   STOPPED     60 s ago; the kernel still enforces rev 1838   5 pods",
             "7 transactions, 2 connections cut, 1 tombstones, table owned, 12.0 MiB resident",
         ] {
             assert!(text.contains(expect), "{expect}\n{text}");
