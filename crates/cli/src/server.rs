@@ -30,13 +30,14 @@ pub(crate) fn run(global: &Global, arguments: &Server) -> Exit {
 }
 
 fn attempt(arguments: &Server) -> Result<()> {
-    make_folder(&arguments.store)?;
-    make_folder(&arguments.socket)?;
-    let store = Arc::new(EmbeddedStore::open(&arguments.store)?);
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start a runtime")?;
     runtime.block_on(async {
+        // The socket first: a server that cannot listen must not leave a store. Who connects meanwhile waits.
+        make_folder(&arguments.socket)?;
         let listener = bind(&arguments.socket)?;
+        make_folder(&arguments.store)?;
+        let store = Arc::new(EmbeddedStore::open(&arguments.store)?);
         tracing::info!(
             socket = %arguments.socket.display(),
             store = %arguments.store.display(),

@@ -21,6 +21,8 @@ mod home;
 mod labs;
 #[path = "it/origins.rs"]
 mod origins;
+#[path = "it/serving.rs"]
+mod serving;
 #[path = "it/standing_alone.rs"]
 mod standing_alone;
 #[path = "it/why.rs"]
