@@ -131,8 +131,8 @@ impl Lab {
     }
 
     /// Runs a command inside a place, with the caller's terminal, and returns its exit code: 128 + n for signal n. The
-    /// calling process moves into the place's namespaces for good, so it must have
-    /// one thread only and little left to do; the command dies with the lab.
+    /// calling process moves into the place's namespaces for good, so it must have one thread only and little left to
+    /// do. SIGINT, SIGQUIT and SIGTERM are passed on; the command dies with the lab, and with the calling process.
     ///
     /// # Errors
     /// [`LabError::UnknownPlace`], [`LabError::Program`], or a namespace could not be entered.
@@ -142,8 +142,8 @@ impl Lab {
         };
         let stream = self.send(&request)?;
         let supervisor = process::peer_credentials(&stream).map_err(control_error)?;
-        match receive(stream)? {
-            Answer::Exec(doors) => exec::run(supervisor.pid, &doors, command),
+        match receive(&stream)? {
+            Answer::Exec(entry) => exec::run(supervisor.pid, &entry, command, stream),
             other => Err(refusal(other)),
         }
     }
@@ -227,7 +227,7 @@ impl Lab {
     }
 
     fn ask(&self, request: &Request) -> Result<Answer, LabError> {
-        receive(self.send(request)?)
+        receive(&self.send(request)?)
     }
 
     fn send(&self, request: &Request) -> Result<UnixStream, LabError> {
@@ -266,7 +266,7 @@ fn end_guardian(pidfd: &std::os::fd::OwnedFd) -> Result<(), Option<std::io::Erro
     Err(None)
 }
 
-fn receive(stream: UnixStream) -> Result<Answer, LabError> {
+fn receive(stream: &UnixStream) -> Result<Answer, LabError> {
     let mut line = String::new();
     match BufReader::new(stream).read_line(&mut line) {
         Ok(0) => Err(LabError::Gone),

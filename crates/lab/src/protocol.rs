@@ -62,10 +62,24 @@ pub(crate) enum Request {
 #[serde(tag = "answer", rename_all = "lowercase")]
 pub(crate) enum Answer {
     Status(Box<LabStatus>),
-    Exec(Doors),
+    Exec(Entry),
     Connect { results: Vec<ProbeResult> },
     UnknownPlace { place: Place },
     Refused { message: String },
+}
+
+/// The environment variable by which the lab knows the processes of one command that was sent in.
+pub(crate) const COMMAND_VARIABLE: &str = "ONCILLA_LAB_COMMAND";
+/// From whoever sent a command in: it has ended, and what it left running may stay. Without it, the end of the
+/// connection is the end of all that the command started.
+pub(crate) const COMMAND_DONE: &str = "done";
+
+/// How a command is sent in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) doors: Doors,
+    /// The value of [`COMMAND_VARIABLE`] for it.
+    pub(crate) command: String,
 }
 
 /// How to enter a place: descriptors of the supervisor, found below its `/proc/PID/fd`.

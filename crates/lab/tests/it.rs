@@ -15,6 +15,8 @@
 mod actors;
 #[path = "it/census.rs"]
 mod census;
+#[path = "it/commands.rs"]
+mod commands;
 #[path = "it/endings.rs"]
 mod endings;
 #[path = "it/fixture.rs"]
@@ -39,7 +41,13 @@ fn main() -> ExitCode {
     if let Some(code) = actors::play(&arguments) {
         return code;
     }
-    let tests = [traffic::TESTS, pods::TESTS, endings::TESTS, rootless::TESTS];
+    let tests = [
+        traffic::TESTS,
+        pods::TESTS,
+        commands::TESTS,
+        endings::TESTS,
+        rootless::TESTS,
+    ];
     let tests: Vec<(&str, fn())> = tests.concat();
     let trials = tests.into_iter().map(|(name, test)| {
         Trial::test(name, move || {

@@ -13,11 +13,14 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use super::killing;
 use super::knock::{self, Knocker};
 use super::sandbox::Sandbox;
 use crate::place::Place;
 use crate::probe::{HoldRequest, Probe, ProbeResult};
-use crate::protocol::{Answer, LINE_BYTES_MAX, Request, encode_line};
+use crate::protocol::{
+    Answer, COMMAND_DONE, COMMAND_VARIABLE, Entry, LINE_BYTES_MAX, Request, encode_line,
+};
 use crate::status::LabStatus;
 
 /// Connections open at once.
@@ -66,6 +69,7 @@ impl Control {
     /// Answers for ever.
     pub(crate) async fn serve(self) {
         let mut connections = JoinSet::new();
+        let mut number = 0;
         loop {
             while connections.len() >= CONNECTIONS_MAX {
                 connections.join_next().await;
@@ -84,7 +88,9 @@ impl Control {
                 connections.spawn(turn_away(stream));
                 continue;
             }
+            number += 1;
             let conversation = Conversation {
+                number,
                 queries: self.queries.clone(),
                 user_namespace: self.user_namespace,
             };
@@ -112,6 +118,8 @@ async fn turn_away(mut stream: UnixStream) {
 }
 
 struct Conversation {
+    /// Tells the commands of one lab apart.
+    number: u64,
     queries: mpsc::Sender<Query>,
     user_namespace: bool,
 }
@@ -125,6 +133,7 @@ impl Conversation {
         (&mut reader).take(limit).read_line(&mut line).await?;
         let answer = match serde_json::from_str(&line) {
             Ok(Request::Hold(request)) => return self.hold_open(request, reader, writer).await,
+            Ok(Request::Exec { place }) => return self.attend(place, reader, writer).await,
             Ok(request) => self.answer(request).await,
             Err(error) => Answer::Refused {
                 message: format!("the lab cannot read the request: {error}"),
@@ -144,10 +153,6 @@ impl Conversation {
                 let status = receiver.await;
                 status.map_or_else(|_| gone(), |status| Answer::Status(Box::new(status)))
             }
-            Request::Exec { place } => match self.place(&place).await {
-                Some(sandbox) => Answer::Exec(sandbox.doors(self.user_namespace)),
-                None => Answer::UnknownPlace { place },
-            },
             Request::Connect { probes } => {
                 let places = probes.iter().map(|probe| probe.from.clone()).collect();
                 let places = self.places(places).await;
@@ -155,7 +160,7 @@ impl Conversation {
                     results: knock_all(probes, places).await,
                 }
             }
-            Request::Hold(_) => gone(),
+            Request::Hold(_) | Request::Exec { .. } => gone(),
         }
     }
 
@@ -167,6 +172,35 @@ impl Conversation {
 
     async fn place(&self, place: &Place) -> Option<Arc<Sandbox>> {
         self.places(vec![place.clone()]).await.remove(place)
+    }
+
+    /// Lets somebody in to run a command, and ends what is left of it when the one who sent it dies.
+    async fn attend(
+        &self,
+        place: Place,
+        reader: BufReader<OwnedReadHalf>,
+        mut writer: OwnedWriteHalf,
+    ) -> io::Result<()> {
+        let Some(sandbox) = self.place(&place).await else {
+            let answer = Answer::UnknownPlace { place };
+            return writer.write_all(encode_line(&answer).as_bytes()).await;
+        };
+        let command = self.number.to_string();
+        let answer = Answer::Exec(Entry {
+            doors: sandbox.doors(self.user_namespace),
+            command: command.clone(),
+        });
+        writer.write_all(encode_line(&answer).as_bytes()).await?;
+        let mut line = String::new();
+        let limit = u64::try_from(COMMAND_DONE.len() + 1).unwrap_or(u64::MAX);
+        let read = reader.take(limit).read_line(&mut line).await;
+        if read.is_err() || line.trim_end() != COMMAND_DONE {
+            // A command that is just being started holds a copy of the connection until it has its variable, so that
+            // none is missed.
+            let marked = format!("{COMMAND_VARIABLE}={command}");
+            drop(spawn_blocking(move || killing::all_with(&marked)).await);
+        }
+        Ok(())
     }
 
     /// Keeps a connection alive for as long as somebody listens to what becomes of it.

@@ -18,23 +18,39 @@ pub(crate) fn group(number: u32) {
 
 /// Ends every process in a network namespace, also one that left its group or was sent in from outside.
 pub(crate) fn all_in(net: &Netns) {
+    if let Ok(wanted) = net.id() {
+        all(|number| {
+            let its = Netns::of_pid(number).and_then(|net| net.id());
+            its.is_ok_and(|its| its == wanted)
+        });
+    }
+}
+
+/// Ends every process that was started with a variable in its environment, as `NAME=VALUE`.
+pub(crate) fn all_with(variable: &str) {
+    all(|number| {
+        let environment = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.any(|its| its == variable.as_bytes())
+    });
+}
+
+/// Ends all processes but this one that are meant, and those that they start meanwhile.
+fn all(is_meant: impl Fn(u32) -> bool) {
     // Another PID namespace's /proc has other numbers.
     let own = fs::read_link("/proc/self").is_ok_and(|link| {
         link.to_str().and_then(|text| text.parse().ok()) == Some(std::process::id())
     });
-    let Some(wanted) = net.id().ok().filter(|_| own) else {
+    if !own {
         return;
-    };
+    }
     for _round in 0..ROUNDS_MAX {
-        let inside = processes().filter(|number| {
-            let its = Netns::of_pid(*number).and_then(|net| net.id());
-            *number != std::process::id() && its.is_ok_and(|its| its == wanted)
-        });
-        let inside: Vec<u32> = inside.collect();
-        if inside.is_empty() {
+        let meant = processes().filter(|number| *number != std::process::id() && is_meant(*number));
+        let meant: Vec<u32> = meant.collect();
+        if meant.is_empty() {
             return;
         }
-        for pid in inside.into_iter().filter_map(pid) {
+        for pid in meant.into_iter().filter_map(pid) {
             kill_process(pid, Signal::KILL).ok();
         }
     }
