@@ -16,6 +16,7 @@ mod fabric;
 mod killing;
 mod knock;
 mod kubelet;
+mod listening;
 mod names;
 mod pod;
 mod reaper;
@@ -53,7 +54,7 @@ use crate::protocol::{Event, Plan, encode_line};
 use crate::status::{LabStatus, NodeStatus, OutsideStatus};
 use addresses::Addresses;
 use agents::Agents;
-use control::{Control, Places, Query};
+use control::{Control, Declared, Places, Query};
 use fabric::{Fabric, NodeNet};
 use kubelet::{Kubelet, Surroundings};
 use names::Names;
@@ -342,7 +343,7 @@ impl Lab {
     /// Who asked may be gone by now; then nobody reads the answer.
     fn answer(&self, query: Query) {
         match query {
-            Query::Status(sender) => drop(sender.send(self.status())),
+            Query::Status(sender) => drop(sender.send((self.status(), self.declared()))),
             Query::Places(places, sender) => {
                 let found = places.into_iter().filter_map(|place| {
                     let sandbox = self.place(&place)?;
@@ -369,6 +370,12 @@ impl Lab {
                 outside.map(|outside| Arc::clone(&outside.sandbox))
             }
         }
+    }
+
+    /// What is to be looked up for the status, by pods in its order.
+    fn declared(&self) -> Declared {
+        let pods = self.kubelet.pods().values();
+        pods.map(pod::RunningPod::declared).collect()
     }
 
     fn status(&self) -> LabStatus {

@@ -15,7 +15,9 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::killing;
 use super::knock::{self, Knocker};
+use super::listening::Listening;
 use super::sandbox::Sandbox;
+use crate::options::ListenPort;
 use crate::place::Place;
 use crate::probe::{HoldRequest, Probe, ProbeResult};
 use crate::protocol::{
@@ -33,12 +35,15 @@ const PROBES_MAX: usize = 512;
 /// A question to the supervisor's loop.
 #[derive(Debug)]
 pub(crate) enum Query {
-    Status(oneshot::Sender<LabStatus>),
+    Status(oneshot::Sender<(LabStatus, Declared)>),
     Places(Vec<Place>, oneshot::Sender<Places>),
 }
 
 /// The places that were asked for and exist.
 pub(crate) type Places = BTreeMap<Place, Arc<Sandbox>>;
+
+/// The ports that each pod's own processes say they listen on, and where to look.
+pub(crate) type Declared = Vec<Option<(Arc<Sandbox>, Vec<ListenPort>)>>;
 
 /// The control socket.
 #[derive(Debug)]
@@ -150,7 +155,11 @@ impl Conversation {
             Request::Status => {
                 let (sender, receiver) = oneshot::channel();
                 drop(self.queries.send(Query::Status(sender)).await);
-                let status = receiver.await;
+                let Ok((status, declared)) = receiver.await else {
+                    return gone();
+                };
+                let looking = spawn_blocking(move || look_up(status, declared));
+                let status = looking.await;
                 status.map_or_else(|_| gone(), |status| Answer::Status(Box::new(status)))
             }
             Request::Connect { probes } => {
@@ -226,6 +235,22 @@ impl Conversation {
             read = reader.read(&mut nothing) => read.map(drop),
         }
     }
+}
+
+/// Names the ports that a pod declares and nobody serves.
+fn look_up(mut status: LabStatus, declared: Declared) -> LabStatus {
+    for (pod, declared) in status.pods.iter_mut().zip(declared) {
+        let Some((sandbox, ports)) = declared else {
+            continue;
+        };
+        match Listening::of(&sandbox.net) {
+            Ok(listening) => pod.notes.extend(listening.notes(&ports)),
+            Err(error) => pod
+                .notes
+                .push(format!("what it listens on cannot be seen: {error}")),
+        }
+    }
+    status
 }
 
 /// Makes all probes, many at once; results come in the order of the probes.

@@ -13,6 +13,7 @@ use super::reaper::End;
 use super::responder::Responder;
 use super::sandbox::Sandbox;
 use super::workload::{Restart, Workload};
+use crate::options::ListenPort;
 use crate::place::Place;
 use crate::status::PodStatus;
 
@@ -170,6 +171,17 @@ impl RunningPod {
             notes.push("its readiness probe has not succeeded yet".to_owned());
         }
         notes
+    }
+
+    /// The ports that its own processes say they listen on, and where to look for them. None when no process runs:
+    /// then that is what there is to say.
+    pub(crate) fn declared(&self) -> Option<(Arc<Sandbox>, Vec<ListenPort>)> {
+        let running = self.processes.iter().zip(&self.workload.programs);
+        let running = running.filter(|(process, _)| process.pid.is_some());
+        let running: Vec<_> = running.map(|(_, program)| program).collect();
+        let sandbox = self.sandbox.clone().filter(|_| !running.is_empty())?;
+        let ports = running.iter().flat_map(|program| &program.ports);
+        Some((sandbox, ports.copied().collect()))
     }
 
     pub(crate) fn status(&self) -> PodStatus {

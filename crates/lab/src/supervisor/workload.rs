@@ -39,6 +39,8 @@ pub(crate) struct Program {
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) working_folder: PathBuf,
+    /// The ports it says it listens on.
+    pub(crate) ports: Vec<ListenPort>,
     /// The TCP port whose opening makes the container ready; at once when none.
     pub(crate) ready_port: Option<u16>,
 }
@@ -106,6 +108,7 @@ impl Program {
             arguments,
             environment,
             working_folder,
+            ports: ports(container).collect(),
             ready_port: container
                 .readiness_probe
                 .as_ref()
@@ -227,6 +230,7 @@ mod tests {
         };
         assert_eq!(program.arguments, ["-c", "echo hi"]);
         assert_eq!(program.ready_port, Some(7));
+        assert_eq!(program.ports, [ListenPort::tcp(1)]);
         let expected = [2, 4, 9].map(ListenPort::tcp).into_iter();
         let expected: Vec<_> = expected.chain([ListenPort::udp(3)]).collect();
         assert_eq!(found.listen, expected);

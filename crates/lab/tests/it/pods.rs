@@ -224,7 +224,12 @@ spec:
     .unwrap();
     let found = until(&lab, "late", |pod| !pod.pids.is_empty());
     assert!(
-        !found.ready && found.notes.join("").contains("readiness probe"),
+        !found.ready
+            && found.notes
+                == [
+                    "its readiness probe has not succeeded yet",
+                    "nothing listens on tcp/7000"
+                ],
         "{found:?}"
     );
     // Somebody opens the port.
@@ -234,7 +239,8 @@ spec:
         "late",
         &json!({ "metadata": { "annotations": { "lab.oncilla/listen": "tcp/7000" } } }),
     );
-    until(&lab, "late", |pod| pod.ready);
+    let found = until(&lab, "late", |pod| pod.ready);
+    assert_eq!(found.notes, [] as [&str; 0], "it is served by now");
     lab.down().unwrap();
 }
 

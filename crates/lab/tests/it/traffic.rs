@@ -61,7 +61,9 @@ fn pods_on_two_nodes_reach_each_other() {
     assert_eq!(backend.node, "n2");
     assert_eq!(backend.listens, ["tcp/8000", "udp/53"]);
     assert_eq!(pod(&status, "quiet").notes, ["nothing listens"]);
+    // A process is not yet a listener.
     assert_eq!(pod(&status, "sleeper").pids.len(), 1);
+    assert_eq!(pod(&status, "sleeper").notes, ["nothing listens on tcp/9"]);
     let mut probes = Vec::new();
     for &address in &backend.addresses {
         for from in [
