@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ use super::reaper::End;
 use super::responder::{ResponderThread, Sockets};
 use super::sandbox::{Launch, Sandbox};
 use super::workload::Workload;
-use crate::folder::Folder;
+use crate::folder::{Folder, tail};
 use crate::guardian::chain;
 use crate::options::IPS_ANNOTATION;
 
@@ -35,6 +36,8 @@ use crate::options::IPS_ANNOTATION;
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
+/// How much of a container's last line is told, in characters.
+const WORDS_CHARS_MAX: usize = 200;
 /// How long changes of names are collected before the hosts files are written.
 const NAMES_DELAY: Duration = Duration::from_millis(5);
 
@@ -99,6 +102,15 @@ impl Kubelet {
     /// The revision of the last status written.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// The last line that a container said; none when it said nothing.
+    pub(crate) fn last_words(&self, pod: &PodName, container: &str) -> Option<String> {
+        let lines = tail(&log(&self.around.folder, pod, container));
+        let words = lines.iter().rev().map(|line| line.trim());
+        let mut words = words.filter(|line| !line.is_empty());
+        let words = words.next()?;
+        Some(words.chars().take(WORDS_CHARS_MAX).collect())
     }
 
     /// Takes in what a follower of pods learned.
@@ -376,19 +388,18 @@ impl Kubelet {
         ) else {
             return;
         };
-        let (namespace, name) = &pod.name;
-        let log = format!("pod-{namespace}-{name}-{}", program.container);
         let launch = Launch {
             program: program.path.clone(),
             arguments: program.arguments.iter().map(Into::into).collect(),
             environment: Some(program.environment.clone()),
             working_folder: program.working_folder.clone(),
-            log: self.around.folder.log(&log),
+            log: log(&self.around.folder, &pod.name, &program.container),
         };
         process.start_at = None;
         match blocking(move || sandbox.start(&launch)).await {
             Ok(pid) => {
                 process.pid = Some(pid);
+                process.started = Some(clock::now());
                 process.trouble = None;
             }
             Err(error) => {
@@ -480,6 +491,11 @@ impl Kubelet {
         }
         directory
     }
+}
+
+/// Where a container's output goes.
+fn log(folder: &Folder, (namespace, name): &PodName, container: &str) -> PathBuf {
+    folder.log(&format!("pod-{namespace}-{name}-{container}"))
 }
 
 /// The pause before something that failed `failures` times in a row is started again.

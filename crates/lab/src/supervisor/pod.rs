@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -16,6 +16,9 @@ use super::workload::{Restart, Workload};
 use crate::options::ListenPort;
 use crate::place::Place;
 use crate::status::PodStatus;
+
+/// How long a container that was started again must run before a lab that comes up believes in it.
+const STEADY_AFTER: Duration = Duration::from_secs(2);
 
 /// Namespace and name.
 pub(crate) type PodName = (String, String);
@@ -62,6 +65,7 @@ pub(crate) struct Process {
     pub(crate) pid: Option<u32>,
     pub(crate) start_at: Option<Instant>,
     pub(crate) failures: u32,
+    pub(crate) started: Option<Instant>,
     pub(crate) end: Option<End>,
     /// Why it could not be started.
     pub(crate) trouble: Option<String>,
@@ -122,6 +126,32 @@ impl RunningPod {
     /// Whether there is nothing more to wait for.
     pub(crate) fn is_settled(&self) -> bool {
         self.is_ready() || matches!(self.phase(), "Succeeded" | "Failed")
+    }
+
+    /// From when on its containers that have ended before count as running: one that ends again and again is ready
+    /// for a moment each time. None when none has ended, or none runs now.
+    pub(crate) fn steady_at(&self) -> Option<Instant> {
+        let running = self
+            .processes
+            .iter()
+            .filter(|process| process.pid.is_some());
+        let again = running.filter(|process| process.end.is_some());
+        let started = again.filter_map(|process| process.started).max();
+        started.map(|at| at + STEADY_AFTER)
+    }
+
+    /// Containers that ended or could not be started, and how: without counts, so that the next time is no news.
+    pub(crate) fn failures(&self) -> Vec<(&str, String)> {
+        let both = self.processes.iter().zip(&self.workload.programs);
+        let failed = both.filter_map(|(process, program)| {
+            let how = match (&process.trouble, process.end) {
+                (Some(trouble), _) => trouble.clone(),
+                (None, Some(end)) => format!("ended with {end}"),
+                (None, None) => return None,
+            };
+            Some((program.container.as_str(), how))
+        });
+        failed.collect()
     }
 
     /// Takes note of the end of process `pid`; true when it was one of the pod's.

@@ -1,6 +1,7 @@
 //! What becomes of pods that are written, changed and deleted through the API.
 
 use std::path::Path;
+use std::time::Duration;
 
 use oncilla_api::{Kind, ObjectKey};
 use oncilla_lab::{Lab, LabError, PodStatus};
@@ -23,6 +24,14 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "a_readiness_probe_is_waited_for",
         a_readiness_probe_is_waited_for,
+    ),
+    (
+        "a_container_that_ends_again_and_again_is_named_with_its_last_words",
+        a_container_that_ends_again_and_again_is_named_with_its_last_words,
+    ),
+    (
+        "a_container_that_ended_once_is_believed_in_when_it_runs",
+        a_container_that_ended_once_is_believed_in_when_it_runs,
     ),
     (
         "a_pod_that_cannot_run_fails_the_lab",
@@ -241,6 +250,55 @@ spec:
     );
     let found = until(&lab, "late", |pod| pod.ready);
     assert_eq!(found.notes, [] as [&str; 0], "it is served by now");
+    lab.down().unwrap();
+}
+
+fn a_container_that_ends_again_and_again_is_named_with_its_last_words() {
+    let home = Home::new();
+    let manifest = r#"
+apiVersion: v1
+kind: Pod
+metadata: { name: crash }
+spec: { containers: [{ name: c, image: x, command: [sh, -c, "echo working; echo no such table >&2; exit 3"] }] }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: quiet }
+spec: { containers: [{ name: c, image: pause }] }
+"#;
+    let mut options = options("p7", &objects(manifest));
+    options.ready_timeout = Duration::from_secs(4);
+    let mut said = Vec::new();
+    let up = home
+        .labs
+        .up(&options, &mut |text| said.push(text.to_owned()));
+    let Err(LabError::Failed { message, .. }) = up else {
+        panic!("{up:?}")
+    };
+    let named = "waiting for 1 of 2 pods: default/crash (container c ended with exit code 3, its last words: no such table)";
+    assert_eq!(message, format!("not ready in time, still {named}"));
+    // Each line once: that it is started again is no news.
+    let told = said.iter().filter(|text| *text == named).count();
+    assert_eq!(told, 1, "{said:?}");
+    let mut once = said.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), said.len(), "{said:?}");
+    crate::census::assert_empty(home.folder.path());
+}
+
+fn a_container_that_ended_once_is_believed_in_when_it_runs() {
+    let home = Home::new();
+    let mark = home.folder.path().join("mark");
+    let script = format!("mkdir {} && exit 1; exec sleep 100000", mark.display());
+    let manifest = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "once" },
+        "spec": { "containers": [{ "name": "c", "image": "x", "command": ["sh", "-c", script] }] },
+    });
+    let lab = home.up(&options("p8", &objects(&manifest.to_string())));
+    let status = lab.status().unwrap();
+    let notes = pod(&status, "once").notes.join("; ");
+    assert!(notes.contains("started 2 times"), "{notes}");
     lab.down().unwrap();
 }
 
