@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         return code;
     }
     let tests = [
+        census::TESTS,
         traffic::TESTS,
         pods::TESTS,
         commands::TESTS,

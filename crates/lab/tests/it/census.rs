@@ -1,10 +1,11 @@
 //! Counting what a lab is made of, and that nothing of it is left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use oncilla_kernel::link::Links;
+use oncilla_kernel::netns::Netns;
 
 use crate::fixture::wait_for;
 
@@ -19,38 +20,151 @@ pub(crate) struct Census {
     held: Vec<File>,
 }
 
-/// What the machine has, which no lab may change.
-#[derive(PartialEq, Eq, Debug)]
+/// What the machine has, which no lab may change: its own network, by the eyes of `ip` and `nft`, its mounts, and every
+/// setting of its network that can be read.
+#[derive(Debug)]
 pub(crate) struct Machine {
-    links: Vec<String>,
-    mounts: String,
-    forwarding: Vec<String>,
+    facts: BTreeMap<String, String>,
 }
+
+/// Settings that change by themselves, and why.
+const SETTINGS_THAT_CHANGE: &[&str] = &[
+    // How many connections there are now.
+    "/proc/sys/net/netfilter/nf_conntrack_count",
+];
+
+/// Words of `ip` before a number of seconds that runs down by itself.
+const LIFETIMES: &[&str] = &["valid_lft", "preferred_lft", "expires"];
 
 impl Machine {
     pub(crate) fn now() -> Self {
-        let links = Links::open().unwrap().list().unwrap();
-        let mut mounts: Vec<String> = fs::read_to_string("/proc/self/mounts")
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect();
-        mounts.sort();
-        let settings = [
-            "net/ipv4/ip_forward",
-            "net/ipv6/conf/all/forwarding",
-            "net/ipv4/conf/all/rp_filter",
-            "net/ipv6/conf/default/accept_dad",
-        ];
-        Self {
-            links: links.into_iter().map(|link| link.name).collect(),
-            mounts: mounts.join("\n"),
-            forwarding: settings
-                .iter()
-                .map(|key| fs::read_to_string(Path::new("/proc/sys").join(key)).unwrap())
-                .collect(),
+        let mut facts = BTreeMap::new();
+        for command in [
+            "ip -o link",
+            "ip -o addr",
+            "ip route show table all",
+            "ip -6 route show table all",
+            "ip rule",
+            "ip -6 rule",
+            // Without counters.
+            "nft -s list ruleset",
+        ] {
+            facts.insert(command.to_owned(), said(command));
         }
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        facts.insert(
+            "mounts".to_owned(),
+            sorted(&mounts.lines().collect::<Vec<_>>()),
+        );
+        let mut folders = vec![PathBuf::from("/proc/sys/net")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.to_str().unwrap().to_owned();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !SETTINGS_THAT_CHANGE.contains(&name.as_str())
+                    // Some can only be written.
+                    && let Ok(value) = fs::read(&path)
+                {
+                    facts.insert(name, String::from_utf8_lossy(&value).into_owned());
+                }
+            }
+        }
+        assert!(facts.len() > 300, "only {} facts", facts.len());
+        Self { facts }
     }
+
+    /// Nothing is another than it was.
+    pub(crate) fn assert_untouched(&self) {
+        let changed = self.changed();
+        assert!(changed.is_empty(), "{changed:#?}");
+    }
+
+    /// What is another than it was. A module that the kernel loaded may have brought settings of its own.
+    fn changed(&self) -> BTreeMap<&str, [Option<String>; 2]> {
+        let mut now = Self::now().facts;
+        let facts = self.facts.iter();
+        let both = facts.map(|(name, was)| (name.as_str(), [Some(was.clone()), now.remove(name)]));
+        both.filter(|(_, [was, is])| was != is).collect()
+    }
+}
+
+pub(crate) const TESTS: &[(&str, fn())] = &[(
+    "a_census_of_the_machine_sees_what_changes",
+    a_census_of_the_machine_sees_what_changes,
+)];
+
+/// In a namespace that stands for the machine's.
+fn a_census_of_the_machine_sees_what_changes() {
+    let changes = [
+        ("ip link set lo mtu 1400", "ip -o link"),
+        ("ip addr add 192.0.2.7 dev lo", "ip -o addr"),
+        (
+            "ip route add blackhole 192.0.2.8",
+            "ip route show table all",
+        ),
+        (
+            "ip -6 route add blackhole 2001:db8::8",
+            "ip -6 route show table all",
+        ),
+        ("ip rule add from 192.0.2.9 lookup 9", "ip rule"),
+        ("ip -6 rule add from 2001:db8::9 lookup 9", "ip -6 rule"),
+        ("nft add table inet foreign", "nft -s list ruleset"),
+        ("a write", "/proc/sys/net/ipv4/ip_forward"),
+    ];
+    let machine = Netns::new().unwrap();
+    let run = machine.run(|| {
+        said("ip link set lo up");
+        for (command, fact) in changes {
+            let before = Machine::now();
+            before.assert_untouched();
+            if fact.starts_with('/') {
+                fs::write(fact, "1").unwrap();
+            } else {
+                said(command);
+            }
+            let changed = before.changed();
+            assert!(changed.contains_key(fact), "{command}: {changed:#?}");
+        }
+    });
+    run.unwrap();
+}
+
+fn said(command: &str) -> String {
+    let (program, arguments) = command.split_once(' ').unwrap();
+    let output = Command::new(program)
+        .args(arguments.split(' '))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{command}: {output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().map(without_lifetimes);
+    let lines: Vec<String> = lines.collect();
+    // Rules of nft have an order that matters; the rest is listed as it comes.
+    if program == "nft" {
+        lines.join("\n")
+    } else {
+        sorted(&lines)
+    }
+}
+
+fn without_lifetimes(line: &str) -> String {
+    let mut kept = Vec::new();
+    let mut is_lifetime = false;
+    for word in line.split_whitespace() {
+        if !is_lifetime {
+            kept.push(word);
+        }
+        is_lifetime = LIFETIMES.contains(&word);
+    }
+    kept.join(" ")
+}
+
+fn sorted(lines: &[impl AsRef<str>]) -> String {
+    let mut lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+    lines.sort_unstable();
+    lines.join("\n")
 }
 
 /// The guardian of the lab in `folder`.

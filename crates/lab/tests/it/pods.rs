@@ -181,7 +181,7 @@ kind: Pod
 metadata: { name: once }
 spec:
   restartPolicy: Never
-  containers: [{ name: c, image: x, command: [sh, -c, "echo $WORD; hostname -I; exit 0"], env: [{ name: WORD, value: hi }] }]
+  containers: [{ name: c, image: x, command: [sh, -c, "echo $WORD; ip -4 -br addr | grep -o '10[.]65[.].*'; exit 0"], env: [{ name: WORD, value: hi }] }]
 ---
 apiVersion: v1
 kind: Pod
@@ -204,7 +204,7 @@ spec: { containers: [{ name: c, image: x, command: [sh, -c, "exec sleep 100000"]
     assert!(said.starts_with("hi\n10.65."), "{said}");
     let first = pod(&status, "again").pids.clone();
     let pid = first.first().unwrap().to_string();
-    home.text("p4", "again", &["kill", "-KILL", &pid]);
+    home.text("p4", "again", &["sh", "-c", &format!("kill -KILL {pid}")]);
     let after = until(&lab, "again", |pod| pod.ready && pod.pids != first);
     assert!(after.notes.join("").contains("signal 9"), "{after:?}");
     lab.down().unwrap();
