@@ -39,7 +39,7 @@ impl Planner<'_> {
             };
             if before.addresses.iter().any(|addr| moving.contains(addr)) {
                 for direction in Direction::ALL {
-                    self.bridge(interface, direction, &before, after, delta);
+                    self.bridge((interface, direction), &before, after, delta);
                 }
             }
         }
@@ -48,8 +48,7 @@ impl Planner<'_> {
 
     fn bridge(
         &mut self,
-        interface: &Arc<str>,
-        direction: Direction,
+        (interface, direction): (&Arc<str>, Direction),
         before: &LocalEndpoint,
         after: &LocalEndpoint,
         delta: &ProgramDelta,

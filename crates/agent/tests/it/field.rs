@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use oncilla_api::{Kind, Object};
 use oncilla_model::Converter;
 use oncilla_net::{Packet, Protocol, Verdict};
-use oncilla_testkit::prober::{Probe, Prober};
+use oncilla_testkit::prober::{Outcome, Probe, Prober};
 use oncilla_testkit::topology::{NodeSpec, OutsideSpec, PodSpec, Topology, TopologySpec};
 use oncilla_verdict::{Cluster, Evaluator, Question};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ impl Field {
         let netns = Arc::clone(&topology.node(NODE).unwrap().netns);
         let world = World::without_pods(netns);
         for (number, (name, labels)) in numbered {
-            world.pod(name, labels.clone(), &addresses(number));
+            world.pod(name, labels, &addresses(number));
         }
         Self { world, topology }
     }
@@ -168,7 +168,7 @@ fn round(prober: &mut Prober, probes: &[Probe], progress: &Progress) -> Round {
     let first = progress.reported.load(Ordering::SeqCst);
     let outcomes = prober.run(probes).unwrap();
     let last = progress.begun.load(Ordering::SeqCst);
-    let verdicts = outcomes.iter().map(|outcome| outcome.verdict()).collect();
+    let verdicts = outcomes.iter().map(Outcome::verdict).collect();
     Round {
         first,
         last,
@@ -177,7 +177,7 @@ fn round(prober: &mut Prober, probes: &[Probe], progress: &Progress) -> Round {
 }
 
 /// A NetworkPolicy of the namespace `team`.
-pub(crate) fn policy(spec: Value) -> Value {
+pub(crate) fn policy(spec: &Value) -> Value {
     json!({ "spec": spec })
 }
 

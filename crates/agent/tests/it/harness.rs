@@ -36,7 +36,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let world = Self::without_pods(Arc::new(Netns::new().unwrap()));
         for (name, ip) in [("a", "10.65.0.1"), ("b", "10.65.0.2")] {
-            world.pod(name, json!({ "app": name }), &[ip.parse().unwrap()]);
+            world.pod(name, &json!({ "app": name }), &[ip.parse().unwrap()]);
         }
         world
     }
@@ -150,7 +150,7 @@ impl World {
     }
 
     /// A pod of the node.
-    pub(crate) fn pod(&self, name: &str, labels: Value, addresses: &[IpAddr]) {
+    pub(crate) fn pod(&self, name: &str, labels: &Value, addresses: &[IpAddr]) {
         let key = ObjectKey::namespaced(Kind::Pod, "team", name);
         self.create(
             &key,

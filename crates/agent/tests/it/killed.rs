@@ -78,7 +78,7 @@ fn change(field: &Field, rng: &mut Rng) -> u64 {
             let selector = json!({ "matchLabels": { "app": "db" } });
             world.smuggle(
                 &key,
-                policy(json!({ "podSelector": selector, "ingress": ingress })),
+                policy(&json!({ "podSelector": selector, "ingress": ingress })),
             )
         }
         2 => {
@@ -90,7 +90,7 @@ fn change(field: &Field, rng: &mut Rng) -> u64 {
                 "destination": destination });
             let spec = json!({ "order": 10, "selector": "app == 'db' || app == 'web'",
                 "types": ["Ingress"], "ingress": [rule, { "action": "Pass" }] });
-            world.smuggle(&key, policy(spec))
+            world.smuggle(&key, policy(&spec))
         }
         3 => {
             let key = ObjectKey::namespaced(Kind::NetworkPolicy, "team", "leaving");
@@ -99,7 +99,7 @@ fn change(field: &Field, rng: &mut Rng) -> u64 {
             let rule = json!({ "action": action, "destination": { "nets": [net] } });
             let spec = json!({ "order": 20, "selector": format!("role == '{role}'"),
                 "types": ["Egress"], "egress": [rule, { "action": "Pass" }] });
-            world.smuggle(&key, policy(spec))
+            world.smuggle(&key, policy(&spec))
         }
         _ => {
             let key = ObjectKey::namespaced(Kind::NetworkPolicy, "team", "first");
@@ -114,7 +114,7 @@ fn change(field: &Field, rng: &mut Rng) -> u64 {
 fn shut(field: &Field) -> u64 {
     let key = ObjectKey::namespaced(Kind::KubernetesNetworkPolicy, "team", "shut");
     let selector = json!({ "matchLabels": { "app": "shut" } });
-    let spec = policy(json!({ "podSelector": selector, "policyTypes": ["Ingress"] }));
+    let spec = policy(&json!({ "podSelector": selector, "policyTypes": ["Ingress"] }));
     field.world.smuggle(&key, spec)
 }
 

@@ -28,15 +28,15 @@ fn admit(field: &Field, role: &str) {
     let from = json!([{ "podSelector": { "matchLabels": { "role": role } } }]);
     let spec = json!({ "podSelector": { "matchLabels": { "app": "db" } },
         "ingress": [{ "from": from }] });
-    field.world.smuggle(&key, policy(spec));
+    field.world.smuggle(&key, policy(&spec));
 }
 
 /// What pods of `role` may do on their way out.
 fn leaving(field: &Field, role: &str, rules: &Value) -> u64 {
-    let key = ObjectKey::namespaced(Kind::NetworkPolicy, "team", &format!("leaving-{role}"));
+    let key = ObjectKey::namespaced(Kind::NetworkPolicy, "team", format!("leaving-{role}"));
     let spec = json!({ "selector": format!("role == '{role}'"), "types": ["Egress"],
         "egress": rules });
-    field.world.smuggle(&key, policy(spec))
+    field.world.smuggle(&key, policy(&spec))
 }
 
 fn turn(field: &Field) {
