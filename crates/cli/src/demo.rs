@@ -207,9 +207,11 @@ impl Teller {
         self.indent(&said.join("\n"));
         let (cut_at, exchanges, reason) = stage::cut(hold).await?;
         stage.enforced(revision).await?;
+        // The number of an error tells people nothing that its text does not.
+        let reason = reason.split(" (os error").next().unwrap_or_default();
         Ok(format!(
-            "a connection frontend -> backend was open when the label went: cut after {:.1} ms \
-             ({exchanges} lines had gone there and back; {reason}), and it stays cut.",
+            "a connection frontend -> backend was open when the label went: cut after {:.1} ms, and it stays cut\n     \
+             (lines there and back until then: {exchanges}; it ended with: {reason}).",
             cut_at.saturating_duration_since(sent_at).as_secs_f64() * 1000.0,
         ))
     }
