@@ -13,6 +13,8 @@ mod deleting;
 mod demo;
 #[path = "it/describing.rs"]
 mod describing;
+#[path = "it/documents.rs"]
+mod documents;
 #[path = "it/getting.rs"]
 mod getting;
 #[path = "it/home.rs"]
