@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-pub(crate) use decode::{Partial, decode_strict};
+pub(crate) use decode::{ERRORS_MAX, Partial, decode_strict, is_inside};
 
 /// What sort of fault it is: the `code` of the machine form. Only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -19,6 +19,7 @@ mod meta;
 pub mod names;
 mod nearest;
 mod object;
+mod remains;
 pub mod v1;
 pub mod v3;
 mod validate;
@@ -31,3 +32,4 @@ pub use meta::{
 };
 pub use nearest::nearest;
 pub use object::{Object, ObjectKey};
+pub use remains::{Remains, Remnant};

@@ -12,7 +12,7 @@ use super::{Code, FieldError};
 use crate::nearest::nearest;
 
 /// How many faults of one object are reported.
-const ERRORS_MAX: usize = 50;
+pub(crate) const ERRORS_MAX: usize = 50;
 /// How many known fields or values a message lists.
 const LISTED_MAX: usize = 12;
 
@@ -267,7 +267,7 @@ impl Removed {
 }
 
 /// Whether a path is another one or leads further into it.
-fn is_inside(path: &str, outer: &str) -> bool {
+pub(crate) fn is_inside(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
