@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher};
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use oncilla_api::{FieldError, Kind, Object, ObjectKey};
-use oncilla_model::{Change, Converter, Policy};
+use oncilla_api::{FieldError, Kind, Object, ObjectKey, Remains};
+use oncilla_model::{Change, Converter, Doubt, Doubts, Policy};
 use oncilla_store::{Revision, StoredObject};
 use serde_json::Value;
 
@@ -22,8 +22,12 @@ const MESSAGE_CHARS_MAX: usize = 500;
 pub(crate) struct Intake {
     converter: Converter,
     kinds: BTreeMap<Kind, Heard>,
-    /// The policies that are in force as written. The resolver shares them.
+    /// The policies as written; in force is what [`Doubts::read`] makes of them. The resolver shares them.
     policies: BTreeMap<ObjectKey, Arc<Policy>>,
+    /// The tiers and network sets that are in force as written.
+    whole: BTreeSet<ObjectKey>,
+    /// What nobody knows of those that are not.
+    doubts: Doubts,
     problems: BTreeMap<ObjectKey, Problem>,
     /// The policies whose tier does not exist, since when.
     without_tier: BTreeMap<ObjectKey, u64>,
@@ -52,6 +56,8 @@ impl Intake {
             converter: Converter::new(interface_prefix),
             kinds: Kind::ALL.map(|kind| (kind, Heard::default())).into(),
             policies: BTreeMap::new(),
+            whole: BTreeSet::new(),
+            doubts: Doubts::default(),
             problems: BTreeMap::new(),
             without_tier: BTreeMap::new(),
             wanted: 0,
@@ -179,30 +185,35 @@ impl Intake {
             let digest = digest(stored.value);
             return self.heard(key.kind).digests.insert(key, digest) != Some(digest);
         }
-        let object = Object::decode(key.kind, stored.value).map(|mut object| {
+        // What stands in for a broken object is read from what was written.
+        let written = has_stand_in(key.kind).then(|| stored.value.clone());
+        let converted = Object::decode(key.kind, stored.value).and_then(|mut object| {
             object.default_fields();
-            object
+            let converted = self.converter.convert(&object);
+            converted.map_err(|refused| refused.reasons)
         });
-        let converted = match &object {
-            Ok(object) => self
-                .converter
-                .convert(object)
-                .map_err(|refused| refused.reasons),
-            Err(errors) => Err(errors.clone()),
-        };
         match converted {
             Ok(converted) => {
                 self.solved(&key);
-                for change in &converted {
-                    if let Change::Policy(_, Some(policy)) = change {
-                        self.policies.insert(key.clone(), Arc::clone(policy));
-                    }
+                if matches!(
+                    key.kind,
+                    Kind::Tier | Kind::NetworkSet | Kind::GlobalNetworkSet
+                ) {
+                    self.whole.insert(key.clone());
                 }
-                changes.extend(converted);
+                self.doubt(&key, None, changes);
+                for change in converted {
+                    changes.push(match change {
+                        Change::Policy(policy_key, Some(policy)) => {
+                            let read = self.doubts.read(&policy);
+                            self.policies.insert(key.clone(), policy);
+                            Change::Policy(policy_key, Some(read))
+                        }
+                        other => other,
+                    });
+                }
             }
-            Err(reasons) => {
-                changes.extend(self.refuse(&key, object.ok().as_ref(), &reasons, unix_ms));
-            }
+            Err(reasons) => self.refuse(&key, written.as_ref(), (&reasons, unix_ms), changes),
         }
         self.look_for_tiers(&key, unix_ms);
         true
@@ -213,7 +224,9 @@ impl Intake {
         heard.objects.remove(key);
         heard.digests.remove(key);
         self.policies.remove(key);
+        self.whole.remove(key);
         self.solved(key);
+        self.doubt(key, None, changes);
         changes.extend(self.converter.removed(key));
         self.look_for_tiers(key, unix_ms);
     }
@@ -224,21 +237,48 @@ impl Intake {
         }
     }
 
-    /// Notes the problem, and says what goes in force instead.
+    /// Notes what nobody knows of an object, and reads every policy again when that is new.
+    fn doubt(&mut self, key: &ObjectKey, doubt: Option<Doubt>, changes: &mut Vec<Change>) {
+        if self.doubts.put(key, doubt) {
+            let policies = self.policies.values();
+            changes.extend(
+                policies.map(|policy| {
+                    Change::Policy(policy.key.clone(), Some(self.doubts.read(policy)))
+                }),
+            );
+        }
+    }
+
+    /// Notes the problem, and what goes in force instead.
     fn refuse(
         &mut self,
         key: &ObjectKey,
-        object: Option<&Object>,
-        reasons: &[FieldError],
-        unix_ms: u64,
-    ) -> Vec<Change> {
-        let previous = self.policies.get(key);
-        let instead = match (previous.is_some(), oncilla_model::policy_key(key).is_some()) {
-            (true, _) => "kept: the version before",
-            (false, true) => "what it may select is denied",
-            (false, false) => "it changes nothing",
+        written: Option<&Value>,
+        (reasons, unix_ms): (&[FieldError], u64),
+        changes: &mut Vec<Change>,
+    ) {
+        let has_previous = self.policies.contains_key(key) || self.whole.contains(key);
+        let instead = match key.kind {
+            _ if has_previous => "kept: the version before",
+            Kind::GlobalNetworkPolicy | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => {
+                "what it may select is denied"
+            }
+            Kind::Tier => {
+                "it ends with Deny; at an unknown order it is first and allows nothing early"
+            }
+            Kind::GlobalNetworkSet | Kind::NetworkSet => {
+                "rules that may mean it deny all that may match, or allow only what surely does"
+            }
+            Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Service | Kind::Pod => {
+                "it changes nothing"
+            }
         };
-        let changes = self.converter.closed(key, object, previous);
+        if let Some(written) = written.filter(|_| !has_previous) {
+            let remains = Remains::new(key.kind, written, reasons);
+            let closed = self.converter.closed(key, &remains);
+            changes.extend(closed.changes);
+            self.doubt(key, closed.doubt, changes);
+        }
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
         let message: String = reasons.join("; ").chars().take(MESSAGE_CHARS_MAX).collect();
         let message = format!("{message} ({instead})");
@@ -257,7 +297,6 @@ impl Intake {
                 since_unix_ms,
             },
         );
-        changes
     }
 
     /// Finds the policies whose tier does not exist: of one policy that changed, or of all when a tier did.
@@ -289,6 +328,19 @@ impl Intake {
             self.problems_version += 1;
         }
     }
+}
+
+/// Whether something must go in force instead of a broken object of this kind.
+fn has_stand_in(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Tier
+            | Kind::GlobalNetworkSet
+            | Kind::NetworkSet
+            | Kind::GlobalNetworkPolicy
+            | Kind::NetworkPolicy
+            | Kind::KubernetesNetworkPolicy
+    )
 }
 
 /// What a node says but for what agents report and the server counts.

@@ -5,6 +5,7 @@
 //! is not there while a field beside its place has a name that nobody knows: that may be it, misspelt. What
 //! a field means, and what is safe without it, is the caller's business.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::field::{Code, ERRORS_MAX, FieldError, is_inside};
@@ -82,6 +83,15 @@ impl Remains {
         match self.outline(path) {
             Remnant::Is(Value::Array(items)) => items,
             Remnant::Is(_) | Remnant::Absent | Remnant::Unknown => &[],
+        }
+    }
+
+    /// A field of a type; the type's default when it is certainly not given, `None` when nobody can say.
+    pub fn read<T: DeserializeOwned + Default>(&self, path: &str) -> Option<T> {
+        match self.field(path) {
+            Remnant::Absent => Some(T::default()),
+            Remnant::Is(value) => T::deserialize(value).ok(),
+            Remnant::Unknown => None,
         }
     }
 

@@ -15,6 +15,8 @@ use std::sync::Arc;
 use oncilla_api::{FieldError, Kind, Object, ObjectKey, v1, v3};
 use oncilla_net::{IpNet, parse_cidr};
 
+pub use closed::{Closed, FIRST_TIER};
+
 use crate::{
     Action, Change, EndpointKey, Families, Labels, NetworkSet, NetworkSetKey, Order, PolicyKey,
     PolicyKind, Profile, ProfileName, ProtocolMatch, Rule, Side, Tier, TierEnd, TierName,

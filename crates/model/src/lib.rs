@@ -8,12 +8,14 @@
 
 mod change;
 mod convert;
+mod doubt;
 mod endpoint;
 mod policy;
 mod predicate;
 
 pub use change::Change;
-pub use convert::{Converter, Refused, policy_key};
+pub use convert::{Closed, Converter, FIRST_TIER, Refused, policy_key};
+pub use doubt::{Doubt, Doubts, Obscure};
 pub use endpoint::{
     Endpoint, EndpointKey, EndpointPort, Labels, NetworkSet, NetworkSetKey, Profile, ProfileName,
 };

@@ -1,104 +1,212 @@
-//! What stands in for a policy that cannot be understood: never more access than it could have given.
+//! What stands in for an object that cannot be understood: never more access than it could have given.
+//!
+//! What its author certainly wrote is read from the [`Remains`]; all else is closed.
+//!
+//! - **Policy**: it denies everything that it may select, in the directions that it may govern, at its
+//!   place. An unknown selector selects everybody (of its namespace), an unknown order is first in its tier,
+//!   and a policy of which even the tier is unknown denies in a tier of its own, before all others.
+//!   A packet that meets such a policy is denied; one that does not is judged as if nothing were broken.
+//! - **Tier**: it denies at its end. With an unknown order it is first, and its rules doubt, see
+//!   [`Doubts`](crate::Doubts): whatever its place, its Deny comes first and its Allow does not come early.
+//! - **Network set**: the CIDRs that can be read stay, when its labels can be read; and as nobody knows
+//!   which others it holds, rules doubt, see [`Doubts`](crate::Doubts).
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_api::{Object, ObjectKey, PolicyType};
+use oncilla_api::v3::{GlobalNetworkPolicySpec, NetworkPolicySpec, NetworkSetSpec};
+use oncilla_api::{Kind, LabelSelector, ObjectKey, PolicyType, Remains, Remnant};
+use oncilla_net::{IpNet, parse_cidr};
 use oncilla_selector::Selector;
 
 use super::entity::in_namespace;
-use super::{Converter, policy, policy_key, unconditional};
-use crate::{Action, Change, Order, Policy, Rule, TierName};
+use super::{Converter, TIER_ORDER, kubernetes, network_set, policy, policy_key, unconditional};
+use crate::doubt::{Doubt, Obscure};
+use crate::{
+    Action, Change, NetworkSetKey, Order, Policy, PolicyKey, PolicyKind, Rule, Tier, TierEnd,
+    TierName,
+};
+
+/// The tier of policies whose tier is unknown. No tier can be called so: it is no DNS label.
+pub const FIRST_TIER: &str = "oncilla.unreadable";
+/// Nothing sorts before it.
+const FIRST: f64 = f64::NEG_INFINITY;
+/// The order of the tiers that exist in every cluster; nothing can move them.
+const BUILT_IN_TIERS: [(&str, f64, TierEnd); 3] = [
+    ("kube-admin", 1000.0, TierEnd::Pass),
+    ("default", TIER_ORDER, TierEnd::Deny),
+    ("kube-baseline", 10_000_000.0, TierEnd::Pass),
+];
+
+/// What goes in force instead of an object.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Closed {
+    /// The changes; none for kinds that policy does not know.
+    pub changes: Vec<Change>,
+    /// What rules cannot know as long as the object stays as it is.
+    pub doubt: Option<Doubt>,
+}
 
 impl Converter {
-    /// What the agent does with a policy object that was refused.
-    ///
-    /// 1. A previous version is known: it stays in force, nothing changes.
-    /// 2. The selector can be read: what it selects is denied everything in the policy's directions, at
-    ///    the policy's place.
-    /// 3. It cannot: everything in the policy's namespace is denied, for a global policy every workload.
-    /// 4. There is no object at all, only its key (it did not even decode): as 3, in both directions, first
-    ///    in the tier `default`.
-    ///
-    /// Earlier tiers and policies still decide what they decide. Kinds that are no policies: nothing.
-    pub fn closed(
-        &self,
-        key: &ObjectKey,
-        object: Option<&Object>,
-        previous: Option<&Arc<Policy>>,
-    ) -> Vec<Change> {
-        if previous.is_some() {
-            return Vec::new();
+    /// What the agent puts in force instead of an object that was refused, when no version before it is
+    /// known; such a one stays in force.
+    pub fn closed(&self, key: &ObjectKey, remains: &Remains) -> Closed {
+        match key.kind {
+            Kind::GlobalNetworkPolicy | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => {
+                Closed {
+                    changes: policy_key(key)
+                        .map(|key| closed_policy(key, remains))
+                        .unwrap_or_default(),
+                    doubt: None,
+                }
+            }
+            Kind::Tier => closed_tier(&key.name, remains),
+            Kind::GlobalNetworkSet | Kind::NetworkSet => closed_set(key, remains),
+            Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Service | Kind::Pod => {
+                Closed::default()
+            }
         }
-        self.deny_version(key, object)
-            .map(|policy| Change::Policy(policy.key.clone(), Some(Arc::new(policy))))
-            .into_iter()
-            .collect()
-    }
-
-    /// The policy that denies everything that an object could have meant; `None` for other kinds.
-    pub fn deny_version(&self, key: &ObjectKey, object: Option<&Object>) -> Option<Policy> {
-        let key = policy_key(key)?;
-        let object = object.map(|object| {
-            let mut object = object.clone();
-            object.default_fields();
-            object
-        });
-        let readable = object
-            .as_ref()
-            .and_then(|object| policy::selects(object).ok());
-        let selector = readable.unwrap_or_else(|| match &key.namespace {
-            Some(namespace) => in_namespace(namespace),
-            None => Selector::all(),
-        });
-        let (tier, order, types) = object.as_ref().map_or_else(unreadable, place);
-        let deny: Arc<[Rule]> = [unconditional(Action::Deny)].into();
-        let governs = |direction| types.contains(&direction).then(|| Arc::clone(&deny));
-        Some(Policy {
-            key,
-            tier,
-            order,
-            selector,
-            ingress: governs(PolicyType::Ingress),
-            egress: governs(PolicyType::Egress),
-        })
     }
 }
 
-type Place = (TierName, Order, Vec<PolicyType>);
+fn closed_policy(key: PolicyKey, remains: &Remains) -> Vec<Change> {
+    let (tier, order) = place(key.kind, remains);
+    let types = directions(key.kind, remains);
+    let deny: Arc<[Rule]> = [unconditional(Action::Deny)].into();
+    let governs = |direction| types.contains(&direction).then(|| Arc::clone(&deny));
+    let selector = selects(&key, remains).unwrap_or_else(|| match &key.namespace {
+        Some(namespace) => in_namespace(namespace),
+        None => Selector::all(),
+    });
+    let own_tier = tier.is_none().then(|| {
+        let tier = Tier {
+            name: TierName(FIRST_TIER.into()),
+            order: Order::new(Some(FIRST)),
+            end: TierEnd::Deny,
+        };
+        Change::Tier(tier.name.clone(), Some(Arc::new(tier)))
+    });
+    let policy = Policy {
+        key: key.clone(),
+        tier: tier.unwrap_or_else(|| TierName(FIRST_TIER.into())),
+        order,
+        selector,
+        ingress: governs(PolicyType::Ingress),
+        egress: governs(PolicyType::Egress),
+    };
+    let policy = Change::Policy(key, Some(Arc::new(policy)));
+    own_tier.into_iter().chain([policy]).collect()
+}
 
-/// First of all: an order that nothing sorts before.
-fn unreadable() -> Place {
+/// The tier, when it is known, and the place in it.
+fn place(kind: PolicyKind, remains: &Remains) -> (Option<TierName>, Order) {
+    if kind == PolicyKind::KubernetesNetworkPolicy {
+        let order = Order::new(Some(kubernetes::ORDER));
+        return (Some(policy::tier("")), order);
+    }
+    let order = order(remains, Order::LAST).unwrap_or(Order::new(Some(FIRST)));
+    (remains.text("spec.tier").map(policy::tier), order)
+}
+
+fn order(remains: &Remains, default: Order) -> Option<Order> {
+    match remains.field("spec.order") {
+        Remnant::Absent => Some(default),
+        Remnant::Is(order) => order.as_f64().map(|order| Order::new(Some(order))),
+        Remnant::Unknown => None,
+    }
+}
+
+/// The directions that the policy may govern; the default is that of its kind.
+fn directions(kind: PolicyKind, remains: &Remains) -> Vec<PolicyType> {
+    let field = match kind {
+        PolicyKind::KubernetesNetworkPolicy => "spec.policyTypes",
+        PolicyKind::GlobalNetworkPolicy | PolicyKind::NetworkPolicy => "spec.types",
+    };
     let both = vec![PolicyType::Ingress, PolicyType::Egress];
-    (
-        policy::tier("default"),
-        Order::new(Some(f64::NEG_INFINITY)),
-        both,
-    )
+    match remains.read::<Vec<PolicyType>>(field) {
+        Some(types) if !types.is_empty() => types,
+        Some(_) => match (remains.count("spec.ingress"), remains.count("spec.egress")) {
+            (Some(_), Some(0)) => vec![PolicyType::Ingress],
+            (Some(0), Some(_)) if kind != PolicyKind::KubernetesNetworkPolicy => {
+                vec![PolicyType::Egress]
+            }
+            _ => both,
+        },
+        None => both,
+    }
 }
 
-fn place(object: &Object) -> Place {
-    match object {
-        Object::GlobalNetworkPolicy(policy) => {
-            let spec = &policy.spec;
-            (
-                policy::tier(&spec.tier),
-                Order::new(spec.order),
-                spec.types.clone(),
-            )
+/// Whom the policy selects, when all of its selectors can be read.
+fn selects(key: &PolicyKey, remains: &Remains) -> Option<Selector> {
+    let text = |path| remains.text(path).map(str::to_owned);
+    let namespace = key.namespace.as_deref().unwrap_or("default");
+    match key.kind {
+        PolicyKind::GlobalNetworkPolicy => policy::global_selector(&GlobalNetworkPolicySpec {
+            selector: text("spec.selector")?,
+            service_account_selector: text("spec.serviceAccountSelector")?,
+            namespace_selector: text("spec.namespaceSelector")?,
+            ..GlobalNetworkPolicySpec::default()
+        })
+        .ok(),
+        PolicyKind::NetworkPolicy => {
+            let spec = NetworkPolicySpec {
+                selector: text("spec.selector")?,
+                service_account_selector: text("spec.serviceAccountSelector")?,
+                ..NetworkPolicySpec::default()
+            };
+            policy::namespaced_selector(namespace, &spec).ok()
         }
-        Object::NetworkPolicy(policy) => {
-            let spec = &policy.spec;
-            (
-                policy::tier(&spec.tier),
-                Order::new(spec.order),
-                spec.types.clone(),
-            )
+        PolicyKind::KubernetesNetworkPolicy => {
+            let pods: LabelSelector = remains.read("spec.podSelector")?;
+            Some(kubernetes::selects(namespace, &pods))
         }
-        Object::KubernetesNetworkPolicy(policy) => (
-            policy::tier("default"),
-            Order::new(Some(1000.0)),
-            policy.spec.policy_types.clone(),
-        ),
-        _ => unreadable(),
     }
+}
+
+fn closed_tier(name: &str, remains: &Remains) -> Closed {
+    let built_in = BUILT_IN_TIERS.iter().find(|(known, ..)| *known == name);
+    let (order, end) = match built_in {
+        Some((_, order, end)) => (Some(Order::new(Some(*order))), *end),
+        None => (order(remains, Order::new(Some(TIER_ORDER))), TierEnd::Deny),
+    };
+    let name = TierName(name.into());
+    let tier = Tier {
+        name: name.clone(),
+        order: order.unwrap_or(Order::new(Some(FIRST))),
+        end,
+    };
+    Closed {
+        changes: vec![Change::Tier(name.clone(), Some(Arc::new(tier)))],
+        doubt: order.is_none().then_some(Doubt::Place(name)),
+    }
+}
+
+fn closed_set(key: &ObjectKey, remains: &Remains) -> Closed {
+    let namespace = key.namespace.as_deref().filter(|_| key.kind.namespaced());
+    let labels: Option<BTreeMap<String, String>> = remains.read("metadata.labels");
+    let change = labels.as_ref().and_then(|labels| {
+        let nets = remains.items("spec.nets").iter();
+        let readable = nets.filter_map(|net| readable_net(net.as_str()?));
+        let spec = NetworkSetSpec {
+            nets: readable.map(|net| net.to_string()).collect(),
+        };
+        network_set(&key.name, namespace, labels, &spec).ok()
+    });
+    let gone = || {
+        let key = NetworkSetKey {
+            namespace: namespace.map(Into::into),
+            name: key.name.as_str().into(),
+        };
+        Change::NetworkSet(key, None)
+    };
+    Closed {
+        changes: vec![change.unwrap_or_else(gone)],
+        doubt: Some(Doubt::Holds(Obscure::new(namespace, labels.as_ref()))),
+    }
+}
+
+fn readable_net(text: &str) -> Option<IpNet> {
+    let address = text.parse::<IpAddr>().ok().map(IpNet::from);
+    address.or_else(|| parse_cidr(text).ok())
 }

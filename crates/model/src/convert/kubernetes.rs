@@ -15,7 +15,7 @@ use super::{KUBERNETES, ORCHESTRATOR_LABEL, policy, unconditional};
 use crate::{Action, Order, Policy, PolicyKey, Ports, Predicate, ProtocolMatch, Rule, Side};
 
 /// Where Kubernetes policies stand in their tier.
-const ORDER: f64 = 1000.0;
+pub(super) const ORDER: f64 = 1000.0;
 
 /// The policy of a defaulted object.
 pub(super) fn policy(key: PolicyKey, spec: &NetworkPolicySpec) -> Result<Policy, Vec<FieldError>> {
@@ -35,15 +35,15 @@ pub(super) fn policy(key: PolicyKey, spec: &NetworkPolicySpec) -> Result<Policy,
         key,
         tier: policy::tier("default"),
         order: Order::new(Some(ORDER)),
-        selector: selects(&namespace, spec),
+        selector: selects(&namespace, &spec.pod_selector),
         ingress,
         egress,
     })
 }
 
 /// Whom the policy selects.
-pub(super) fn selects(namespace: &str, spec: &NetworkPolicySpec) -> Selector {
-    both(vec![pods(&spec.pod_selector), in_namespace(namespace)])
+pub(super) fn selects(namespace: &str, selected: &LabelSelector) -> Selector {
+    both(vec![pods(selected), in_namespace(namespace)])
 }
 
 fn rules<'a>(

@@ -23,22 +23,6 @@ pub(super) fn convert(object: &Object) -> Result<Policy, Vec<FieldError>> {
     }
 }
 
-/// Whom a policy object selects, read by itself: also used when its rules cannot be read.
-pub(super) fn selects(object: &Object) -> Result<Selector, Vec<FieldError>> {
-    match object {
-        Object::GlobalNetworkPolicy(policy) => global_selector(&policy.spec),
-        Object::NetworkPolicy(policy) => {
-            let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
-            namespaced_selector(namespace, &policy.spec)
-        }
-        Object::KubernetesNetworkPolicy(policy) => {
-            let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
-            Ok(kubernetes::selects(namespace, &policy.spec))
-        }
-        _ => Err(vec![FieldError::new("kind", "is no policy")]),
-    }
-}
-
 fn global(key: PolicyKey, spec: &v3::GlobalNetworkPolicySpec) -> Result<Policy, Vec<FieldError>> {
     let mut errors = Vec::new();
     for (is_set, field) in [
@@ -95,7 +79,9 @@ pub(super) fn tier(name: &str) -> TierName {
 }
 
 /// A namespace or service account selector narrows what `all()` means, wherever it stands.
-fn global_selector(spec: &v3::GlobalNetworkPolicySpec) -> Result<Selector, Vec<FieldError>> {
+pub(super) fn global_selector(
+    spec: &v3::GlobalNetworkPolicySpec,
+) -> Result<Selector, Vec<FieldError>> {
     let mut errors = Vec::new();
     let scope = Scope {
         path: "spec",
@@ -134,7 +120,7 @@ fn global_selector(spec: &v3::GlobalNetworkPolicySpec) -> Result<Selector, Vec<F
     ))
 }
 
-fn namespaced_selector(
+pub(super) fn namespaced_selector(
     namespace: &str,
     spec: &v3::NetworkPolicySpec,
 ) -> Result<Selector, Vec<FieldError>> {

@@ -1,74 +1,286 @@
-//! Policies that cannot be understood.
+//! Objects that cannot be understood: what goes in force instead.
 
 use std::sync::Arc;
 
-use oncilla_api::{Kind, Object, ObjectKey};
-use oncilla_model::{Action, Change, Converter};
-use serde_json::json;
+use oncilla_api::{Kind, Object, ObjectKey, Remains};
+use oncilla_model::{
+    Action, Change, Closed, Converter, Doubt, Doubts, FIRST_TIER, Policy, Rule, Tier, TierEnd,
+};
+use serde_json::{Value, json};
 
-fn broken(selector: &str) -> Object {
-    let value = json!({"metadata": {"name": "p", "namespace": "shop"}, "spec": {
-        "tier": "security", "order": 7, "selector": selector,
-        "egress": [{"action": "Allow", "destination": {"nets": ["nonsense"]}}]}});
-    Object::decode(Kind::NetworkPolicy, value).unwrap()
+fn closed(key: &ObjectKey, value: &Value) -> Closed {
+    let remains = Remains::new(key.kind, value, &[]);
+    assert!(!remains.errors().is_empty(), "{value} is valid");
+    Converter::default().closed(key, &remains)
+}
+
+fn key(kind: Kind) -> ObjectKey {
+    let namespace = kind.namespaced().then(|| "shop".to_owned());
+    ObjectKey {
+        kind,
+        namespace,
+        name: "x".to_owned(),
+    }
+}
+
+/// The stand-in of a policy with this specification.
+fn policy(kind: Kind, spec: Value) -> Arc<Policy> {
+    let metadata = json!({"name": "x", "namespace": key(kind).namespace});
+    let closed = closed(&key(kind), &json!({"metadata": metadata, "spec": spec}));
+    assert_eq!(closed.doubt, None);
+    let Some(Change::Policy(_, Some(policy))) = closed.changes.last() else {
+        panic!("{closed:?}");
+    };
+    for rules in [&policy.ingress, &policy.egress].into_iter().flatten() {
+        assert_eq!(rules.len(), 1);
+        assert_eq!(rules[0].action, Action::Deny);
+    }
+    Arc::clone(policy)
+}
+
+/// Tier, order, selector and directions.
+fn told(policy: &Policy) -> String {
+    let mut told = format!(
+        "{} {} {}",
+        policy.tier,
+        policy.order.value(),
+        policy.selector
+    );
+    for (rules, name) in [(&policy.ingress, "in"), (&policy.egress, "out")] {
+        if rules.is_some() {
+            told = format!("{told} {name}");
+        }
+    }
+    told
 }
 
 #[test]
-fn what_a_refused_policy_selects_is_denied() {
-    let converter = Converter::default();
-    let object = broken("app == 'web'");
-    let refused = converter.convert(&object).unwrap_err();
-    assert_eq!(
-        refused.reasons[0].path,
-        "spec.egress[0].destination.nets[0]"
-    );
-    let policy = converter
-        .deny_version(&object.key(), Some(&object))
-        .unwrap();
-    assert_eq!(
-        policy.selector.to_string(),
-        r#"(app == "web" && projectcalico.org/namespace == "shop")"#
-    );
-    assert_eq!(
-        (policy.tier.to_string().as_str(), policy.ingress.is_some()),
-        ("security", false)
-    );
-    assert_eq!(policy.egress.unwrap()[0].action, Action::Deny);
+fn a_policy_denies_what_it_selects_at_its_place() {
+    const SHOP: &str = r#"projectcalico.org/namespace == "shop""#;
+    let bad_rule = json!([{"action": "Allow", "destination": {"nets": ["nonsense"]}}]);
+    for (spec, expected) in [
+        (
+            json!({"tier": "security", "order": 7, "selector": "app == 'web'", "egress": bad_rule}),
+            format!(r#"security 7 (app == "web" && {SHOP}) out"#),
+        ),
+        (
+            json!({"tier": "security", "selector": "app ==", "ingress": [{"action": "Allow"}]}),
+            format!("security inf {SHOP} in"),
+        ),
+        (
+            json!({"tier": "security", "order": "7", "types": ["Egress"]}),
+            format!("security -inf {SHOP} out"),
+        ),
+        (
+            json!({"tier": 7, "order": 7, "types": ["Egress"]}),
+            format!("{FIRST_TIER} 7 {SHOP} out"),
+        ),
+        (
+            json!({"teir": "security", "order": 7, "types": ["Egress"], "selector": "a == 'b'"}),
+            format!("{FIRST_TIER} 7 {SHOP} out"),
+        ),
+        (
+            json!({"tier": "default", "order": 7, "ingress": 7}),
+            format!("default 7 {SHOP} in out"),
+        ),
+        (
+            json!({"tier": "default", "order": 7, "types": ["Ingress", 7]}),
+            format!("default 7 {SHOP} in out"),
+        ),
+    ] {
+        assert_eq!(told(&policy(Kind::NetworkPolicy, spec)), expected);
+    }
 }
 
 #[test]
-fn an_unreadable_selector_means_everybody() {
-    let converter = Converter::default();
-    let object = broken("app ==");
-    let policy = converter
-        .deny_version(&object.key(), Some(&object))
-        .unwrap();
+fn what_cannot_be_read_of_other_policies_is_closed_too() {
+    let kubernetes = json!({"podSelector": {"matchExpressions": [
+        {"key": "app", "operator": "In", "values": ["a", 7]}]}, "policyTypes": ["Ingress"]});
     assert_eq!(
-        policy.selector.to_string(),
-        r#"projectcalico.org/namespace == "shop""#
+        told(&policy(Kind::KubernetesNetworkPolicy, kubernetes)),
+        r#"default 1000 projectcalico.org/namespace == "shop" in"#
     );
-    let key = ObjectKey::cluster(Kind::GlobalNetworkPolicy, "p");
-    let policy = converter.deny_version(&key, None).unwrap();
-    assert_eq!(policy.selector.to_string(), "all()");
-    assert!(policy.ingress.is_some() && policy.egress.is_some());
+    let kubernetes = json!({"podSelector": {}, "ingress": [7]});
     assert_eq!(
-        converter.deny_version(&ObjectKey::cluster(Kind::Tier, "t"), None),
-        None
+        told(&policy(Kind::KubernetesNetworkPolicy, kubernetes)),
+        r#"default 1000 (projectcalico.org/orchestrator == "k8s" && projectcalico.org/namespace == "shop") in"#
+    );
+    let kubernetes = json!({"podSelector": {}, "egress": [7]});
+    let both = policy(Kind::KubernetesNetworkPolicy, kubernetes);
+    assert!(both.ingress.is_some() && both.egress.is_some());
+    for spec in [json!(7), json!({"namespaceSelector": 7, "tier": []})] {
+        let policy = policy(Kind::GlobalNetworkPolicy, spec);
+        assert!(told(&policy).starts_with(FIRST_TIER), "{policy:?}");
+        assert_eq!(policy.selector.to_string(), "all()");
+    }
+}
+
+#[test]
+fn the_tier_of_unknown_tiers_is_before_all_others() {
+    let key = key(Kind::GlobalNetworkPolicy);
+    let closed = closed(&key, &json!([]));
+    let [
+        Change::Tier(name, Some(tier)),
+        Change::Policy(_, Some(policy)),
+    ] = &closed.changes[..]
+    else {
+        panic!("{closed:?}");
+    };
+    assert_eq!((&policy.tier, &*name.0), (name, FIRST_TIER));
+    assert!(tier.order.value() == f64::NEG_INFINITY);
+    let mut object = Object::decode(Kind::Tier, json!({"metadata": {"name": FIRST_TIER}})).unwrap();
+    object.default_fields();
+    assert!(!object.validate().is_empty(), "nobody can claim its name");
+}
+
+/// The stand-in of a tier, and whether its place is doubtful.
+fn tier(name: &str, spec: Value) -> (Tier, bool) {
+    let key = ObjectKey::cluster(Kind::Tier, name);
+    let closed = closed(&key, &json!({"metadata": {"name": name}, "spec": spec}));
+    match &closed.changes[..] {
+        [Change::Tier(_, Some(tier))] => (Tier::clone(tier), closed.doubt.is_some()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_tier_keeps_what_is_known_of_its_place_and_ends_with_deny() {
+    let (found, is_doubtful) = tier("t", json!({"order": 7, "defaultAction": "Perhaps"}));
+    assert_eq!((found.order.value(), found.end), (7.0, TierEnd::Deny));
+    assert!(!is_doubtful);
+    let (found, is_doubtful) = tier("t", json!({"defaultAction": "Perhaps"}));
+    assert_eq!((found.order.value(), is_doubtful), (1_000_000.0, false));
+    for spec in [
+        json!({"order": "7", "defaultAction": "Pass"}),
+        json!({"odrer": 7, "defaultAction": "Pass"}),
+        json!(7),
+    ] {
+        let (found, is_doubtful) = tier("t", spec);
+        assert_eq!(found.order.value(), f64::NEG_INFINITY);
+        assert_eq!((found.end, is_doubtful), (TierEnd::Deny, true));
+    }
+    let (found, is_doubtful) = tier("kube-admin", json!(7));
+    assert_eq!((found.order.value(), found.end), (1000.0, TierEnd::Pass));
+    assert!(!is_doubtful, "nothing can move it");
+}
+
+/// The policy of these ingress rules, read while a set or tier is broken.
+fn read(rules: Value, broken: &ObjectKey, value: &Value) -> Vec<Rule> {
+    let object = json!({"metadata": {"name": "p"}, "spec": {"tier": "x", "ingress": rules}});
+    let mut object = Object::decode(Kind::GlobalNetworkPolicy, object).unwrap();
+    object.default_fields();
+    let changes = Converter::default().convert(&object).unwrap();
+    let Some(Change::Policy(_, Some(policy))) = changes.first() else {
+        panic!("{changes:?}");
+    };
+    let mut doubts = Doubts::default();
+    assert!(doubts.put(broken, closed(broken, value).doubt));
+    let read = doubts.read(policy);
+    assert!(doubts.put(broken, None) && !doubts.put(broken, None));
+    assert_eq!(doubts.read(policy), *policy);
+    read.ingress.clone().unwrap().to_vec()
+}
+
+/// `Deny Selector…`: the action and what is asked of the source.
+fn brief(rules: &[Rule]) -> Vec<String> {
+    let brief = |rule: &Rule| {
+        let mut text = format!("{:?} {}", rule.action, rule.index);
+        for each in &rule.source.all {
+            text = format!("{text} {each}");
+        }
+        for each in &rule.source.none {
+            text = format!("{text} not {each}");
+        }
+        text
+    };
+    rules.iter().map(brief).collect()
+}
+
+fn set(labels: &Value) -> Value {
+    json!({"metadata": {"name": "x", "labels": labels}, "spec": {"nets": ["10.0.0.0/8", "no"]}})
+}
+
+#[test]
+fn rules_that_may_mean_a_broken_set_match_their_bounds() {
+    let rules = json!([
+        {"action": "Allow", "source": {"selector": "zone == 'a'"}},
+        {"action": "Allow", "source": {"notSelector": "zone == 'a'"}},
+        {"action": "Deny", "source": {"selector": "zone == 'a'", "nets": ["10.0.0.0/8"]}},
+        {"action": "Deny", "source": {"notSelector": "zone == 'a'"}},
+        {"action": "Pass", "source": {"selector": "zone == 'a'"}},
+        {"action": "Pass", "source": {"notSelector": "zone == 'a'"}},
+        {"action": "Deny", "source": {"selector": "zone == 'b'"}},
+    ]);
+    let key = key(Kind::GlobalNetworkSet);
+    let found = read(rules, &key, &set(&json!({"zone": "a"})));
+    assert_eq!(
+        brief(&found),
+        [
+            r#"Allow 0 selector zone == "a""#,
+            "Deny 2 nets 10.0.0.0/8",
+            r#"Deny 3 not selector zone == "a""#,
+            r#"Pass 4 selector zone == "a""#,
+            "Deny 4",
+            r#"Deny 5 not selector zone == "a""#,
+            r#"Deny 6 selector zone == "b""#,
+        ]
     );
 }
 
 #[test]
-fn a_previous_version_stays() {
-    let converter = Converter::default();
-    let object = broken("app ==");
-    let previous = converter
-        .deny_version(&object.key(), Some(&object))
-        .map(Arc::new)
-        .unwrap();
-    assert_eq!(
-        converter.closed(&object.key(), Some(&object), Some(&previous)),
-        []
-    );
-    let changes = converter.closed(&object.key(), Some(&object), None);
-    assert!(matches!(&changes[..], [Change::Policy(_, Some(_))]));
+fn labels_that_cannot_be_read_may_be_any() {
+    let rules = json!([
+        {"action": "Deny", "source": {"selector": "zone == 'b'"}},
+        {"action": "Deny", "source": {"selector": "!has(zone)"}},
+        {"action": "Deny", "source": {"selector": "zone == 'b'", "namespaceSelector": "all()"}},
+    ]);
+    let global = key(Kind::GlobalNetworkSet);
+    let found = brief(&read(rules.clone(), &global, &set(&json!({"zone": 7}))));
+    assert_eq!(found[..2], ["Deny 0", "Deny 1"]);
+    assert!(found[2].contains("zone"), "a global set has no namespace");
+    let namespaced = key(Kind::NetworkSet);
+    let found = brief(&read(rules, &namespaced, &set(&json!({"zone": 7}))));
+    assert_eq!(found, ["Deny 0", "Deny 1", "Deny 2"]);
+}
+
+#[test]
+fn labels_that_a_set_inherits_may_be_any() {
+    let rules = json!([
+        {"action": "Deny", "source": {"selector": "zone == 'a'", "namespaceSelector": "team == 'x'"}},
+        {"action": "Deny", "source": {"selector": "zone == 'b'", "namespaceSelector": "team == 'x'"}},
+    ]);
+    let namespaced = key(Kind::NetworkSet);
+    let found = brief(&read(rules, &namespaced, &set(&json!({"zone": "a"}))));
+    assert_eq!(found[0], "Deny 0");
+    assert!(found[1].contains("zone"), "{found:?}");
+}
+
+#[test]
+fn a_set_keeps_the_nets_that_can_be_read_unless_its_labels_cannot() {
+    let key = key(Kind::GlobalNetworkSet);
+    let value = json!({"metadata": {"name": "x", "labels": {"a": "b"}}, "spec":
+        {"nets": ["10.0.0.0/8", "no", 7, "192.0.2.1", "10.0.0.1/8"]}});
+    let found = closed(&key, &value);
+    let [Change::NetworkSet(_, Some(kept))] = &found.changes[..] else {
+        panic!("{found:?}");
+    };
+    let nets: Vec<String> = kept.nets.iter().map(ToString::to_string).collect();
+    assert_eq!(nets, ["10.0.0.0/8", "192.0.2.1/32"]);
+    assert!(matches!(found.doubt, Some(Doubt::Holds(_))));
+    let found = closed(&key, &set(&json!({"a": "b", "no name": "c"})));
+    assert!(matches!(&found.changes[..], [Change::NetworkSet(_, None)]));
+    assert!(matches!(found.doubt, Some(Doubt::Holds(_))));
+}
+
+#[test]
+fn a_tier_of_unknown_place_allows_nothing_early() {
+    let rules = json!([{"action": "Allow"}, {"action": "Deny"}, {"action": "Pass"}]);
+    let tier = ObjectKey::cluster(Kind::Tier, "x");
+    let value = json!({"metadata": {"name": "x"}, "spec": {"order": "first"}});
+    let found = read(rules.clone(), &tier, &value);
+    assert_eq!(brief(&found), ["Pass 0", "Deny 1", "Pass 2"]);
+    let other = ObjectKey::cluster(Kind::Tier, "y");
+    let value = json!({"metadata": {"name": "y"}, "spec": {"order": "first"}});
+    let found = read(rules, &other, &value);
+    assert_eq!(brief(&found), ["Allow 0", "Deny 1", "Pass 2"]);
 }
