@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use oncilla_api::{Object, ObjectKey};
+use oncilla_api::{Kind, Object, ObjectKey, Remains};
+use serde_json::Value;
 
 /// All objects of a cluster, as people wrote them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cluster {
     objects: BTreeMap<ObjectKey, Object>,
+    /// Objects that cannot even be decoded.
+    unreadable: BTreeMap<ObjectKey, Remains>,
 }
 
 impl Cluster {
@@ -15,17 +18,63 @@ impl Cluster {
     pub const fn new() -> Self {
         Self {
             objects: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
         }
     }
 
     /// Adds an object, or replaces the one of the same key; returns the replaced one.
     pub fn insert(&mut self, object: Object) -> Option<Object> {
-        self.objects.insert(object.key(), object)
+        let key = object.key();
+        self.unreadable.remove(&key);
+        self.objects.insert(key, object)
+    }
+
+    /// Adds what a store holds, also when it cannot be decoded: then it is judged closed.
+    pub fn insert_stored(&mut self, key: &ObjectKey, value: &Value) {
+        match Object::decode(key.kind, value.clone()) {
+            Ok(mut object) => {
+                object.default_fields();
+                self.insert(object);
+            }
+            Err(errors) => {
+                self.objects.remove(key);
+                let remains = Remains::new(key.kind, value, &errors);
+                self.unreadable.insert(key.clone(), remains);
+            }
+        }
     }
 
     /// Takes an object away; returns it when it was there.
     pub fn remove(&mut self, key: &ObjectKey) -> Option<Object> {
+        self.unreadable.remove(key);
         self.objects.remove(key)
+    }
+
+    /// What is left of the policies, tiers and network sets that the API would refuse.
+    pub(crate) fn broken(&self) -> BTreeMap<ObjectKey, Remains> {
+        let judges = |kind| {
+            matches!(
+                kind,
+                Kind::Tier
+                    | Kind::GlobalNetworkSet
+                    | Kind::NetworkSet
+                    | Kind::GlobalNetworkPolicy
+                    | Kind::NetworkPolicy
+                    | Kind::KubernetesNetworkPolicy
+            )
+        };
+        let mut broken = self.unreadable.clone();
+        for object in self.objects.values().filter(|object| judges(object.kind())) {
+            let mut defaulted = object.clone();
+            defaulted.default_fields();
+            let errors = defaulted.validate();
+            if !errors.is_empty() {
+                let remains = Remains::new(object.kind(), &object.to_value(), &errors);
+                broken.insert(defaulted.key(), remains);
+            }
+        }
+        broken.retain(|key, _| judges(key.kind));
+        broken
     }
 
     /// The object of this key.

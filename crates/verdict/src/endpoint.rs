@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_api::{Object, ObjectKey, v1, v3};
+use oncilla_api::{Object, ObjectKey, Remains, v1, v3};
 use oncilla_net::{Family, IpNet, Protocol, family_of, parse_cidr};
 
 use crate::cluster::Cluster;
@@ -182,15 +182,38 @@ impl AddressSet {
             labels,
         }
     }
+
+    /// What is certain of a broken set: the nets that can be read, with its labels.
+    pub(crate) fn of_remains(
+        namespace: Option<&str>,
+        own: &LabelMap,
+        remains: &Remains,
+        inheritance: &Inheritance,
+    ) -> Self {
+        let mut labels = own.clone();
+        if let Some(namespace) = namespace {
+            labels.insert(NAMESPACE.to_owned(), namespace.to_owned());
+            inheritance.apply(&mut labels, namespace, None);
+        }
+        let nets = remains.items("spec.nets").iter();
+        Self {
+            nets: readable_nets(nets.filter_map(|net| net.as_str())),
+            labels,
+        }
+    }
 }
 
 /// CIDRs and single addresses; what is neither is no address of the set.
-fn set_nets(spec: &v3::NetworkSetSpec) -> Vec<IpNet> {
-    let parse = |text: &String| {
+fn readable_nets(texts: impl Iterator<Item: AsRef<str>>) -> Vec<IpNet> {
+    let parse = |text: &str| {
         let addr = text.parse::<IpAddr>().ok().map(IpNet::from);
         addr.or_else(|| parse_cidr(text).ok())
     };
-    spec.nets.iter().filter_map(parse).collect()
+    texts.filter_map(|text| parse(text.as_ref())).collect()
+}
+
+fn set_nets(spec: &v3::NetworkSetSpec) -> Vec<IpNet> {
+    readable_nets(spec.nets.iter())
 }
 
 /// Addresses by precedence: status, then the annotations of the network plugins. A finished pod has none.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use oncilla_api::{Object, ObjectKey};
+use oncilla_api::{Kind, Object, ObjectKey};
 use oncilla_net::{Direction, Family, Packet, Verdict, family_of};
 
 use crate::answer::{Answer, DecidedRule, Decision, Leg};
@@ -12,8 +12,8 @@ use crate::cluster::Cluster;
 use crate::endpoint::{
     AddressSet, Endpoint, Inheritance, node_addresses, of_family, pod_addresses,
 };
+use crate::hidden::HiddenSet;
 use crate::leg::{Applicable, Detail, judge};
-use crate::policy::problem;
 use crate::question::{Party, Question, QuestionError};
 use crate::rule::{Owner, Side, Traffic};
 use crate::tier::Tier;
@@ -32,6 +32,8 @@ pub struct Evaluator {
     tiers: Vec<Tier>,
     endpoints: Vec<Endpoint>,
     sets: Vec<AddressSet>,
+    /// Broken sets; the nets of theirs that can be read are in `sets`.
+    hidden: Vec<HiddenSet>,
     nodes: BTreeMap<String, Vec<IpAddr>>,
     /// Pods of the host network, by `namespace/pod`: their node and their addresses.
     host_pods: BTreeMap<String, (String, Vec<IpAddr>)>,
@@ -69,10 +71,12 @@ impl Evaluator {
     /// Reads a cluster.
     pub fn new(cluster: &Cluster) -> Self {
         let inheritance = Inheritance::of(cluster);
+        let broken = cluster.broken();
         let mut all = Self {
-            tiers: Tier::all(cluster),
+            tiers: Tier::all(cluster, &broken),
             endpoints: Vec::new(),
             sets: Vec::new(),
+            hidden: Vec::new(),
             nodes: BTreeMap::new(),
             host_pods: BTreeMap::new(),
             unscheduled: Vec::new(),
@@ -91,9 +95,8 @@ impl Evaluator {
                     }
                     None => all.unscheduled.push(object.key().path()),
                 },
-                // A set that the API would refuse holds no address.
                 Object::GlobalNetworkSet(_) | Object::NetworkSet(_)
-                    if problem(object).is_some() => {}
+                    if broken.contains_key(&object.key()) => {}
                 Object::GlobalNetworkSet(set) => all.sets.push(AddressSet::of_global(set)),
                 Object::NetworkSet(set) => {
                     let set = AddressSet::of_namespaced(set, &inheritance);
@@ -109,6 +112,19 @@ impl Evaluator {
                 }
                 _ => {}
             }
+        }
+        for (key, remains) in &broken {
+            if !matches!(key.kind, Kind::GlobalNetworkSet | Kind::NetworkSet) {
+                continue;
+            }
+            let set = HiddenSet::of(key, remains);
+            all.sets.extend(set.labels().map(|labels| {
+                AddressSet::of_remains(key.namespace.as_deref(), labels, remains, &inheritance)
+            }));
+            for policy in all.tiers.iter_mut().flat_map(|tier| &mut tier.policies) {
+                policy.note_hidden(&set);
+            }
+            all.hidden.push(set);
         }
         all
     }
@@ -299,6 +315,7 @@ impl Evaluator {
             address,
             port,
             owners: pods.chain(sets).collect(),
+            hidden: &self.hidden,
         }
     }
 

@@ -138,18 +138,19 @@ fn walk_tier<'a>(
 fn first_match(rules: &[Rule], traffic: &Traffic<'_>) -> (Option<Hit>, Vec<usize>) {
     let mut logged = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
-        if !rule.matches(traffic) {
-            continue;
+        match rule.takes(traffic) {
+            None => {}
+            Some(Action::Log) => logged.push(index),
+            Some(action) => {
+                return (
+                    Some(Hit {
+                        rule: index,
+                        action,
+                    }),
+                    logged,
+                );
+            }
         }
-        if rule.action == Action::Log {
-            logged.push(index);
-            continue;
-        }
-        let hit = Hit {
-            rule: index,
-            action: rule.action,
-        };
-        return (Some(hit), logged);
     }
     (None, logged)
 }

@@ -10,15 +10,18 @@
 //! Question ──resolve──▶ Traffic ──source egress leg──▶ ──destination ingress leg──▶ Answer with its trace
 //! ```
 //!
-//! Fail closed: a policy that the API would refuse denies whatever it selects, or could have selected; a
-//! policy of a missing tier is enforced behind all others; a pod whose namespace is unknown gets no traffic
-//! that no policy allows.
+//! Fail closed: a policy that the API would refuse denies whatever it selects, or could have selected, first
+//! of all when even its tier is unknown; a tier that it would refuse ends with Deny, and stands first and
+//! allows nothing early when its order is unknown; a network set that it would refuse may hold any address;
+//! a policy of a missing tier is enforced behind all others; a pod whose namespace is unknown gets no
+//! traffic that no policy allows.
 #![forbid(unsafe_code)]
 
 mod answer;
 mod cluster;
 mod endpoint;
 mod evaluator;
+mod hidden;
 mod labels;
 mod leg;
 mod policy;

@@ -1,12 +1,16 @@
 //! One policy, read once: whom it selects, and its rules for each direction.
 
+mod closed;
+
 use std::sync::Arc;
 
+use oncilla_api::v3::Action;
 use oncilla_api::{LabelSelector, Object, ObjectKey, PolicyType, k8s, v3};
 use oncilla_net::Direction;
 use oncilla_selector::{ParseError, Selector, parse};
 
 use crate::endpoint::{Endpoint, namespace_of};
+use crate::hidden::HiddenSet;
 use crate::labels::{
     NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR, Reading, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
     kubernetes_matches, matches,
@@ -15,6 +19,8 @@ use crate::rule::Rule;
 
 /// The tier of Kubernetes policies, and of Calico policies that name none.
 pub(crate) const DEFAULT_TIER: &str = "default";
+/// The tier of policies whose tier is unknown; no tier can be called so.
+pub(crate) const FIRST_TIER: &str = "oncilla.unreadable";
 /// The order of every Kubernetes policy.
 const KUBERNETES_ORDER: f64 = 1000.0;
 
@@ -69,29 +75,57 @@ struct Calico<'a> {
 }
 
 impl Policy {
-    /// The policy that an object is; `None` for other kinds.
+    /// The policy that a valid object is; `None` for other kinds.
     ///
-    /// One that the API would refuse denies, in its directions, whatever it selects: its author wanted
+    /// One that this crate cannot read denies, in its directions, whatever it selects: its author wanted
     /// something else than no policy, and nobody can say what.
     pub(crate) fn read(object: &Object) -> Option<Self> {
-        let mut policy = match object {
-            Object::NetworkPolicy(policy) => Self::of_network_policy(policy),
-            Object::GlobalNetworkPolicy(policy) => Self::of_global(policy),
-            Object::KubernetesNetworkPolicy(policy) => Self::of_kubernetes(policy),
-            _ => return None,
-        };
-        if policy.problem.is_none() {
-            policy.problem = problem(object);
-        }
+        let mut policy = Self::as_written(object)?;
         if policy.problem.is_some() {
-            for rules in [&mut policy.ingress, &mut policy.egress]
-                .into_iter()
-                .flatten()
-            {
+            for rules in policy.all_rules() {
                 *rules = vec![Rule::deny_everything()];
             }
         }
         Some(policy)
+    }
+
+    fn as_written(object: &Object) -> Option<Self> {
+        match object {
+            Object::NetworkPolicy(policy) => Some(Self::of_network_policy(policy)),
+            Object::GlobalNetworkPolicy(policy) => Some(Self::of_global(policy)),
+            Object::KubernetesNetworkPolicy(policy) => Some(Self::of_kubernetes(policy)),
+            _ => None,
+        }
+    }
+
+    fn all_rules(&mut self) -> impl Iterator<Item = &mut Vec<Rule>> {
+        [&mut self.ingress, &mut self.egress].into_iter().flatten()
+    }
+
+    /// The policy in a tier of which nobody knows the place: what it allows, the other tiers must allow too.
+    pub(crate) fn passing(mut self, tier: &str) -> Self {
+        for rule in self.all_rules().flatten() {
+            if rule.action == Action::Allow {
+                rule.action = Action::Pass;
+            }
+        }
+        self.problem.get_or_insert_with(|| {
+            let problem =
+                format!("the order of Tier {tier} cannot be read, so Allow goes on to the others");
+            problem.into()
+        });
+        self
+    }
+
+    /// Says that a broken set changes what the policy does, when it does.
+    pub(crate) fn note_hidden(&mut self, set: &HiddenSet) {
+        let rules = [&self.ingress, &self.egress]
+            .into_iter()
+            .flatten()
+            .flatten();
+        if self.problem.is_none() && { rules }.any(|rule| rule.may_mean(set)) {
+            self.problem = Some(Arc::clone(&set.problem));
+        }
     }
 
     fn of_network_policy(policy: &v3::NetworkPolicy) -> Self {
@@ -278,14 +312,6 @@ impl Policy {
             Subject::Everybody { namespace } => namespace.iter().all(lives_in),
         }
     }
-}
-
-/// Why the API would refuse an object, if it would.
-pub(crate) fn problem(object: &Object) -> Option<Arc<str>> {
-    let mut object = object.clone();
-    object.default_fields();
-    let faults: Vec<String> = object.validate().iter().map(ToString::to_string).collect();
-    (!faults.is_empty()).then(|| faults.join("; ").into())
 }
 
 fn tie_break(key: &ObjectKey, kind: &str) -> String {

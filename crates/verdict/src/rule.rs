@@ -10,6 +10,7 @@ use oncilla_api::{k8s, v3};
 use oncilla_net::{Family, IpNet, Packet, Protocol};
 
 use crate::endpoint::NamedPort;
+use crate::hidden::HiddenSet;
 use crate::labels::LabelMap;
 use calico::CalicoRule;
 use kubernetes::KubernetesRule;
@@ -29,6 +30,17 @@ pub(crate) struct Side<'a> {
     pub(crate) port: u16,
     /// Every endpoint and network set that the address belongs to.
     pub(crate) owners: Vec<Owner<'a>>,
+    /// The broken sets that may hold the address too.
+    pub(crate) hidden: &'a [HiddenSet],
+}
+
+/// Which packets count as matched when broken sets make that uncertain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Bound {
+    /// Those that match whatever the sets hold.
+    Certain,
+    /// Those that match if the sets hold the right addresses.
+    Possible,
 }
 
 /// An endpoint or network set.
@@ -96,11 +108,28 @@ impl Rule {
         }
     }
 
-    pub(crate) fn matches(&self, traffic: &Traffic<'_>) -> bool {
+    /// What the rule does to a packet; `None` when it does not match.
+    pub(crate) fn takes(&self, traffic: &Traffic<'_>) -> Option<Action> {
+        if self.matches(traffic, Bound::Certain) {
+            return Some(self.action);
+        }
+        let harms = matches!(self.action, Action::Deny | Action::Pass);
+        (harms && self.matches(traffic, Bound::Possible)).then_some(Action::Deny)
+    }
+
+    fn matches(&self, traffic: &Traffic<'_>, bound: Bound) -> bool {
         match &self.criteria {
-            Criteria::Calico(rule) => rule.matches(traffic),
+            Criteria::Calico(rule) => rule.matches(traffic, bound),
             Criteria::Kubernetes(rule) => rule.matches(traffic),
             Criteria::Everything => true,
+        }
+    }
+
+    /// Whether a broken set changes what the rule does.
+    pub(crate) fn may_mean(&self, set: &HiddenSet) -> bool {
+        match &self.criteria {
+            Criteria::Calico(rule) => rule.may_mean(set),
+            Criteria::Kubernetes(_) | Criteria::Everything => false,
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oncilla_api::Object;
 use oncilla_api::v3::{self, TierAction};
+use oncilla_api::{Kind, Object, ObjectKey, Remains, Remnant};
 
 use crate::cluster::Cluster;
-use crate::policy::{Policy, problem};
+use crate::policy::{FIRST_TIER, Policy};
 
 /// The order of a tier that has none.
 const DEFAULT_ORDER: f64 = 1_000_000.0;
@@ -45,6 +45,34 @@ impl Tier {
         }
     }
 
+    /// A tier that the API would refuse: at its place when that can be read, else first of all.
+    fn broken(name: &str, remains: &Remains) -> (Self, bool) {
+        let order = match remains.field("spec.order") {
+            Remnant::Absent => Some(DEFAULT_ORDER),
+            Remnant::Is(order) => order.as_f64(),
+            Remnant::Unknown => None,
+        };
+        let tier = Self {
+            name: name.into(),
+            order: order.unwrap_or(f64::NEG_INFINITY),
+            exists: true,
+            default_action: TierAction::Deny,
+            policies: Vec::new(),
+        };
+        (tier, order.is_none())
+    }
+
+    /// The place of policies whose tier is unknown.
+    fn first() -> Self {
+        Self {
+            name: FIRST_TIER.into(),
+            order: f64::NEG_INFINITY,
+            exists: true,
+            default_action: TierAction::Deny,
+            policies: Vec::new(),
+        }
+    }
+
     fn missing(name: &str) -> Self {
         Self {
             name: name.into(),
@@ -55,36 +83,33 @@ impl Tier {
         }
     }
 
-    /// All tiers of a cluster with their policies, in the order in which they are asked.
-    pub(crate) fn all(cluster: &Cluster) -> Vec<Self> {
-        let mut tiers: BTreeMap<String, Self> = BTreeMap::new();
-        for object in cluster.objects() {
-            // A tier that the API would refuse is none: its policies then end with Deny.
-            if let Object::Tier(tier) = object
-                && problem(object).is_none()
-            {
-                tiers.insert(tier.metadata.name.clone(), Self::existing(tier));
-            }
+    /// All tiers of a cluster with their policies, in the order in which they are asked. `broken` is what
+    /// the API would refuse.
+    pub(crate) fn all(cluster: &Cluster, broken: &BTreeMap<ObjectKey, Remains>) -> Vec<Self> {
+        let mut tiers = Self::without_policies(cluster, broken);
+        let whole = cluster
+            .objects()
+            .filter(|object| !broken.contains_key(&object.key()));
+        let closed = broken.iter().filter_map(|(key, remains)| {
+            let object = cluster.object(key);
+            Policy::closed(key, remains, object)
+        });
+        for policy in whole.filter_map(Policy::read).chain(closed) {
+            let (tier, is_lost) =
+                tiers
+                    .entry(policy.tier.clone())
+                    .or_insert_with_key(|name| match name.as_str() {
+                        FIRST_TIER => (Self::first(), false),
+                        name => (Self::missing(name), false),
+                    });
+            tier.policies.push(if *is_lost {
+                policy.passing(&tier.name)
+            } else {
+                policy
+            });
         }
-        for (name, order, default_action) in BUILT_IN {
-            let built_in = Self {
-                name: name.into(),
-                order,
-                exists: true,
-                default_action,
-                policies: Vec::new(),
-            };
-            tiers.insert(name.to_owned(), built_in);
-        }
-        for object in cluster.objects() {
-            let Some(policy) = Policy::read(object) else {
-                continue;
-            };
-            let tier = tiers.entry(policy.tier.clone());
-            let tier = tier.or_insert_with_key(|name| Self::missing(name));
-            tier.policies.push(policy);
-        }
-        let mut tiers: Vec<Self> = tiers.into_values().collect();
+        let tiers = tiers.into_values().map(|(tier, _)| tier);
+        let mut tiers: Vec<Self> = tiers.collect();
         tiers.sort_by(|a, b| {
             let existing_first = b.exists.cmp(&a.exists);
             let by_order = || compare_orders(a.order, b.order);
@@ -98,6 +123,33 @@ impl Tier {
                 compare_orders(a.order.unwrap_or(last), b.order.unwrap_or(last))
                     .then_with(|| a.tie_break.cmp(&b.tie_break))
             });
+        }
+        tiers
+    }
+
+    /// The tiers by name, each with whether its place is unknown.
+    fn without_policies(
+        cluster: &Cluster,
+        broken: &BTreeMap<ObjectKey, Remains>,
+    ) -> BTreeMap<String, (Self, bool)> {
+        let mut tiers = BTreeMap::new();
+        for object in cluster.objects() {
+            if let Object::Tier(tier) = object {
+                tiers.insert(tier.metadata.name.clone(), (Self::existing(tier), false));
+            }
+        }
+        for (key, remains) in broken.iter().filter(|(key, _)| key.kind == Kind::Tier) {
+            tiers.insert(key.name.clone(), Self::broken(&key.name, remains));
+        }
+        for (name, order, default_action) in BUILT_IN {
+            let built_in = Self {
+                name: name.into(),
+                order,
+                exists: true,
+                default_action,
+                policies: Vec::new(),
+            };
+            tiers.insert(name.to_owned(), (built_in, false));
         }
         tiers
     }

@@ -4,7 +4,8 @@ use oncilla_api::v3;
 use oncilla_net::{Family, IpNet, PortRange, Protocol, parse_cidr};
 use oncilla_selector::{Selector, parse};
 
-use super::{Owner, Side, Traffic, nets_hold};
+use super::{Bound, Owner, Side, Traffic, nets_hold};
+use crate::hidden::{HiddenSet, Truth};
 use crate::labels::{
     NAMESPACE, NAMESPACE_PREFIX, Reading, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, matches,
 };
@@ -82,7 +83,7 @@ impl CalicoRule {
         })
     }
 
-    pub(super) fn matches(&self, traffic: &Traffic<'_>) -> bool {
+    pub(super) fn matches(&self, traffic: &Traffic<'_>, bound: Bound) -> bool {
         let protocol = traffic.packet.protocol;
         let family = traffic.packet.family();
         self.family.is_none_or(|wanted| wanted == family)
@@ -92,8 +93,17 @@ impl CalicoRule {
                 .is_none_or(|only| only == family)
             && self.protocol.is_none_or(|wanted| wanted == protocol)
             && self.not_protocol.is_none_or(|other| other != protocol)
-            && self.source.matches(&traffic.source, protocol)
-            && self.destination.matches(&traffic.destination, protocol)
+            && self.source.matches(&traffic.source, protocol, bound)
+            && self
+                .destination
+                .matches(&traffic.destination, protocol, bound)
+    }
+
+    /// Whether one of the sides asks about owners that a broken set may be.
+    pub(super) fn may_mean(&self, set: &HiddenSet) -> bool {
+        [&self.source, &self.destination]
+            .into_iter()
+            .any(|side| side.may_mean(set) || (side.peers.is_none() && side.may_exclude(set)))
     }
 }
 
@@ -117,21 +127,41 @@ impl Entity {
         })
     }
 
-    fn matches(&self, side: &Side<'_>, protocol: Protocol) -> bool {
+    fn matches(&self, side: &Side<'_>, protocol: Protocol, bound: Bound) -> bool {
         nets_hold(&self.nets, &self.not_nets, side.address)
-            && self.owners_hold(side)
+            && self.owners_hold(side, bound)
             && (self.ports.is_empty() || self.has_port(&self.ports, side, protocol))
             && (self.not_ports.is_empty() || !self.has_port(&self.not_ports, side, protocol))
     }
 
     /// With any selector beside it `notSelector` narrows that one: some owner is meant and not excluded.
-    /// Alone it excludes: no owner is excluded, also when the address has none.
-    fn owners_hold(&self, side: &Side<'_>) -> bool {
+    /// Alone it excludes: no owner is excluded, also when the address has none. A broken set that may be
+    /// meant is meant when all that is possible is wanted; one that may be excluded is, when certainty is.
+    fn owners_hold(&self, side: &Side<'_>, bound: Bound) -> bool {
+        let mut hidden = side.hidden.iter();
         if self.peers.is_some() {
             side.owners.iter().any(|owner| self.means(owner))
+                || (bound == Bound::Possible && hidden.any(|set| self.may_mean(set)))
         } else {
             !side.owners.iter().any(|owner| self.excludes(owner))
+                && (bound == Bound::Possible || !hidden.any(|set| self.may_exclude(set)))
         }
+    }
+
+    fn may_mean(&self, set: &HiddenSet) -> bool {
+        self.peers.as_ref().is_some_and(|peers| {
+            Truth::all([peers.mean_set(set), self.excludes_set(set).not()]) != Truth::No
+        })
+    }
+
+    fn may_exclude(&self, set: &HiddenSet) -> bool {
+        self.excludes_set(set) != Truth::No
+    }
+
+    fn excludes_set(&self, set: &HiddenSet) -> Truth {
+        self.not_selector
+            .as_ref()
+            .map_or(Truth::No, |selector| set.matches(selector, Reading::PLAIN))
     }
 
     fn means(&self, owner: &Owner<'_>) -> bool {
@@ -196,27 +226,57 @@ impl Peers {
         let in_namespace = match &self.namespaces {
             Namespaces::Any => true,
             Namespaces::Own(own) => namespace == Some(own),
-            Namespaces::Selected(selector) => {
-                let reading = Reading {
-                    prefix: NAMESPACE_PREFIX,
-                    all: Some(NAMESPACE),
-                    global: Some(NAMESPACE),
-                };
-                matches(selector, labels, reading)
-            }
+            Namespaces::Selected(selector) => matches(selector, labels, OF_NAMESPACE),
         };
         let account = labels.get(SERVICE_ACCOUNT);
-        let account_reading = Reading {
-            prefix: SERVICE_ACCOUNT_PREFIX,
-            ..Reading::PLAIN
-        };
         in_namespace
             && (self.account_names.is_empty()
                 || account.is_some_and(|name| self.account_names.contains(name)))
-            && holds(self.account_selector.as_ref(), owner, account_reading)
+            && holds(self.account_selector.as_ref(), owner, OF_ACCOUNT)
             && holds(self.selector.as_ref(), owner, Reading::PLAIN)
     }
+
+    /// [`Peers::mean`] of a broken set.
+    fn mean_set(&self, set: &HiddenSet) -> Truth {
+        let in_namespace = match &self.namespaces {
+            Namespaces::Any => Truth::Yes,
+            Namespaces::Own(own) => set.has("", NAMESPACE, |namespace| namespace == Some(own)),
+            Namespaces::Selected(selector) => set.matches(selector, OF_NAMESPACE),
+        };
+        let named = |account: Option<&str>| {
+            let mut names = self.account_names.iter();
+            names.any(|name| Some(name.as_str()) == account)
+        };
+        let matched = |selector: &Option<Selector>, reading| {
+            selector
+                .as_ref()
+                .map_or(Truth::Yes, |selector| set.matches(selector, reading))
+        };
+        let has_account = if self.account_names.is_empty() {
+            Truth::Yes
+        } else {
+            set.has("", SERVICE_ACCOUNT, named)
+        };
+        Truth::all([
+            in_namespace,
+            has_account,
+            matched(&self.account_selector, OF_ACCOUNT),
+            matched(&self.selector, Reading::PLAIN),
+        ])
+    }
 }
+
+/// How `namespaceSelector` is read.
+const OF_NAMESPACE: Reading = Reading {
+    prefix: NAMESPACE_PREFIX,
+    all: Some(NAMESPACE),
+    global: Some(NAMESPACE),
+};
+/// How the selector of `serviceAccounts` is read.
+const OF_ACCOUNT: Reading = Reading {
+    prefix: SERVICE_ACCOUNT_PREFIX,
+    ..Reading::PLAIN
+};
 
 impl From<&v3::Port> for Port {
     fn from(port: &v3::Port) -> Self {

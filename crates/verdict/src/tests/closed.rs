@@ -1,6 +1,11 @@
 //! Fail closed: what cannot be read never lets more through. The API refuses all of this earlier.
 
-use super::{ask, check, cluster, gnp, gns, knp, np, tier};
+use oncilla_api::{Kind, ObjectKey};
+use oncilla_net::Verdict;
+use serde_json::{Value, json};
+
+use super::{ask, check, cluster, gnp, gns, knp, line, np, tier};
+use crate::Cluster;
 
 /// A policy on `red/db` with a rule that cannot be read between two that can.
 fn check_broken_rule(broken: &str) {
@@ -121,7 +126,7 @@ fn host_policies_deny_the_pods_they_select_until_they_are_supported() {
 }
 
 #[test]
-fn a_tier_that_is_refused_is_none() {
+fn a_tier_that_is_refused_keeps_its_place_and_ends_with_deny() {
     let policy = "{tier: odd, selector: app == 'db', types: [Ingress], ingress: [{action: Allow, protocol: UDP}]}";
     check(
         &(tier("odd", "{order: 1, defaultAction: Pass}") + &gnp("p", policy)),
@@ -138,17 +143,264 @@ fn a_tier_that_is_refused_is_none() {
 }
 
 #[test]
-fn a_network_set_that_is_refused_holds_no_address() {
+fn a_network_set_that_is_refused_keeps_what_can_be_read_and_may_hold_any_address() {
+    let rules = |rules: &str| {
+        gnp(
+            "p",
+            &format!("{{selector: app == 'db', ingress: [{rules}]}}"),
+        )
+    };
+    let set = gns("g", "{zone: x}", "[203.0.113.0/24, nonsense]");
+    check(
+        &(rules("{action: Allow, source: {selector: has(zone)}}") + &set),
+        "203.0.113.1 -> red/db tcp/1 = allow red/db ingress default gnp/p 0
+         198.51.100.1 -> red/db tcp/1 = deny red/db ingress default end-of-tier",
+    );
+    check(
+        &(rules("{action: Deny, protocol: TCP, source: {selector: has(zone)}}, {action: Allow}")
+            + &set),
+        "203.0.113.1 -> red/db tcp/1 = deny red/db ingress default gnp/p 0
+         198.51.100.1 -> red/db tcp/1 = deny red/db ingress default gnp/p 0
+         198.51.100.1 -> red/db udp/1 = allow red/db ingress default gnp/p 1",
+    );
+    check(
+        &(rules("{action: Allow, source: {notSelector: has(zone)}}") + &set),
+        "198.51.100.1 -> red/db tcp/1 = deny red/db ingress default end-of-tier",
+    );
+    check(
+        &(rules("{action: Pass, source: {selector: has(zone)}}") + &set),
+        "203.0.113.1 -> red/db tcp/1 = allow red/db ingress pro/kns.red
+         198.51.100.1 -> red/db tcp/1 = deny red/db ingress default gnp/p 0",
+    );
+    let other = rules("{action: Deny, source: {selector: zone == 'y'}}, {action: Allow}");
+    check(&(other + &set), "198.51.100.1 -> red/db tcp/1 = allow");
+}
+
+#[test]
+fn the_trace_names_the_broken_set_and_the_broken_tier() {
+    let problem_of = |manifests: &str| {
+        let answer = ask(&cluster(manifests), "198.51.100.1 -> red/db tcp/1").unwrap();
+        let problem = answer.legs[0].tiers[0].policies[0].problem.clone();
+        problem.expect("a problem")
+    };
     let policy = gnp(
         "p",
-        "{selector: app == 'db', ingress: [{action: Allow, source: {selector: has(zone)}}]}",
+        "{tier: odd, ingress: [{action: Deny, source: {selector: has(zone)}}]}",
     );
-    check(
-        &(policy.clone() + &gns("g", "{zone: x}", "[203.0.113.0/24]")),
-        "203.0.113.1 -> red/db tcp/1 = allow",
+    let set = gns("g", "{zone: x}", "[nonsense]");
+    let problem = problem_of(&(policy.clone() + &set));
+    assert!(
+        problem.starts_with("GlobalNetworkSet g cannot be understood (spec.nets[0]: "),
+        "{problem}"
     );
-    check(
-        &(policy + &gns("g", "{zone: x}", "[203.0.113.0/24, nonsense]")),
-        "203.0.113.1 -> red/db tcp/1 = deny",
+    let mut cluster = cluster(&policy);
+    let tier = json!({"metadata": {"name": "odd"}, "spec": {"order": "first"}});
+    cluster.insert_stored(&ObjectKey::cluster(Kind::Tier, "odd"), &tier);
+    let answer = ask(&cluster, "198.51.100.1 -> red/db tcp/1").unwrap();
+    let problem = answer.legs[0].tiers[0].policies[0].problem.as_deref();
+    assert_eq!(
+        problem,
+        Some("the order of Tier odd cannot be read, so Allow goes on to the others")
     );
+}
+
+/// Adds what a store holds although nobody can decode it.
+fn with_stored(manifests: &str, kind: Kind, name: &str, value: &Value) -> Cluster {
+    let mut cluster = cluster(manifests);
+    let key = match kind.namespaced() {
+        true => ObjectKey::namespaced(kind, "red", name),
+        false => ObjectKey::cluster(kind, name),
+    };
+    cluster.insert_stored(&key, value);
+    assert_eq!(cluster.object(&key), None, "{value} can be decoded");
+    cluster
+}
+
+#[test]
+fn a_policy_that_does_not_decode_denies_at_its_place_or_before_all() {
+    let early =
+        tier("early", "{order: 1}") + &gnp("a", "{tier: early, ingress: [{action: Allow}]}");
+    let decided = |value: Value| {
+        let cluster = with_stored(&early, Kind::NetworkPolicy, "b", &value);
+        line(&ask(&cluster, "blue/web -> red/db tcp/1").unwrap())
+    };
+    assert_eq!(
+        decided(json!({"spec": {"ingress": 7}})),
+        "allow red/db ingress early gnp/a 0",
+        "the tier default is later"
+    );
+    for value in [
+        json!({"spec": {"tier": 7}}),
+        json!({"spec": {"teir": "early"}}),
+        json!({"sepc": {"tier": "early"}}),
+        json!([]),
+    ] {
+        assert_eq!(
+            decided(value),
+            "deny red/db ingress oncilla.unreadable np/red/b 0"
+        );
+    }
+    for spec in [
+        json!({"tier": "early", "order": "1"}),
+        json!({"tier": "early", "odrer": 1}),
+    ] {
+        assert_eq!(
+            decided(json!({"spec": spec})),
+            "deny red/db ingress early np/red/b 0"
+        );
+    }
+    let egress = json!({"spec": {"tier": 7, "types": ["Egress"], "selector": "app == 'web'"}});
+    assert_eq!(decided(egress), "allow red/db ingress early gnp/a 0");
+}
+
+/// Everybody to everybody.
+fn questions() -> Vec<String> {
+    let ends = [
+        "red/web",
+        "red/db",
+        "red/bare",
+        "blue/web",
+        "blue/db",
+        "203.0.113.1",
+        "198.51.100.1",
+    ];
+    let mut questions = Vec::new();
+    for source in ends {
+        for destination in ends.into_iter().filter(|end| *end != source) {
+            for port in ["tcp/1", "udp/1"] {
+                questions.push(format!("{source} -> {destination} {port}"));
+            }
+        }
+    }
+    questions
+}
+
+fn is_allowed(cluster: &Cluster, question: &str) -> bool {
+    ask(cluster, question).unwrap().verdict == Verdict::Allow
+}
+
+/// Whatever the author of the broken object meant, nothing is allowed that would be denied then.
+fn check_never_wider(manifests: &str, (kind, name): (Kind, &str), broken: &Value, meant: &[Value]) {
+    let broken = with_stored(manifests, kind, name, broken);
+    let key = ObjectKey::cluster(kind, name);
+    let mut differences = 0;
+    for value in meant {
+        let mut mended = broken.clone();
+        mended.insert_stored(&key, value);
+        assert!(mended.object(&key).is_some(), "{value}");
+        for question in questions() {
+            let (closed, open) = (
+                is_allowed(&broken, &question),
+                is_allowed(&mended, &question),
+            );
+            assert!(
+                open || !closed,
+                "{question} is allowed, with {value} it is not"
+            );
+            differences += usize::from(open != closed);
+        }
+    }
+    assert!(differences > 0, "it was not closed at all");
+}
+
+#[test]
+fn a_broken_set_never_widens_access() {
+    for rules in [
+        "{action: Deny, source: {selector: zone == 'x'}}, {action: Allow}",
+        "{action: Allow, source: {selector: zone == 'x'}}, {action: Deny}",
+        "{action: Allow, source: {selector: app == 'web' || zone == 'x', notSelector: app == 'db'}}",
+        "{action: Allow, source: {notSelector: zone == 'x'}}",
+        "{action: Deny, source: {notSelector: zone == 'x'}}, {action: Allow}",
+        "{action: Pass, source: {selector: zone == 'x'}}, {action: Allow, protocol: UDP}",
+        "{action: Pass, source: {notSelector: zone == 'x'}}, {action: Allow, protocol: UDP}",
+        "{action: Log, source: {selector: zone == 'x'}}, {action: Deny, protocol: UDP, source: {selector: '!has(app)', namespaceSelector: global()}}, {action: Allow}",
+    ] {
+        let policy = gnp("p", &format!("{{types: [Ingress], ingress: [{rules}]}}"));
+        let last = gnp(
+            "q",
+            "{tier: late, types: [Ingress], ingress: [{action: Allow, source: {selector: app == 'web'}}]}",
+        );
+        let manifests = policy + &tier("late", "{order: 2000000}") + &last;
+        let value = |labels: &Value, nets: &[&str]| json!({"metadata": {"name": "g", "labels": labels}, "spec": {"nets": nets}});
+        let labels = json!({"zone": "x"});
+        let meant: Vec<Value> = [
+            &["203.0.113.0/24", "198.51.100.0/24"][..],
+            &["203.0.113.0/24", "10.0.0.0/16"],
+            &["203.0.113.0/24"],
+            &["203.0.113.0/24", "0.0.0.0/0"],
+        ]
+        .map(|nets| value(&labels, nets))
+        .into();
+        let mut broken = value(&labels, &["203.0.113.0/24"]);
+        broken["spec"]["nets"] = json!(["203.0.113.0/24", 7]);
+        check_never_wider(&manifests, (Kind::GlobalNetworkSet, "g"), &broken, &meant);
+        let mut broken = value(&labels, &["203.0.113.0/24"]);
+        broken["metadata"]["labels"]["app"] = json!(7);
+        check_never_wider(&manifests, (Kind::GlobalNetworkSet, "g"), &broken, &meant);
+    }
+}
+
+#[test]
+fn a_broken_tier_never_widens_access() {
+    let other = "{tier: other, types: [Ingress], ingress: [{action: Deny, protocol: UDP, source: {selector: app == 'web'}}, {action: Allow, source: {selector: app == 'db'}}, {action: Pass}]}";
+    let odd = "{tier: odd, types: [Ingress], selector: app == 'db' || app == 'web', ingress: [{action: Allow, protocol: UDP, source: {selector: app == 'web'}}, {action: Deny, source: {selector: app == 'db'}}]}";
+    let manifests = tier("other", "{order: 10}") + &gnp("o", other) + &gnp("p", odd);
+    let value = |spec: Value| json!({"metadata": {"name": "odd"}, "spec": spec});
+    let meant = [
+        json!({"order": 1}),
+        json!({"order": 1, "defaultAction": "Pass"}),
+        json!({"order": 100}),
+        json!({"order": 100, "defaultAction": "Pass"}),
+        json!({"order": 9e9, "defaultAction": "Pass"}),
+    ]
+    .map(value);
+    let broken = value(json!({"order": "1"}));
+    check_never_wider(&manifests, (Kind::Tier, "odd"), &broken, &meant);
+    let broken = value(json!({"order": 1, "defaultAction": "Perhaps"}));
+    check_never_wider(&manifests, (Kind::Tier, "odd"), &broken, &meant[..2]);
+}
+
+#[test]
+fn a_broken_policy_never_widens_access() {
+    let early = tier("early", "{order: 1}")
+        + &gnp(
+            "a",
+            "{tier: early, order: 1, types: [Ingress], ingress: [{action: Allow, protocol: UDP}, {action: Pass}]}",
+        );
+    let value = |spec: Value| json!({"metadata": {"name": "p"}, "spec": spec});
+    let spec = |tier: &str, order: i64, selector: &str| {
+        let rules = [
+            json!({"action": "Deny", "protocol": "UDP"}),
+            json!({"action": "Allow"}),
+        ];
+        value(json!({"tier": tier, "order": order, "selector": selector, "ingress": rules}))
+    };
+    let meant = [
+        spec("early", 0, "app == 'db'"),
+        spec("early", 2, "app == 'db'"),
+        spec("default", 2, "app == 'db'"),
+    ];
+    let mut broken = [
+        meant[0].clone(),
+        meant[0].clone(),
+        meant[0].clone(),
+        json!("nothing"),
+    ];
+    broken[0]["spec"]["tier"] = json!(["early"]);
+    broken[1]["spec"]["selector"] = json!({"app": "db"});
+    broken[2]["spec"]["order"] = json!("0");
+    check_never_wider(&early, (Kind::GlobalNetworkPolicy, "p"), &broken[0], &meant);
+    check_never_wider(
+        &early,
+        (Kind::GlobalNetworkPolicy, "p"),
+        &broken[1],
+        &meant[..1],
+    );
+    check_never_wider(
+        &early,
+        (Kind::GlobalNetworkPolicy, "p"),
+        &broken[2],
+        &meant[..2],
+    );
+    check_never_wider(&early, (Kind::GlobalNetworkPolicy, "p"), &broken[3], &meant);
 }
