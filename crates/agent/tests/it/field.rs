@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use oncilla_api::{Kind, Object};
+use oncilla_api::Kind;
 use oncilla_model::Converter;
 use oncilla_net::{Packet, Protocol, Verdict};
 use oncilla_testkit::prober::{Outcome, Probe, Prober};
@@ -96,12 +96,27 @@ impl Field {
         }
     }
 
+    /// What the kernel does with each flow now.
+    pub(crate) fn probe(&self, flows: &[Flow]) -> Vec<Verdict> {
+        let mut prober = self.topology.prober().unwrap();
+        let probes = self.probes(&prober, flows);
+        let outcomes = prober.run(&probes).unwrap();
+        outcomes.iter().map(|outcome| outcome.verdict()).collect()
+    }
+
+    fn probes(&self, prober: &Prober, flows: &[Flow]) -> Vec<Probe> {
+        let point = |name: &String| prober.point(name).unwrap();
+        let probe =
+            |flow: &Flow| Probe::of_packet(point(&flow.from), point(&flow.to), &self.packet(flow));
+        flows.iter().map(probe).collect()
+    }
+
     /// What the reference evaluator says of each flow, by what the store holds now.
     pub(crate) fn expected(&self, flows: &[Flow]) -> Vec<Verdict> {
         let mut cluster = Cluster::default();
         for kind in Kind::ALL {
             for stored in self.world.store.list(kind, None).unwrap().objects {
-                cluster.insert(Object::from_value(kind, stored.value).unwrap());
+                cluster.insert_stored(&stored.key, &stored.value);
             }
         }
         let evaluator = Evaluator::new(&cluster);
@@ -139,13 +154,7 @@ pub(crate) struct Probing {
 impl Probing {
     pub(crate) fn start(field: &Field, flows: &[Flow], progress: &Arc<Progress>) -> Self {
         let mut prober = field.topology.prober().unwrap();
-        let probes: Vec<Probe> = flows
-            .iter()
-            .map(|flow| {
-                let point = |name| prober.point(name).unwrap();
-                Probe::of_packet(point(&flow.from), point(&flow.to), &field.packet(flow))
-            })
-            .collect();
+        let probes = field.probes(&prober, flows);
         let stop = Arc::new(AtomicBool::new(false));
         let (told, progress) = (Arc::clone(&stop), Arc::clone(progress));
         let thread = thread::spawn(move || {

@@ -2,8 +2,10 @@
 
 use oncilla_agent::{AgentState, TableOwner};
 use oncilla_api::{Kind, ObjectKey};
-use serde_json::json;
+use oncilla_net::Verdict;
+use serde_json::{Value, json};
 
+use super::field::{Field, Flow, OUTSIDE};
 use super::harness::{World, allow_a};
 
 #[test]
@@ -103,4 +105,211 @@ fn a_store_that_goes_away_changes_nothing_and_is_caught_up_with() {
     assert_eq!((status.policies, status.stale_since_unix_ms), (2, None));
     assert!(world.table().unwrap().contains("team/second"));
     agent.stop();
+}
+
+/// A field whose pods `a` and `b` meet these policies and tiers, all valid.
+fn field(objects: &[(ObjectKey, Value)]) -> Field {
+    let field = Field::new(&[("a", json!({ "app": "a" })), ("b", json!({ "app": "b" }))]);
+    for (key, fields) in objects {
+        field.world.create(key, fields.clone());
+    }
+    field
+}
+
+/// To `b`: from `a` and from outside, over both families.
+fn flows() -> Vec<Flow> {
+    let flow = |from: &str, v6| Flow {
+        from: from.to_owned(),
+        to: "b".to_owned(),
+        port: 80,
+        v6,
+    };
+    [("a", false), (OUTSIDE, false), ("a", true), (OUTSIDE, true)]
+        .map(|(from, v6)| flow(from, v6))
+        .into()
+}
+
+/// `+` for each flow that passes and `-` for each that does not; the judge says the same.
+fn outcome(field: &Field) -> String {
+    let flows = flows();
+    let seen = field.probe(&flows);
+    assert_eq!(seen, field.expected(&flows));
+    let sign = |verdict: &Verdict| match verdict {
+        Verdict::Allow => '+',
+        Verdict::Deny => '-',
+    };
+    seen.iter().map(sign).collect()
+}
+
+/// Breaks an object behind the back of everybody, and starts the agent again. While the agent lives, what it
+/// knew stays in force; the next one knows nothing but the broken object, and says what it does instead.
+fn check_restart(
+    field: &Field,
+    (key, broken): (&ObjectKey, Value),
+    open: &str,
+    closed: (&'static str, &str),
+) {
+    let world = &field.world;
+    let agent = world.agent(TableOwner::Auto);
+    let status = world.wait("in force", |status| status.state == AgentState::Enforcing);
+    assert_eq!(status.problems, [], "before {key} breaks");
+    assert_eq!(outcome(field), open);
+
+    let whole = world.store.object(key).unwrap().unwrap().value;
+    let revision = world.smuggle(key, broken);
+    let told = |text: &'static str| {
+        move |status: &oncilla_agent::AgentStatus| {
+            let mut problems = status.problems.iter();
+            status.state == AgentState::Enforcing
+                && status.revision >= Some(revision)
+                && problems.any(|problem| problem.message.contains(text))
+        }
+    };
+    let status = world.wait("kept", told("kept: the version before"));
+    assert_eq!(status.problems[0].object, key.to_string());
+    let seen = field.probe(&flows());
+    let signs = seen
+        .iter()
+        .map(|seen| if *seen == Verdict::Allow { '+' } else { '-' });
+    assert_eq!(signs.collect::<String>(), open, "the version before stays");
+    agent.stop();
+
+    let agent = world.agent(TableOwner::Auto);
+    let status = world.wait("closed", told(closed.0));
+    assert_eq!(status.problems.len(), 1);
+    assert_eq!(status.problems[0].object, key.to_string());
+    assert_eq!(outcome(field), closed.1);
+    let revision = world.smuggle(key, whole);
+    let status = world.in_force(revision);
+    assert_eq!(status.problems, []);
+    assert_eq!(outcome(field), open, "mended");
+    agent.stop();
+}
+
+fn global_policy(name: &str, spec: Value) -> (ObjectKey, Value) {
+    let key = ObjectKey::cluster(Kind::GlobalNetworkPolicy, name);
+    (key, json!({ "spec": spec }))
+}
+
+fn tier(name: &str, order: u32) -> (ObjectKey, Value) {
+    let key = ObjectKey::cluster(Kind::Tier, name);
+    (key, json!({ "spec": { "order": order } }))
+}
+
+#[test]
+fn a_set_with_a_bad_cidr_is_closed_after_a_restart() {
+    let set = ObjectKey::cluster(Kind::GlobalNetworkSet, "bad-people");
+    let of = |nets: Value| json!({ "metadata": { "name": "bad-people", "labels": { "bad": "yes" } }, "spec": { "nets": nets } });
+    let deny = json!({ "selector": "app == 'b'", "ingress": [
+        { "action": "Allow", "source": { "selector": "app == 'a'" } },
+        { "action": "Deny", "source": { "selector": "bad == 'yes'" } },
+        { "action": "Allow" },
+    ]});
+    let field = field(&[
+        (set.clone(), of(json!(["203.0.113.0/24"]))),
+        global_policy("deny-bad", deny),
+    ]);
+    let broken = of(json!(["203.0.113.0/24", "198.51.100.0/240"]));
+    check_restart(
+        &field,
+        (&set, broken),
+        "++++",
+        ("rules that may mean it deny all that may match", "+-+-"),
+    );
+}
+
+#[test]
+fn a_set_of_which_nobody_knows_the_labels_is_closed_after_a_restart() {
+    let set = ObjectKey::namespaced(Kind::NetworkSet, "team", "bad-people");
+    let of = |labels: Value| json!({ "metadata": { "name": "bad-people", "namespace": "team", "labels": labels }, "spec": { "nets": ["203.0.113.0/24"] } });
+    let allow = json!({ "selector": "app == 'b'", "ingress": [
+        { "action": "Allow", "source": { "selector": "app == 'a'" } },
+        { "action": "Pass", "source": { "selector": "bad == 'yes'" } },
+        { "action": "Allow", "source": { "notSelector": "bad == 'yes'" } },
+    ]});
+    let field = field(&[
+        (set.clone(), of(json!({ "bad": "yes" }))),
+        global_policy("allow-good", allow),
+    ]);
+    let broken = of(json!({ "bad": 7 }));
+    check_restart(
+        &field,
+        (&set, broken),
+        "++++",
+        ("rules that may mean it deny all that may match", "+-+-"),
+    );
+}
+
+#[test]
+fn a_tier_that_does_not_decode_keeps_its_place_after_a_restart() {
+    let (key, _) = tier("security", 10);
+    let deny = json!({ "tier": "security", "selector": "app == 'b'", "types": ["Ingress"], "ingress": [
+        { "action": "Deny", "source": { "selector": "app == 'a'" } },
+        { "action": "Pass" },
+    ]});
+    let allow = json!({ "selector": "app == 'b'", "ingress": [{ "action": "Allow" }] });
+    let field = field(&[
+        tier("security", 10),
+        global_policy("security.deny", deny),
+        global_policy("allow", allow),
+    ]);
+    let broken = json!({ "spec": { "order": 10, "defaultAction": "Perhaps" } });
+    check_restart(
+        &field,
+        (&key, broken),
+        "-+-+",
+        ("it ends with Deny", "-+-+"),
+    );
+}
+
+#[test]
+fn a_tier_of_unknown_place_denies_first_and_allows_nothing_early_after_a_restart() {
+    let (key, _) = tier("late", 20);
+    let early = json!({ "tier": "early", "selector": "app == 'b'", "ingress": [
+        { "action": "Deny", "source": { "selector": "app == 'a'" } },
+        { "action": "Allow", "source": { "nets": ["198.51.100.0/24"] } },
+        { "action": "Pass" },
+    ]});
+    let late = json!({ "tier": "late", "selector": "app == 'b'", "ingress": [
+        { "action": "Allow", "source": { "selector": "app == 'a'" } },
+        { "action": "Allow", "source": { "nets": ["2001:db8::/32"] } },
+        { "action": "Deny" },
+    ]});
+    let field = field(&[
+        tier("early", 10),
+        tier("late", 20),
+        global_policy("early.first", early),
+        global_policy("late.second", late),
+    ]);
+    let broken = json!({ "spec": { "order": "20" } });
+    // Outside over IPv4: allowed early, denied late. Over IPv6: allowed late; the profile allows it then too.
+    check_restart(
+        &field,
+        (&key, broken),
+        "-+-+",
+        ("at an unknown order it is first", "---+"),
+    );
+}
+
+#[test]
+fn a_policy_of_an_unknown_tier_denies_before_all_others_after_a_restart() {
+    let (key, fields) = global_policy(
+        "late",
+        json!({ "selector": "app == 'b'", "ingress": [{ "action": "Allow" }] }),
+    );
+    let allow =
+        json!({ "tier": "early", "selector": "app == 'b'", "ingress": [{ "action": "Allow" }] });
+    let field = field(&[
+        tier("early", 10),
+        global_policy("early.allow", allow),
+        (key.clone(), fields),
+    ]);
+    let broken =
+        json!({ "spec": { "tier": ["default"], "selector": "app == 'b'", "types": ["Ingress"] } });
+    check_restart(
+        &field,
+        (&key, broken),
+        "++++",
+        ("what it may select is denied", "----"),
+    );
 }
