@@ -102,7 +102,12 @@ fn default_service(service: &mut v1::Service) {
 fn default_pod(pod: &mut v1::Pod) {
     let spec = &mut pod.spec;
     if spec.service_account_name.is_empty() {
-        DEFAULT_SERVICE_ACCOUNT.clone_into(&mut spec.service_account_name);
+        // Kubernetes still reads the field's old name.
+        let account = match spec.service_account.as_str() {
+            "" => DEFAULT_SERVICE_ACCOUNT,
+            old => old,
+        };
+        spec.service_account_name = account.to_owned();
     }
     for container in spec.init_containers.iter_mut().chain(&mut spec.containers) {
         for port in &mut container.ports {

@@ -63,6 +63,9 @@ pub struct PodSpec {
     /// The service account; empty when not given (defaulting says `default`).
     #[serde(skip_serializing_if = "String::is_empty")]
     pub service_account_name: String,
+    /// The old name of `service_account_name`, which wins when both are given; empty when not given.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub service_account: String,
     /// Containers that run one after the other before the others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub init_containers: Vec<Container>,

@@ -11,7 +11,10 @@ mod packet;
 mod port;
 mod protocol;
 
-pub use cidr::{CidrError, Family, family_of, masked, parse_cidr, parse_cidr_masking};
+pub use cidr::{
+    AddressError, CidrError, Family, family_of, masked, parse_address, parse_cidr,
+    parse_cidr_masking,
+};
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use mark::{Mark, MarkMask, MaskError};
 pub use packet::{Direction, Packet, Verdict};

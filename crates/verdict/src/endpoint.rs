@@ -123,10 +123,10 @@ impl Endpoint {
             return None;
         }
         let namespace = namespace_of(&pod.metadata);
-        let account = match pod.spec.service_account_name.as_str() {
-            "" => "default",
-            name => name,
-        };
+        // `serviceAccount` is the old name of the field.
+        let given = [&pod.spec.service_account_name, &pod.spec.service_account];
+        let mut given = given.into_iter().filter(|name| !name.is_empty());
+        let account = given.next().map_or("default", String::as_str);
         let mut labels = pod.metadata.labels.clone();
         labels.insert(NAMESPACE.to_owned(), namespace.clone());
         labels.insert(ORCHESTRATOR.to_owned(), "k8s".to_owned());

@@ -41,7 +41,12 @@ pub(super) fn pod(pod: &Pod, errors: &mut Errors) {
     }
     if !spec.service_account_name.is_empty() {
         let result = names::dns_subdomain(&spec.service_account_name);
-        errors.check("spec.serviceAccountName", result);
+        let field = if spec.service_account == spec.service_account_name {
+            "spec.serviceAccount"
+        } else {
+            "spec.serviceAccountName"
+        };
+        errors.check(field, result);
     }
     if spec.containers.is_empty() {
         errors.push(

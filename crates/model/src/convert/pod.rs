@@ -47,9 +47,10 @@ impl Converter {
         if pod.spec.host_network || pod.spec.node_name.is_empty() {
             return Ok(Change::Endpoint(key, None));
         }
-        let account = match pod.spec.service_account_name.as_str() {
-            "" => "default",
-            account => account,
+        let account = match (&*pod.spec.service_account_name, &*pod.spec.service_account) {
+            ("", "") => "default",
+            ("", old) => old,
+            (account, _) => account,
         };
         let system = [
             (NAMESPACE_LABEL.into(), Arc::clone(&namespace)),
