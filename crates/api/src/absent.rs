@@ -5,7 +5,9 @@ use std::fmt;
 use serde::de::{Error, Visitor};
 use serde::{Serialize as _, Serializer};
 
+use crate::field::with_help;
 use crate::meta::IntOrString;
+use crate::validate::PORT_HELP;
 
 /// Whether a field equals its default and is left out when written.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -53,7 +55,7 @@ impl Visitor<'_> for IntOrStringVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<IntOrString, E> {
         i64::try_from(value)
             .map(IntOrString::Int)
-            .map_err(|_too_large| E::custom("the number is too large"))
+            .map_err(|_too_large| E::custom(with_help("the number is too large", PORT_HELP)))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<IntOrString, E> {

@@ -1,6 +1,6 @@
 //! What the API server would fill in, so that files and stored objects mean the same.
 
-use oncilla_net::parse_cidr_masking;
+use oncilla_net::{parse_address, parse_cidr_masking};
 
 use crate::k8s::{self, IpBlock, NetworkPolicyPeer};
 use crate::meta::PolicyType;
@@ -87,7 +87,7 @@ fn default_tier(tier: &mut v3::Tier) {
 /// Gives single addresses their prefix length; what is no address is left for validation.
 fn default_nets(spec: &mut v3::NetworkSetSpec) {
     for net in &mut spec.nets {
-        if let Ok(addr) = net.parse::<std::net::IpAddr>() {
+        if let Ok(addr) = parse_address(net) {
             *net = oncilla_net::IpNet::from(addr).to_string();
         }
     }

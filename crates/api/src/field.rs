@@ -6,9 +6,10 @@ mod strict;
 use std::fmt;
 use std::ops::Range;
 
+use oncilla_net::CidrError;
 use serde::Serialize;
 
-pub(crate) use decode::{ERRORS_MAX, Partial, decode_strict, is_inside};
+pub(crate) use decode::{ERRORS_MAX, Partial, decode_strict, is_inside, with_help};
 
 /// What sort of fault it is: the `code` of the machine form. Only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -84,6 +85,11 @@ impl FieldError {
             at_key: false,
             mark: None,
         }
+    }
+
+    /// A text that is no CIDR.
+    pub fn of_cidr(path: impl Into<String>, error: &CidrError) -> Self {
+        Self::new(path, error.to_string()).with_help(error.help())
     }
 
     /// The same fault as another sort.

@@ -9,6 +9,10 @@ mod selector;
 mod v1;
 mod v3;
 
+pub(crate) use rule::PROTOCOL_HELP;
+
+use oncilla_net::{CidrError, IpNet};
+
 use crate::field::FieldError;
 use crate::object::Object;
 
@@ -41,6 +45,9 @@ impl Object {
     }
 }
 
+/// How to mend a number that is no port.
+pub(crate) const PORT_HELP: &str = "write a port from 1 to 65535";
+
 /// The faults so far.
 #[derive(Debug, Default)]
 struct Errors {
@@ -62,6 +69,18 @@ impl Errors {
         if let Err(error) = result {
             self.invalid(path, error.to_string());
         }
+    }
+
+    /// The reason why a text is no CIDR, if it is none.
+    fn cidr(&mut self, path: &str, result: Result<IpNet, CidrError>) -> Option<IpNet> {
+        result
+            .map_err(|error| self.push(FieldError::of_cidr(path, &error)))
+            .ok()
+    }
+
+    /// A number that is no port; `message` is in the words of whose schema it is.
+    fn port(&mut self, path: impl Into<String>, message: &str) {
+        self.push(FieldError::new(path, message).with_help(PORT_HELP));
     }
 
     /// A list with more items than allowed.

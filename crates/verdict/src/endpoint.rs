@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use oncilla_api::{Object, ObjectKey, Remains, v1, v3};
-use oncilla_net::{Family, IpNet, Protocol, family_of, parse_cidr};
+use oncilla_net::{Family, IpNet, Protocol, family_of, parse_address, parse_cidr};
 
 use crate::cluster::Cluster;
 use crate::labels::{
@@ -206,7 +206,7 @@ impl AddressSet {
 /// CIDRs and single addresses; what is neither is no address of the set.
 fn readable_nets(texts: impl Iterator<Item: AsRef<str>>) -> Vec<IpNet> {
     let parse = |text: &str| {
-        let addr = text.parse::<IpAddr>().ok().map(IpNet::from);
+        let addr = parse_address(text).ok().map(IpNet::from);
         addr.or_else(|| parse_cidr(text).ok())
     };
     texts.filter_map(|text| parse(text.as_ref())).collect()

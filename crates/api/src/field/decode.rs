@@ -13,6 +13,16 @@ use crate::nearest::nearest;
 
 /// How many faults of one object are reported.
 pub(crate) const ERRORS_MAX: usize = 50;
+/// Stands between a fault and its remedy in the one text that serde carries.
+const HELP_MARK: &str = "\nhelp: ";
+
+/// The text of a fault that a type finds while it is read, with its remedy.
+pub(crate) fn with_help(message: &str, help: &str) -> String {
+    format!("{message}{HELP_MARK}{help}")
+}
+
+/// Fields beside each other, the second of which is only right with the first.
+const TOGETHER: [(&str, &str); 1] = [("port", "endPort")];
 /// How many known fields or values a message lists.
 const LISTED_MAX: usize = 12;
 
@@ -73,10 +83,19 @@ pub(crate) fn decode_strict<T: DeserializeOwned>(mut value: Value) -> Partial<T>
         let fault = Fault::of(&error.inner().to_string());
         let original = removed.original(&steps);
         let surplus = matches!(fault, Fault::UnknownField { .. });
+        let stand_in = match (&fault, steps.last()) {
+            (Fault::UnknownVariant { known, .. }, Some(Step::Field(_))) => known.first().cloned(),
+            _ => None,
+        };
         if !removed.caused(&original, &fault) {
             errors.push(fault.describe(&original));
         }
-        if !removed.remove(&mut value, &steps, original, surplus) {
+        let done = match stand_in {
+            // Read on with a value that is allowed: without one the whole item would have to go.
+            Some(known) => removed.replace(&mut value, &steps, original, known),
+            None => removed.remove(&mut value, &steps, original, surplus),
+        };
+        if !done {
             break;
         }
     }
@@ -206,11 +225,17 @@ impl Removed {
             match last {
                 // The list may look too short now.
                 Step::Item(_) => path == parent_text,
-                // Fields of a list item, of a rule for example, are judged together.
-                Step::Field(_) if matches!(parent.last(), Some(Step::Item(_))) => {
-                    is_inside(path, &parent_text)
+                // Of a list item, of a rule for example, it may be said that something is missing.
+                Step::Field(_)
+                    if matches!(parent.last(), Some(Step::Item(_))) && path == parent_text =>
+                {
+                    true
                 }
-                Step::Field(_) => is_inside(path, &path_text(missed)),
+                Step::Field(name) => {
+                    let with = TOGETHER.iter().filter(|(missing, _)| missing == name);
+                    let mut with = with.map(|(_, with)| format!("{parent_text}.{with}"));
+                    is_inside(path, &path_text(missed)) || with.any(|with| with == path)
+                }
             }
         })
     }
@@ -224,6 +249,28 @@ impl Removed {
             path.split_last()
                 .is_some_and(|(last, rest)| rest == parent && *last == Step::Field(name.clone()))
         })
+    }
+
+    /// Puts an allowed text in the place of the value at `steps`; `false` when there is none.
+    fn replace(
+        &mut self,
+        value: &mut Value,
+        steps: &[Step],
+        original: Vec<Step>,
+        text: String,
+    ) -> bool {
+        let found = steps.iter().try_fold(value, |value, step| match step {
+            Step::Field(name) => value.get_mut(name.as_str()),
+            Step::Item(index) => value.get_mut(*index),
+        });
+        match found {
+            Some(found) if *found != text => {
+                *found = Value::String(text);
+                self.missed.push(original);
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// Takes the value at `steps` away; `false` when there is nothing to take.
@@ -334,14 +381,15 @@ impl Fault {
                 .with_code(Code::MissingField)
                 .with_help(format!("add `{name}:`")),
             Self::Type { found, expected } => {
-                let error = FieldError::new(path, format!("expected {expected}, found {found}"))
-                    .with_code(Code::WrongType);
-                match retype(&found, &expected) {
-                    Some(help) => error.with_help(help),
-                    None => error,
-                }
+                let help = retype(&found, &expected).unwrap_or_else(|| type_help(&expected));
+                FieldError::new(path, format!("expected {expected}, found {found}"))
+                    .with_code(Code::WrongType)
+                    .with_help(help)
             }
-            Self::Other(message) => FieldError::new(path, message),
+            Self::Other(message) => match message.split_once(HELP_MARK) {
+                Some((message, help)) => FieldError::new(path, message).with_help(help),
+                None => FieldError::new(path, message),
+            },
         }
     }
 }
@@ -384,6 +432,18 @@ fn found_in_words(found: &str) -> String {
         "sequence" => "a list".to_owned(),
         "null" | "unit value" => "nothing".to_owned(),
         other => other.replace('`', "").replace("floating point", "number"),
+    }
+}
+
+/// How to write a value of a type.
+fn type_help(expected: &str) -> String {
+    match expected {
+        "true or false" => "write true or false, without quotes".to_owned(),
+        "a list" => "write a list, each item behind `- `".to_owned(),
+        "a mapping" => "write a mapping: its fields on the lines below, indented".to_owned(),
+        "a number" | "an integer" => format!("write {expected}, as in 10"),
+        "a string" => "write a text, in quotes if it looks like something else".to_owned(),
+        other => format!("write {other}"),
     }
 }
 

@@ -59,7 +59,9 @@ impl Items<'_> {
             (Some(Value::Array(items)), Children::List(places)) => (items, places),
             (None | Some(Value::Null), _) => return,
             (Some(_), _) => {
-                let error = FieldError::new("items", "expected a list").with_code(Code::WrongType);
+                let error = FieldError::new("items", "expected a list")
+                    .with_code(Code::WrongType)
+                    .with_help("write the objects below it, each behind `- `");
                 let span = key_span;
                 self.manifest
                     .diagnostics
@@ -111,7 +113,7 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 /// What messages call an object that may not have been understood.
-fn label(value: &Value) -> Option<String> {
+pub(super) fn label(value: &Value) -> Option<String> {
     let kind = Some(text(value, "kind")).filter(|kind| !kind.is_empty())?;
     let metadata = value.get("metadata").unwrap_or(&Value::Null);
     let name = text(metadata, "name");
@@ -144,8 +146,13 @@ fn kind_of(value: &Value) -> Result<Kind, Box<FieldError>> {
                     .with_code(Code::MissingField);
                 return Err(Box::new(error.with_help(missing_type_help(fields))));
             }
-            Some(_) => {
-                let error = FieldError::new(field, "expected a string");
+            Some(found) => {
+                let inner = found.as_array().and_then(|items| items.first());
+                let help = match inner.and_then(Value::as_str) {
+                    Some(text) => format!("write `{field}: {text}`"),
+                    None => TYPE_HELP.to_owned(),
+                };
+                let error = FieldError::new(field, "expected a string").with_help(help);
                 return Err(Box::new(error.with_code(Code::WrongType)));
             }
         }

@@ -12,6 +12,7 @@ use serde_saphyr::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanErr
 
 use super::Limits;
 use super::diagnostic::Diagnostic;
+use super::document::label;
 use super::scalar::{ScalarError, resolve};
 use super::source::Source;
 use super::span::Node;
@@ -98,17 +99,27 @@ impl Reader<'_> {
             block_nesting_limit: self.limits.depth_max,
         };
         let mut parser = Parser::new_from_str_with_options(text, options);
-        let mut builder = Builder::new(base);
+        let mut builder = Builder::new(base, self.diagnostics.len());
         while let Some(next) = parser.next_event() {
             let outcome = match next {
-                Ok((event, span)) => self.event(&mut builder, event, span),
+                Ok((event, span)) => {
+                    self.event(&mut builder, event, span)
+                        .map_err(|fault| match fault {
+                            Fault::Document(mut diagnostic) => {
+                                diagnostic.object = object(&builder.so_far());
+                                Fault::Document(diagnostic)
+                            }
+                            Fault::File(_) => fault,
+                        })
+                }
                 Err(error) => Err(Fault::Document(Box::new(self.syntax(base, &error)))),
             };
             match outcome {
                 Ok(()) => {}
                 Err(Fault::Document(diagnostic)) => {
+                    self.name(&builder, &builder.so_far());
                     self.diagnostics.push(*diagnostic);
-                    builder = Builder::new(base);
+                    builder = Builder::new(base, self.diagnostics.len());
                     if !matches!(parser.proceed_next_document(), Ok(true)) {
                         break;
                     }
@@ -125,8 +136,11 @@ impl Reader<'_> {
     fn event(&mut self, builder: &mut Builder, event: Event<'_>, span: Span) -> Result<(), Fault> {
         let bytes = builder.bytes(span);
         match event {
-            Event::DocumentStart(..) => *builder = Builder::new(builder.base),
+            Event::DocumentStart(..) => {
+                *builder = Builder::new(builder.base, self.diagnostics.len());
+            }
             Event::DocumentEnd => {
+                self.name(builder, &builder.document.value);
                 let document = std::mem::take(&mut builder.document);
                 if !document.value.is_null() {
                     self.documents.push(document);
@@ -160,6 +174,14 @@ impl Reader<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Says of which object the faults are that were found while a document was read.
+    fn name(&mut self, builder: &Builder, value: &Value) {
+        let found = self.diagnostics.iter_mut().skip(builder.diagnostics_before);
+        for diagnostic in found {
+            diagnostic.object = object(value);
+        }
     }
 
     /// Checks before a list or mapping is opened.
@@ -209,7 +231,9 @@ impl Reader<'_> {
             "lists and mappings are nested deeper than the limit of {}",
             self.limits.depth_max
         );
-        let error = FieldError::new("", message).with_code(Code::Limit);
+        let error = FieldError::new("", message)
+            .with_code(Code::Limit)
+            .with_help("close brackets earlier, or check the indentation: no object needs so many");
         Fault::Document(Box::new(self.at(&bytes, error)))
     }
 
@@ -296,6 +320,12 @@ impl Reader<'_> {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// What to call the object that a document, perhaps only begun, holds. Items of a list have no name yet.
+fn object(value: &Value) -> Option<String> {
+    let is_list = value.get("items").is_some();
+    label(value).filter(|_| !is_list)
 }
 
 fn tag_fits(tag: &Tag, known: &[&str]) -> bool {

@@ -6,6 +6,13 @@ use oncilla_net::PortRange;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::field::with_help;
+use crate::validate::{PORT_HELP, PROTOCOL_HELP};
+
+/// How to mend a text that is no port.
+const FORMAT_HELP: &str =
+    "write a port, as in 80, a range, as in \"8000:8080\", or the name of a port";
+
 /// The longest name of a port, in bytes.
 pub(crate) const PORT_NAME_LENGTH_MAX: usize = 128;
 
@@ -25,16 +32,24 @@ impl Port {
     /// A message that says what is wrong, in upstream's words.
     fn parse(text: &str) -> Result<Self, String> {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return number(text).map(|port| Self::Range(PortRange::single(port)));
+            let port = text
+                .parse()
+                .map_err(|_above| with_help(&format!("invalid port format ({text})"), PORT_HELP));
+            return port.map(|port| Self::Range(PortRange::single(port)));
         }
+        let invalid = || with_help(&format!("invalid port format ({text})"), FORMAT_HELP);
         if let Some((first, last)) = text.split_once(':') {
+            let number = |part: &str| part.parse::<u16>().map_err(|_not_u16| invalid());
             let range = PortRange::new(number(first)?, number(last)?);
-            return range.map(Self::Range).map_err(|error| error.to_string());
+            return range.map(Self::Range).map_err(|error| {
+                let help = format!("write \"{}:{}\"", error.last, error.first);
+                with_help(&error.to_string(), &help)
+            });
         }
         if is_port_name(text) {
             Ok(Self::Name(text.to_owned()))
         } else {
-            Err(format!("invalid port format ({text})"))
+            Err(invalid())
         }
     }
 }
@@ -111,11 +126,6 @@ impl<'de> Deserialize<'de> for Protocol {
     }
 }
 
-fn number(text: &str) -> Result<u16, String> {
-    text.parse()
-        .map_err(|_not_u16| format!("invalid port format ({text})"))
-}
-
 /// Whether a text can name a port: `^[a-zA-Z0-9_.-]{1,128}$`.
 fn is_port_name(text: &str) -> bool {
     (1..=PORT_NAME_LENGTH_MAX).contains(&text.len())
@@ -136,11 +146,11 @@ impl Visitor<'_> for PortVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<Port, E> {
         u16::try_from(value)
             .map(|port| Port::Range(PortRange::single(port)))
-            .map_err(|_too_large| E::custom(OUT_OF_RANGE))
+            .map_err(|_too_large| E::custom(with_help(OUT_OF_RANGE, PORT_HELP)))
     }
 
     fn visit_i64<E: Error>(self, _value: i64) -> Result<Port, E> {
-        Err(E::custom(OUT_OF_RANGE))
+        Err(E::custom(with_help(OUT_OF_RANGE, PORT_HELP)))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Port, E> {
@@ -150,6 +160,8 @@ impl Visitor<'_> for PortVisitor {
 
 /// Upstream's words for a port that is no port.
 pub(crate) const OUT_OF_RANGE: &str = "port range invalid, port number must be between 1 and 65535";
+
+const PROTOCOL_NUMBER: &str = "protocol number invalid: expected 1 to 255";
 
 struct ProtocolVisitor;
 
@@ -163,11 +175,11 @@ impl Visitor<'_> for ProtocolVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<Protocol, E> {
         u8::try_from(value)
             .map(Protocol::Number)
-            .map_err(|_too_large| E::custom("protocol number invalid: expected 1 to 255"))
+            .map_err(|_too_large| E::custom(with_help(PROTOCOL_NUMBER, PROTOCOL_HELP)))
     }
 
     fn visit_i64<E: Error>(self, _value: i64) -> Result<Protocol, E> {
-        Err(E::custom("protocol number invalid: expected 1 to 255"))
+        Err(E::custom(with_help(PROTOCOL_NUMBER, PROTOCOL_HELP)))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Protocol, E> {

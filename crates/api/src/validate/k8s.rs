@@ -91,7 +91,7 @@ fn check_port(path: &str, port: &NetworkPolicyPort, errors: &mut Errors) {
     let port_path = format!("{path}.port");
     match &port.port {
         Some(IntOrString::Int(number)) if !is_port(*number) => {
-            errors.invalid(port_path, PORT_RANGE);
+            errors.port(port_path, PORT_RANGE);
         }
         Some(IntOrString::String(name)) => check_port_name(port_path, name, errors),
         Some(IntOrString::Int(_)) | None => {}
@@ -101,11 +101,15 @@ fn check_port(path: &str, port: &NetworkPolicyPort, errors: &mut Errors) {
     };
     let end_path = format!("{path}.endPort");
     match &port.port {
-        None => errors.invalid(end_path, "may not be specified when port is not specified"),
-        Some(IntOrString::String(_)) => {
-            errors.invalid(end_path, "may not be specified when port is a name");
-        }
-        Some(IntOrString::Int(_)) if !is_port(end) => errors.invalid(end_path, PORT_RANGE),
+        None => errors.push(
+            FieldError::new(end_path, "may not be specified when port is not specified")
+                .with_help("add `port:` with the first port of the range"),
+        ),
+        Some(IntOrString::String(_)) => errors.push(
+            FieldError::new(end_path, "may not be specified when port is a name")
+                .with_help("write the first port as a number, or remove `endPort:`"),
+        ),
+        Some(IntOrString::Int(_)) if !is_port(end) => errors.port(end_path, PORT_RANGE),
         Some(IntOrString::Int(first)) if end < *first => errors.push(
             FieldError::new(
                 end_path,
@@ -152,24 +156,19 @@ fn check_peer(path: &str, peer: &NetworkPolicyPeer, errors: &mut Errors) {
 }
 
 fn check_block(path: &str, block: &IpBlock, errors: &mut Errors) {
-    let cidr = match parse_cidr_masking(&block.cidr) {
-        Ok((net, _)) => Some(net),
-        Err(error) => {
-            errors.invalid(format!("{path}.cidr"), error.to_string());
-            None
-        }
-    };
+    let net = |text: &str| parse_cidr_masking(text).map(|(net, _)| net);
+    let cidr = errors.cidr(&format!("{path}.cidr"), net(&block.cidr));
     for (index, text) in block.except.iter().enumerate() {
         let path = format!("{path}.except[{index}]");
-        match (parse_cidr_masking(text), cidr) {
-            (Err(error), _) => errors.invalid(path, error.to_string()),
-            (Ok((except, _)), Some(cidr)) if !strictly_inside(&cidr, &except) => {
-                errors.invalid(
+        match (errors.cidr(&path, net(text)), cidr) {
+            (Some(except), Some(cidr)) if !strictly_inside(&cidr, &except) => errors.push(
+                FieldError::new(
                     path,
                     format!("must be a strict subset of cidr, which is {cidr}"),
-                );
-            }
-            (Ok(_), _) => {}
+                )
+                .with_help("write a smaller block inside it, or remove it"),
+            ),
+            (Some(_) | None, _) => {}
         }
     }
 }

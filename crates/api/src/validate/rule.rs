@@ -19,6 +19,10 @@ const NUMERIC_WITHOUT_PROTOCOL: &str =
 const PORTS_WITH_OTHER_PROTOCOL: &str =
     "rules that specify ports must set protocol to TCP or UDP or SCTP";
 const PORT_RANGE: &str = "port range invalid, port number must be between 1 and 65535";
+pub(crate) const PROTOCOL_HELP: &str = "write a name, as in TCP, or a number from 1 to 255";
+const ICMP_HELP: &str = "leave the rule out, or write it for every type and code, with `protocol: ICMP` or `ICMPv6` alone";
+const HTTP_HELP: &str =
+    "leave the rule out, or write it for every request, with `protocol: TCP` and ports";
 const NEGATED_CATCH_ALL: &str =
     "catch-all CIDR in negation creates logical contradiction (matches no traffic)";
 
@@ -27,7 +31,10 @@ pub(super) fn check(path: &str, rule: &Rule, errors: &mut Errors) {
         .ip_version
         .is_some_and(|version| version != 4 && version != 6)
     {
-        errors.invalid(format!("{path}.ipVersion"), "expected 4 or 6");
+        errors.push(
+            FieldError::new(format!("{path}.ipVersion"), "expected 4 or 6")
+                .with_help("write `ipVersion: 4` or `ipVersion: 6`, or leave it out for both"),
+        );
     }
     check_protocol(path, "protocol", rule, rule.protocol.as_ref(), errors);
     check_protocol(
@@ -37,13 +44,14 @@ pub(super) fn check(path: &str, rule: &Rule, errors: &mut Errors) {
         rule.not_protocol.as_ref(),
         errors,
     );
-    for (given, field) in [
-        (rule.icmp.is_some(), "icmp"),
-        (rule.not_icmp.is_some(), "notICMP"),
-        (rule.http.is_some(), "http"),
+    for (given, field, help) in [
+        (rule.icmp.is_some(), "icmp", ICMP_HELP),
+        (rule.not_icmp.is_some(), "notICMP", ICMP_HELP),
+        (rule.http.is_some(), "http", HTTP_HELP),
     ] {
         if given {
-            errors.push(FieldError::not_supported(format!("{path}.{field}"), field));
+            let error = FieldError::not_supported(format!("{path}.{field}"), field);
+            errors.push(error.with_help(help));
         }
     }
     check_entity(&format!("{path}.source"), &rule.source, errors);
@@ -77,14 +85,16 @@ fn check_protocol(
             if let Some((name, version)) = family
                 && rule.ip_version.is_some_and(|written| written != version)
             {
-                errors.invalid(
-                    path,
-                    format!("protocol {name} requires ipVersion {version}"),
+                let message = format!("protocol {name} requires ipVersion {version}");
+                errors.push(
+                    FieldError::new(path, message)
+                        .with_help(format!("write `ipVersion: {version}`, or leave it out")),
                 );
             }
         }
         (None, Protocol::Number(_)) => {
-            errors.invalid(path, "protocol number invalid: expected 1 to 255");
+            let message = "protocol number invalid: expected 1 to 255";
+            errors.push(FieldError::new(path, message).with_help(PROTOCOL_HELP));
         }
         (None, Protocol::Name(name)) => {
             let message = format!("protocol name invalid: {name:?}");
@@ -106,7 +116,10 @@ fn check_entity(path: &str, entity: &EntityRule, errors: &mut Errors) {
     check_nets(&not_nets, &entity.not_nets, errors);
     for (index, net) in entity.not_nets.iter().enumerate() {
         if parse_cidr(net).is_ok_and(|net| net.prefix_len() == 0) {
-            errors.invalid(format!("{not_nets}[{index}]"), NEGATED_CATCH_ALL);
+            errors.push(
+                FieldError::new(format!("{not_nets}[{index}]"), NEGATED_CATCH_ALL)
+                    .with_help("remove it, or leave the rule out: it never matches"),
+            );
         }
     }
     selector::check(&format!("{path}.selector"), &entity.selector, errors);
@@ -132,7 +145,7 @@ fn check_entity(path: &str, entity: &EntityRule, errors: &mut Errors) {
 fn check_nets(path: &str, nets: &[String], errors: &mut Errors) {
     errors.count(path, nets.len(), NETS_MAX);
     for (index, net) in nets.iter().enumerate() {
-        errors.check(&format!("{path}[{index}]"), parse_cidr(net).map(drop));
+        errors.cidr(&format!("{path}[{index}]"), parse_cidr(net));
     }
 }
 
@@ -140,7 +153,7 @@ fn check_ports(path: &str, ports: &[Port], errors: &mut Errors) {
     errors.count(path, ports.len(), PORTS_MAX);
     for (index, port) in ports.iter().enumerate() {
         if matches!(port, Port::Range(range) if range.first() == 0) {
-            errors.invalid(format!("{path}[{index}]"), PORT_RANGE);
+            errors.port(format!("{path}[{index}]"), PORT_RANGE);
         }
     }
 }

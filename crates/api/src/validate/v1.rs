@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use oncilla_net::{Family, family_of, parse_cidr_masking};
+use oncilla_net::{Family, family_of, parse_address, parse_cidr_masking};
 
 use super::{Errors, labels};
 use crate::field::{Code, FieldError};
@@ -111,10 +111,10 @@ fn container_port(path: &str, port: &ContainerPort, errors: &mut Errors) {
         errors.check(&format!("{path}.name"), result);
     }
     if !is_port(port.container_port) {
-        errors.invalid(format!("{path}.containerPort"), PORT_RANGE);
+        errors.port(format!("{path}.containerPort"), PORT_RANGE);
     }
     if port.host_port != 0 && !is_port(port.host_port) {
-        errors.invalid(format!("{path}.hostPort"), PORT_RANGE);
+        errors.port(format!("{path}.hostPort"), PORT_RANGE);
     }
 }
 
@@ -170,13 +170,13 @@ pub(super) fn service(service: &Service, errors: &mut Errors) {
 
 fn service_port(path: &str, port: &ServicePort, errors: &mut Errors) {
     if !is_port(port.port) {
-        errors.invalid(format!("{path}.port"), PORT_RANGE);
+        errors.port(format!("{path}.port"), PORT_RANGE);
     }
     match &port.target_port {
         // Kubernetes fills in 0 for "the same".
         Some(IntOrString::Int(0)) | None => {}
         Some(IntOrString::Int(number)) if is_port(*number) => {}
-        Some(IntOrString::Int(_)) => errors.invalid(format!("{path}.targetPort"), PORT_RANGE),
+        Some(IntOrString::Int(_)) => errors.port(format!("{path}.targetPort"), PORT_RANGE),
         Some(IntOrString::String(name)) => {
             let result = names::port_name(name).map_err(|error| format!("port name {error}"));
             errors.check(&format!("{path}.targetPort"), result);
@@ -185,13 +185,13 @@ fn service_port(path: &str, port: &ServicePort, errors: &mut Errors) {
 }
 
 fn cidr(path: &str, text: &str, errors: &mut Errors) {
-    errors.check(path, parse_cidr_masking(text).map(drop));
+    errors.cidr(path, parse_cidr_masking(text).map(|(net, _)| net));
 }
 
 fn address(path: &str, text: &str, errors: &mut Errors) -> Option<IpAddr> {
-    let parsed = text.parse().ok();
-    if parsed.is_none() {
-        errors.invalid(path, format!("invalid IP address {text:?}"));
-    }
-    parsed
+    parse_address(text)
+        .map_err(|error| {
+            errors.push(FieldError::new(path, error.to_string()).with_help(error.help()));
+        })
+        .ok()
 }

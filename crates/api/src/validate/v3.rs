@@ -53,7 +53,7 @@ pub(super) fn network_set(metadata: &ObjectMeta, spec: &NetworkSetSpec, errors: 
         );
     }
     for (index, net) in spec.nets.iter().enumerate() {
-        errors.check(&format!("spec.nets[{index}]"), parse_cidr(net).map(drop));
+        errors.cidr(&format!("spec.nets[{index}]"), parse_cidr(net));
     }
 }
 
@@ -99,7 +99,10 @@ fn check_tier_name(tier: &str, errors: &mut Errors) {
 
 fn check_order(order: Order, errors: &mut Errors) {
     if order.is_some_and(|order| !order.is_finite()) {
-        errors.invalid("spec.order", "expected a finite number");
+        errors.push(
+            FieldError::new("spec.order", "expected a finite number")
+                .with_help("write a number, as in `order: 10`, or leave it out for the last place"),
+        );
     }
 }
 

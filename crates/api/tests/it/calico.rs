@@ -195,11 +195,14 @@ spec:
       nets: [10.0.0.0/33, internet, 10.0.0.1]
 ",
         r#"error: policy.yaml:10:14: NetworkPolicy production/deny
-       spec.ingress[0].source.nets[0]: invalid CIDR "10.0.0.0/33": expected an address, a slash and a prefix length, as in 10.0.0.0/8
+       spec.ingress[0].source.nets[0]: invalid CIDR "10.0.0.0/33": IPv4 addresses have 32 bits
+help: write a prefix length from 0 to 32
 error: policy.yaml:10:27: NetworkPolicy production/deny
-       spec.ingress[0].source.nets[1]: invalid CIDR "internet": expected an address, a slash and a prefix length, as in 10.0.0.0/8
+       spec.ingress[0].source.nets[1]: invalid CIDR "internet"
+help: write an address, a slash and a prefix length, as in 10.0.0.0/8
 error: policy.yaml:10:37: NetworkPolicy production/deny
-       spec.ingress[0].source.nets[2]: invalid CIDR "10.0.0.1": the prefix length is missing, write 10.0.0.1/32
+       spec.ingress[0].source.nets[2]: invalid CIDR "10.0.0.1": the prefix length is missing
+help: write 10.0.0.1/32 for the one address
 "#,
     );
 }
@@ -221,7 +224,8 @@ spec:
       - 10.1.2.3/8
 ",
         r#"error: policy.yaml:12:9: NetworkPolicy production/deny
-       spec.ingress[0].source.nets[1]: invalid CIDR "10.1.2.3/8": host bits are set, write 10.0.0.0/8
+       spec.ingress[0].source.nets[1]: invalid CIDR "10.1.2.3/8": host bits are set
+help: write 10.0.0.0/8
 "#,
     );
 }
@@ -270,6 +274,7 @@ spec:
 ",
         r"error: policy.yaml:10:17: NetworkPolicy production/deny
        spec.ingress[0].source.notNets[0]: catch-all CIDR in negation creates logical contradiction (matches no traffic)
+help: remove it, or leave the rule out: it never matches
 ",
     );
 }
@@ -289,19 +294,25 @@ spec:
     destination:
       ports: ["90:80", "80:x", 0, 70000, -1, "a b"]
 "#,
-        r"error: policy.yaml:11:15: NetworkPolicy production/deny
+        r#"error: policy.yaml:11:15: NetworkPolicy production/deny
        spec.ingress[0].destination.ports[0]: minimum port number (90) is greater than maximum port number (80) in port range
+help: write "80:90"
 error: policy.yaml:11:24: NetworkPolicy production/deny
-       spec.ingress[0].destination.ports[1]: invalid port format (x)
+       spec.ingress[0].destination.ports[1]: invalid port format (80:x)
+help: write a port, as in 80, a range, as in "8000:8080", or the name of a port
 error: policy.yaml:11:32: NetworkPolicy production/deny
        spec.ingress[0].destination.ports[2]: port range invalid, port number must be between 1 and 65535
+help: write a port from 1 to 65535
 error: policy.yaml:11:35: NetworkPolicy production/deny
        spec.ingress[0].destination.ports[3]: port range invalid, port number must be between 1 and 65535
+help: write a port from 1 to 65535
 error: policy.yaml:11:42: NetworkPolicy production/deny
        spec.ingress[0].destination.ports[4]: port range invalid, port number must be between 1 and 65535
+help: write a port from 1 to 65535
 error: policy.yaml:11:46: NetworkPolicy production/deny
        spec.ingress[0].destination.ports[5]: invalid port format (a b)
-",
+help: write a port, as in 80, a range, as in "8000:8080", or the name of a port
+"#,
     );
 }
 
@@ -332,12 +343,16 @@ spec:
 help: did you mean `TCP`?
 error: policy.yaml:11:18: NetworkPolicy production/deny
        spec.ingress[1].notProtocol: protocol number invalid: expected 1 to 255
+help: write a name, as in TCP, or a number from 1 to 255
 error: policy.yaml:13:15: NetworkPolicy production/deny
        spec.ingress[2].protocol: protocol number invalid: expected 1 to 255
+help: write a name, as in TCP, or a number from 1 to 255
 error: policy.yaml:15:15: NetworkPolicy production/deny
        spec.ingress[3].protocol: protocol ICMP requires ipVersion 4
+help: write `ipVersion: 4`, or leave it out
 error: policy.yaml:18:16: NetworkPolicy production/deny
        spec.ingress[4].ipVersion: expected 4 or 6
+help: write `ipVersion: 4` or `ipVersion: 6`, or leave it out for both
 "#,
     );
 }
@@ -392,13 +407,16 @@ error: policy.yaml:8:3: GlobalNetworkPolicy deny
 help: remove it: only workloads are protected yet, not hosts
 error: policy.yaml:13:5: GlobalNetworkPolicy deny
        spec.ingress[0].icmp: icmp is not supported yet
+help: leave the rule out, or write it for every type and code, with `protocol: ICMP` or `ICMPv6` alone
 error: policy.yaml:14:5: GlobalNetworkPolicy deny
        spec.ingress[0].notICMP: notICMP is not supported yet
+help: leave the rule out, or write it for every type and code, with `protocol: ICMP` or `ICMPv6` alone
 error: policy.yaml:16:7: GlobalNetworkPolicy deny
        spec.ingress[0].source.services: services is not supported yet
 help: select the pods behind the service with `selector:`
 error: policy.yaml:18:5: GlobalNetworkPolicy deny
        spec.ingress[1].http: http is not supported yet
+help: leave the rule out, or write it for every request, with `protocol: TCP` and ports
 ",
     );
 }
@@ -474,9 +492,11 @@ spec:
   - example.com
 ",
         r#"error: policy.yaml:8:5: NetworkSet default/a
-       spec.nets[1]: invalid CIDR "10.0.0.1/8": host bits are set, write 10.0.0.0/8
+       spec.nets[1]: invalid CIDR "10.0.0.1/8": host bits are set
+help: write 10.0.0.0/8
 error: policy.yaml:9:5: NetworkSet default/a
-       spec.nets[2]: invalid CIDR "example.com": expected an address, a slash and a prefix length, as in 10.0.0.0/8
+       spec.nets[2]: invalid CIDR "example.com"
+help: write an address, a slash and a prefix length, as in 10.0.0.0/8
 "#,
     );
 }

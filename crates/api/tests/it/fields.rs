@@ -88,6 +88,7 @@ spec:
 ",
         r#"error: policy.yaml:7:10: NetworkPolicy production/deny
        spec.order: expected a number, found string "first"
+help: write a number, as in 10
 "#,
     );
 }
@@ -241,6 +242,75 @@ spec:
 ",
         r"error: policy.yaml:9:15: NetworkPolicy production/deny
        spec.ingress[0].protocol: expected a protocol name or a number from 1 to 255, found boolean true
+help: write a protocol name or a number from 1 to 255
 ",
+    );
+}
+
+#[test]
+fn a_faulty_field_hides_no_fault_beside_it() {
+    check(
+        r"apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata:
+  name: deny
+  namespace: production
+spec:
+  ingress:
+  - action: Allow
+    protocol: 300
+    source:
+      nets: [internet]
+      ports: ['80:']
+  - action: Alow
+    ipVersion: 5
+    destination:
+      nets: [010.0.0.0/8]
+",
+        r#"error: policy.yaml:9:15: NetworkPolicy production/deny
+       spec.ingress[0].protocol: protocol number invalid: expected 1 to 255
+help: write a name, as in TCP, or a number from 1 to 255
+error: policy.yaml:11:14: NetworkPolicy production/deny
+       spec.ingress[0].source.nets[0]: invalid CIDR "internet"
+help: write an address, a slash and a prefix length, as in 10.0.0.0/8
+error: policy.yaml:12:15: NetworkPolicy production/deny
+       spec.ingress[0].source.ports[0]: invalid port format (80:)
+help: write a port, as in 80, a range, as in "8000:8080", or the name of a port
+error: policy.yaml:13:13: NetworkPolicy production/deny
+       spec.ingress[1].action: unknown value "Alow"
+help: did you mean `Allow`?
+error: policy.yaml:14:16: NetworkPolicy production/deny
+       spec.ingress[1].ipVersion: expected 4 or 6
+help: write `ipVersion: 4` or `ipVersion: 6`, or leave it out for both
+error: policy.yaml:16:14: NetworkPolicy production/deny
+       spec.ingress[1].destination.nets[0]: invalid CIDR "010.0.0.0/8": a number has a leading zero
+help: write 10.0.0.0/8
+"#,
+    );
+}
+
+#[test]
+fn what_is_missing_only_because_it_is_faulty_is_not_reported_twice() {
+    check(
+        r"apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: deny
+spec:
+  podSelector: {}
+  ingress:
+  - ports:
+    - port: [80]
+      endPort: 90
+    from:
+    - podSelector: all
+",
+        r#"error: policy.yaml:9:7: NetworkPolicy default/deny
+       spec.ingress[0].ports[0].port: expected a port number or a port name, found a list
+help: write a port number or a port name
+error: policy.yaml:12:20: NetworkPolicy default/deny
+       spec.ingress[0].from[0].podSelector: expected a mapping, found a string
+help: write a mapping: its fields on the lines below, indented
+"#,
     );
 }

@@ -104,7 +104,8 @@ spec:
   containers:
   - name: c
 ",
-        r#"error: policy.yaml:8:5: metadata.labels.app: duplicate key "app"
+        r#"error: policy.yaml:8:5: Pod default/a
+       metadata.labels.app: duplicate key "app"
 help: it is already on line 6: remove one of the two
 "#,
     );
@@ -116,7 +117,8 @@ fn a_duplicate_field_in_json_is_refused() {
         r#"{"apiVersion":"v1","kind":"Namespace",
  "metadata":{"name":"a","name":"b"}}
 "#,
-        r#"error: policy.yaml:2:25: metadata.name: duplicate key "name"
+        r#"error: policy.yaml:2:25: Namespace a
+       metadata.name: duplicate key "name"
 help: it is already on line 2: remove one of the two
 "#,
     );
@@ -133,7 +135,8 @@ metadata:
 spec:
   order: 010
 ",
-        r#"error: policy.yaml:7:10: the number 010 has a leading zero, which some readers take for octal
+        r#"error: policy.yaml:7:10: NetworkPolicy production/deny
+       the number 010 has a leading zero, which some readers take for octal
 help: write 10 for the number, or "010" for the text
 "#,
     );
@@ -150,7 +153,20 @@ metadata:
 spec:
   order: .nan
 ",
-        r"error: policy.yaml:7:10: .nan is not a finite number
+        r"error: policy.yaml:7:10: NetworkPolicy production/deny
+       .nan is not a finite number
+help: leave the field out, or put the text in quotes
+",
+    );
+    check(
+        r"kind: NetworkPolicy
+metadata:
+  namespace: production
+  name: deny
+  generation: 1e400
+",
+        r"error: policy.yaml:5:15: NetworkPolicy production/deny
+       1e400 is not a finite number
 help: leave the field out, or put the text in quotes
 ",
     );
@@ -184,7 +200,8 @@ metadata:
 spec:
   selector: !vault x
 ",
-        r"error: policy.yaml:7:20: the tag !vault is not supported
+        r"error: policy.yaml:7:20: NetworkPolicy production/deny
+       the tag !vault is not supported
 help: remove the tag
 ",
     );
@@ -226,7 +243,8 @@ metadata:
 spec:
   <<: words
 ",
-        r"error: policy.yaml:7:3: `<<` needs a mapping or a list of mappings
+        r"error: policy.yaml:7:3: NetworkPolicy production/deny
+       `<<` needs a mapping or a list of mappings
 help: write `<<: *name` with an anchor on a mapping
 ",
     );

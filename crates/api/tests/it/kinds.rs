@@ -129,6 +129,7 @@ fn a_kind_of_another_type_is_refused() {
 kind: [Pod]
 ",
         r"error: policy.yaml:2:1: kind: expected a string
+help: write `kind: Pod`
 ",
     );
 }
@@ -161,6 +162,7 @@ kind: PodList
 items: words
 ",
         r"error: policy.yaml:3:1: items: expected a list
+help: write the objects below it, each behind `- `
 ",
     );
 }

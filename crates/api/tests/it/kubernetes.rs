@@ -46,13 +46,17 @@ spec:
         except: [11.0.0.0/8, 10.0.0.0/8, x]
 ",
         r#"error: policy.yaml:10:15: NetworkPolicy default/deny
-       spec.ingress[0].from[0].ipBlock.cidr: invalid CIDR "10.0.0.0": the prefix length is missing, write 10.0.0.0/32
+       spec.ingress[0].from[0].ipBlock.cidr: invalid CIDR "10.0.0.0": the prefix length is missing
+help: write 10.0.0.0/32 for the one address
 error: policy.yaml:13:18: NetworkPolicy default/deny
        spec.ingress[0].from[1].ipBlock.except[0]: must be a strict subset of cidr, which is 10.0.0.0/8
+help: write a smaller block inside it, or remove it
 error: policy.yaml:13:30: NetworkPolicy default/deny
        spec.ingress[0].from[1].ipBlock.except[1]: must be a strict subset of cidr, which is 10.0.0.0/8
+help: write a smaller block inside it, or remove it
 error: policy.yaml:13:42: NetworkPolicy default/deny
-       spec.ingress[0].from[1].ipBlock.except[2]: invalid CIDR "x": expected an address, a slash and a prefix length, as in 10.0.0.0/8
+       spec.ingress[0].from[1].ipBlock.except[2]: invalid CIDR "x"
+help: write an address, a slash and a prefix length, as in 10.0.0.0/8
 "#,
     );
 }
@@ -110,18 +114,22 @@ spec:
 "#,
         r#"error: policy.yaml:9:13: NetworkPolicy default/deny
        spec.ingress[0].ports[0].port: must be between 1 and 65535
+help: write a port from 1 to 65535
 error: policy.yaml:10:13: NetworkPolicy default/deny
        spec.ingress[0].ports[1].port: port name must consist of lower case alphanumeric characters or '-', with at least one letter, no '--', and start and end with an alphanumeric character
 help: write 80 without quotes for the number
 error: policy.yaml:12:16: NetworkPolicy default/deny
        spec.ingress[0].ports[2].endPort: may not be specified when port is a name
+help: write the first port as a number, or remove `endPort:`
 error: policy.yaml:13:16: NetworkPolicy default/deny
        spec.ingress[0].ports[3].endPort: may not be specified when port is not specified
+help: add `port:` with the first port of the range
 error: policy.yaml:15:16: NetworkPolicy default/deny
        spec.ingress[0].ports[4].endPort: must be greater than or equal to port, which is 90
 help: swap port and endPort
 error: policy.yaml:17:16: NetworkPolicy default/deny
        spec.ingress[0].ports[5].endPort: must be between 1 and 65535
+help: write a port from 1 to 65535
 error: policy.yaml:18:17: NetworkPolicy default/deny
        spec.ingress[0].ports[6].protocol: unknown value "tcp"
 help: did you mean `TCP`?
@@ -198,14 +206,17 @@ error: policy.yaml:8:11: Pod default/a
        spec.containers[0].name: name must consist of lower case alphanumeric characters or '-', and start and end with an alphanumeric character
 error: policy.yaml:10:22: Pod default/a
        spec.containers[0].ports[0].containerPort: must be between 1 and 65535
+help: write a port from 1 to 65535
 error: policy.yaml:12:13: Pod default/a
        spec.containers[0].ports[1].name: port name must consist of lower case alphanumeric characters or '-', with at least one letter, no '--', and start and end with an alphanumeric character
 error: policy.yaml:15:17: Pod default/a
        spec.containers[0].ports[2].hostPort: must be between 1 and 65535
+help: write a port from 1 to 65535
 error: policy.yaml:17:13: Pod default/a
        spec.containers[0].ports[3].name: another port is called "http"
 error: policy.yaml:18:22: Pod default/a
        spec.containers[0].ports[4].containerPort: expected an integer, found string "http"
+help: write an integer, as in 10
 error: policy.yaml:19:11: Pod default/a
        spec.containers[1].name: name must consist of lower case alphanumeric characters or '-', and start and end with an alphanumeric character
 error: policy.yaml:19:11: Pod default/a
@@ -216,6 +227,7 @@ error: policy.yaml:24:9: Pod default/a
        status.podIPs[1].ip: may specify no more than one IP for each IP family
 error: policy.yaml:25:9: Pod default/a
        status.podIPs[2].ip: invalid IP address "nowhere"
+help: write an address, as in 10.0.0.1 or fd00::1
 "#,
     );
 }
@@ -259,11 +271,13 @@ spec:
        metadata.name: name must consist of lower case alphanumeric characters or '-', start with a letter and end with an alphanumeric character
 error: policy.yaml:6:14: Service default/1a
        spec.clusterIP: invalid IP address "here"
+help: write an address, as in 10.0.0.1 or fd00::1
 error: policy.yaml:8:5: Service default/1a
        spec.ports[0]: "name" is required when a service has several ports
 help: add `name:` to every port
 error: policy.yaml:8:11: Service default/1a
        spec.ports[0].port: must be between 1 and 65535
+help: write a port from 1 to 65535
 error: policy.yaml:9:5: Service default/1a
        spec.ports[1]: "name" is required when a service has several ports
 help: add `name:` to every port
@@ -271,6 +285,9 @@ error: policy.yaml:10:17: Service default/1a
        spec.ports[1].targetPort: port name must consist of lower case alphanumeric characters or '-', with at least one letter, no '--', and start and end with an alphanumeric character
 error: policy.yaml:13:17: Service default/1a
        spec.ports[2].targetPort: must be between 1 and 65535
+help: write a port from 1 to 65535
+error: policy.yaml:14:11: Service default/1a
+       spec.ports[3].name: another port is called "x"
 error: policy.yaml:16:15: Service default/1a
        spec.ports[3].protocol: unknown value "HTTP"
 help: expected one of: TCP, UDP, SCTP
@@ -296,11 +313,14 @@ status:
     address: n1
 ",
         r#"error: policy.yaml:6:12: Node n1
-       spec.podCIDR: invalid CIDR "10.0.0.0": the prefix length is missing, write 10.0.0.0/32
+       spec.podCIDR: invalid CIDR "10.0.0.0": the prefix length is missing
+help: write 10.0.0.0/32 for the one address
 error: policy.yaml:7:14: Node n1
-       spec.podCIDRs[0]: invalid CIDR "10.0.0.0/33": expected an address, a slash and a prefix length, as in 10.0.0.0/8
+       spec.podCIDRs[0]: invalid CIDR "10.0.0.0/33": IPv4 addresses have 32 bits
+help: write a prefix length from 0 to 32
 error: policy.yaml:11:14: Node n1
        status.addresses[0].address: invalid IP address "nowhere"
+help: write an address, as in 10.0.0.1 or fd00::1
 "#,
     );
 }

@@ -114,13 +114,15 @@ fn deep_nesting_is_stopped_in_every_style() {
     check_bytes(
         flow.as_bytes(),
         &Limits::default(),
-        "error: policy.yaml:1:68: lists and mappings are nested deeper than the limit of 64\n",
+        "error: policy.yaml:1:68: lists and mappings are nested deeper than the limit of 64\n\
+         help: close brackets earlier, or check the indentation: no object needs so many\n",
     );
     let json = format!("{}1{}", "{\"a\":".repeat(65), "}".repeat(65));
     check_bytes(
         json.as_bytes(),
         &Limits::default(),
-        "error: policy.yaml:1:321: lists and mappings are nested deeper than the limit of 64\n",
+        "error: policy.yaml:1:321: lists and mappings are nested deeper than the limit of 64\n\
+         help: close brackets earlier, or check the indentation: no object needs so many\n",
     );
     let mut block = String::new();
     for depth in 0..65 {

@@ -326,3 +326,23 @@ fn a_stored_value_is_read_strictly() {
     let object: Object = serde_json::from_value(tier).unwrap();
     assert_eq!(object.key(), ObjectKey::cluster(Kind::Tier, "a"));
 }
+
+#[test]
+fn the_old_name_of_the_service_account_still_counts() {
+    let account = |spec: &str| {
+        let text = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{{spec}, containers: [{{name: c}}]}}}}"
+        );
+        let value = one(&text);
+        value["spec"]["serviceAccountName"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(account("serviceAccount: robot"), "robot");
+    assert_eq!(
+        account("serviceAccount: old, serviceAccountName: new"),
+        "new"
+    );
+    assert_eq!(account("serviceAccount: ''"), "default");
+}

@@ -12,12 +12,11 @@
 //!   which others it holds, rules doubt, see [`Doubts`](crate::Doubts).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use oncilla_api::v3::{GlobalNetworkPolicySpec, NetworkPolicySpec, NetworkSetSpec};
 use oncilla_api::{Kind, LabelSelector, ObjectKey, PolicyType, Remains, Remnant};
-use oncilla_net::{IpNet, parse_cidr};
+use oncilla_net::{IpNet, parse_address, parse_cidr};
 use oncilla_selector::Selector;
 
 use super::entity::in_namespace;
@@ -207,6 +206,6 @@ fn closed_set(key: &ObjectKey, remains: &Remains) -> Closed {
 }
 
 fn readable_net(text: &str) -> Option<IpNet> {
-    let address = text.parse::<IpAddr>().ok().map(IpNet::from);
+    let address = parse_address(text).ok().map(IpNet::from);
     address.or_else(|| parse_cidr(text).ok())
 }

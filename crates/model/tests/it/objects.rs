@@ -211,3 +211,15 @@ fn tiers_without_an_order_stand_at_a_million() {
     assert_eq!(tier.order.value().to_bits(), 1_000_000_f64.to_bits());
     assert_eq!(tier.end, oncilla_model::TierEnd::Deny);
 }
+
+#[test]
+fn the_old_name_of_the_service_account_still_counts() {
+    let mut old = spec();
+    old["serviceAccount"] = json!("old");
+    old.as_object_mut().unwrap().remove("serviceAccountName");
+    let pod = endpoint(old.clone(), json!({}), json!({})).unwrap();
+    assert_eq!(pod.profiles[1].to_string(), "ksa.shop.old");
+    old["serviceAccountName"] = json!("new");
+    let pod = endpoint(old, json!({}), json!({})).unwrap();
+    assert_eq!(pod.profiles[1].to_string(), "ksa.shop.new");
+}

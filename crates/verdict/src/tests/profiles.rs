@@ -74,6 +74,29 @@ fn an_empty_service_account_is_default() {
 }
 
 #[test]
+fn the_old_name_of_the_service_account_still_counts() {
+    let x = |spec: &str| {
+        pod(
+            "x",
+            "red",
+            &format!("spec: {{nodeName: n1, {spec}, containers: []}}, status: {{podIP: 10.9.0.1}}"),
+        )
+    };
+    let deny = gnp(
+        "p",
+        "{selector: projectcalico.org/serviceaccount == 'old', types: [Ingress]}",
+    );
+    check(
+        &(x("serviceAccount: old") + &deny),
+        "red/web -> red/x tcp/1 = deny",
+    );
+    check(
+        &(x("serviceAccount: old, serviceAccountName: new") + &deny),
+        "red/web -> red/x tcp/1 = allow",
+    );
+}
+
+#[test]
 fn host_network_and_unscheduled_pods_are_no_endpoints() {
     let deny = gnp("p", "{types: [Ingress, Egress]}");
     let waiting = pod(

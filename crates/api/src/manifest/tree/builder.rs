@@ -76,16 +76,39 @@ pub(super) struct Builder {
     pub(super) stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
     pub(super) document: Document,
+    /// How many diagnostics there were when the document began.
+    pub(super) diagnostics_before: usize,
 }
 
 impl Builder {
-    pub(super) fn new(base: usize) -> Self {
+    pub(super) fn new(base: usize, diagnostics_before: usize) -> Self {
         Self {
             base,
             stack: Vec::new(),
             anchors: HashMap::new(),
             document: Document::default(),
+            diagnostics_before,
         }
+    }
+
+    /// The document as far as it was read.
+    pub(super) fn so_far(&self) -> Value {
+        let mut inner = Value::Null;
+        for frame in self.stack.iter().rev() {
+            inner = match &frame.content {
+                Content::List(items, _) => {
+                    Value::Array(items.iter().cloned().chain([inner]).collect())
+                }
+                Content::Map(map) => {
+                    let mut fields = map.fields.clone();
+                    if let Some((key, _)) = &map.key {
+                        fields.entry(key.clone()).or_insert(inner);
+                    }
+                    Value::Object(fields)
+                }
+            };
+        }
+        inner
     }
 
     pub(super) fn bytes(&self, span: Span) -> Bytes {
