@@ -6,6 +6,7 @@ mod labels;
 mod metadata;
 mod rule;
 mod selector;
+mod strangers;
 mod v1;
 mod v3;
 
@@ -22,7 +23,8 @@ impl Object {
         let mut errors = Errors::default();
         metadata::check(self, &mut errors);
         match self {
-            Self::Namespace(_) | Self::ServiceAccount(_) => {}
+            Self::Namespace(namespace) => strangers::namespace(&namespace.rest, &mut errors),
+            Self::ServiceAccount(account) => strangers::service_account(&account.rest, &mut errors),
             Self::Node(node) => v1::node(node, &mut errors),
             Self::Service(service) => v1::service(service, &mut errors),
             Self::Pod(pod) => v1::pod(pod, &mut errors),

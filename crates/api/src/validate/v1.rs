@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use oncilla_net::{Family, family_of, parse_address, parse_cidr_masking};
 
-use super::{Errors, labels};
+use super::{Errors, labels, strangers};
 use crate::field::{Code, FieldError};
 use crate::meta::IntOrString;
 use crate::names;
@@ -19,6 +19,7 @@ pub(super) fn is_port(number: i64) -> bool {
 }
 
 pub(super) fn node(node: &Node, errors: &mut Errors) {
+    strangers::node(node, errors);
     let spec = &node.spec;
     if !spec.pod_cidr.is_empty() {
         cidr("spec.podCIDR", &spec.pod_cidr, errors);
@@ -35,6 +36,7 @@ pub(super) fn node(node: &Node, errors: &mut Errors) {
 }
 
 pub(super) fn pod(pod: &Pod, errors: &mut Errors) {
+    strangers::pod(pod, errors);
     let spec = &pod.spec;
     if !spec.node_name.is_empty() {
         errors.check("spec.nodeName", names::dns_subdomain(&spec.node_name));
@@ -141,6 +143,7 @@ fn pod_addresses(status: &PodStatus, errors: &mut Errors) {
 }
 
 pub(super) fn service(service: &Service, errors: &mut Errors) {
+    strangers::service(service, errors);
     let spec = &service.spec;
     labels::check("spec.selector", &spec.selector, errors);
     if !matches!(spec.cluster_ip.as_str(), "" | "None") {

@@ -324,3 +324,66 @@ help: write an address, as in 10.0.0.1 or fd00::1
 "#,
     );
 }
+
+#[test]
+fn misspelt_fields_of_pods_and_services_are_refused() {
+    check(
+        r"apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  hostnetwork: true
+  nodeSelector: {a: b}
+  containers:
+  - name: c
+    imag: web
+    tty: true
+    ports:
+    - containerPort: 53
+      protcol: UDP
+      nmae: dns
+---
+apiVersion: v1
+kind: Service
+metadata: {name: a}
+spec:
+  selectr: {app: web}
+  somethingNew: {}
+  ports:
+  - port: 80
+    tragetPort: 8080
+",
+        r#"error: policy.yaml:5:3: Pod default/a
+       spec.hostnetwork: unknown field "hostnetwork"
+help: did you mean `hostNetwork`?
+error: policy.yaml:9:5: Pod default/a
+       spec.containers[0].imag: unknown field "imag"
+help: did you mean `image`?
+error: policy.yaml:13:7: Pod default/a
+       spec.containers[0].ports[0].protcol: unknown field "protcol"
+help: did you mean `protocol`?
+error: policy.yaml:14:7: Pod default/a
+       spec.containers[0].ports[0].nmae: unknown field "nmae"
+help: did you mean `name`?
+error: policy.yaml:20:3: Service default/a
+       spec.selectr: unknown field "selectr"
+help: did you mean `selector`?
+error: policy.yaml:24:5: Service default/a
+       spec.ports[0].tragetPort: unknown field "tragetPort"
+help: did you mean `targetPort`?
+"#,
+    );
+    check(
+        r"apiVersion: v1
+kind: Namespace
+metdata: {name: a}
+",
+        r#"error: policy.yaml:1:1: Namespace
+       metadata.name: "name" is required
+help: add `name:` to `metadata:`
+error: policy.yaml:3:1: Namespace
+       metdata: unknown field "metdata"
+help: did you mean `metadata`?
+"#,
+    );
+}

@@ -156,6 +156,8 @@ error: policy.yaml:8:10: NetworkPolicy default/db
 7 |   selector: app == 'db'
 8 |   order: first
   |          ^^^^^
+  |
+help: write a number, as in 10
 nothing was applied: 1 of 1 document is invalid
 "#,
     );
@@ -182,7 +184,8 @@ spec:
 ",
         1,
         r#"
-error: policy.yaml:6:3: metadata.name: duplicate key "name"
+error: policy.yaml:6:3: NetworkPolicy default/db
+       metadata.name: duplicate key "name"
   |
 2 | kind: NetworkPolicy
 3 | metadata:
@@ -250,7 +253,7 @@ spec:
         1,
         r#"
 error: policy.yaml:10:15: NetworkPolicy default/allow
-       spec.ingress[0].from[0].ipBlock.cidr: invalid CIDR "10.0.0.0/33": expected an address, a slash and a prefix length, as in 10.0.0.0/8
+       spec.ingress[0].from[0].ipBlock.cidr: invalid CIDR "10.0.0.0/33": IPv4 addresses have 32 bits
    |
  6 |   podSelector: {}
  7 |   ingress:
@@ -258,6 +261,8 @@ error: policy.yaml:10:15: NetworkPolicy default/allow
  9 |     - ipBlock:
 10 |         cidr: 10.0.0.0/33
    |               ^^^^^^^^^^^
+   |
+help: write a prefix length from 0 to 32
 nothing was applied: 1 of 1 document is invalid
 "#,
     );
@@ -284,7 +289,7 @@ spec:
         1,
         r#"
 error: policy.yaml:12:14: NetworkPolicy default/db
-       spec.ingress[0].source.nets[0]: invalid CIDR "10.1.2.3/8": host bits are set, write 10.0.0.0/8
+       spec.ingress[0].source.nets[0]: invalid CIDR "10.1.2.3/8": host bits are set
    |
  8 |   ingress:
  9 |   - action: Allow
@@ -292,6 +297,8 @@ error: policy.yaml:12:14: NetworkPolicy default/db
 11 |     source:
 12 |       nets: [10.1.2.3/8]
    |              ^^^^^^^^^^
+   |
+help: write 10.0.0.0/8
 nothing was applied: 1 of 1 document is invalid
 "#,
     );
@@ -382,7 +389,7 @@ spec:
       ports: ['6000:5000']
 ",
         1,
-        r"
+        r#"
 error: policy.yaml:14:15: NetworkPolicy default/db
        spec.ingress[0].destination.ports[0]: minimum port number (6000) is greater than maximum port number (5000) in port range
    |
@@ -392,8 +399,10 @@ error: policy.yaml:14:15: NetworkPolicy default/db
 13 |     destination:
 14 |       ports: ['6000:5000']
    |               ^^^^^^^^^^^
+   |
+help: write "5000:6000"
 nothing was applied: 1 of 1 document is invalid
-",
+"#,
     );
 }
 
@@ -570,6 +579,8 @@ error: policy.yaml:1:68: lists and mappings are nested deeper than the limit of 
   |
 1 | a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]...
   |                                                                    ^
+  |
+help: close brackets earlier, or check the indentation: no object needs so many
 nothing was applied: 1 of 1 document is invalid
 ",
     );
@@ -681,5 +692,81 @@ nothing was applied: 1 of 1 document is invalid
     assert_eq!(
         (said.code, lines.join("\n")),
         (2, expected.trim_end().to_owned())
+    );
+}
+
+#[test]
+fn a_kind_that_is_a_list() {
+    check(
+        r"apiVersion: v1
+kind: [Pod]
+",
+        1,
+        r"
+error: policy.yaml:2:1: kind: expected a string
+  |
+1 | apiVersion: v1
+2 | kind: [Pod]
+  | ^^^^
+  |
+help: write `kind: Pod`
+nothing was applied: 1 of 1 document is invalid
+",
+    );
+}
+
+#[test]
+fn a_misspelt_field_of_a_pod() {
+    check(
+        r"apiVersion: v1
+kind: Pod
+metadata: {name: dns}
+spec:
+  containers:
+  - name: c
+    ports: [{containerPort: 53, protcol: UDP}]
+",
+        1,
+        r#"
+error: policy.yaml:7:33: Pod default/dns
+       spec.containers[0].ports[0].protcol: unknown field "protcol"
+  |
+3 | metadata: {name: dns}
+4 | spec:
+5 |   containers:
+6 |   - name: c
+7 |     ports: [{containerPort: 53, protcol: UDP}]
+  |                                 ^^^^^^^
+  |
+help: did you mean `protocol`?
+nothing was applied: 1 of 1 document is invalid
+"#,
+    );
+}
+
+#[test]
+fn a_number_that_is_not_finite() {
+    check(
+        r"apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: db}
+spec:
+  order: 1e400
+",
+        2,
+        r"
+error: policy.yaml:5:10: NetworkPolicy default/db
+       1e400 is not a finite number
+  |
+1 | apiVersion: projectcalico.org/v3
+2 | kind: NetworkPolicy
+3 | metadata: {name: db}
+4 | spec:
+5 |   order: 1e400
+  |          ^^^^^
+  |
+help: leave the field out, or put the text in quotes
+nothing was applied: 1 of 1 document is invalid
+",
     );
 }
