@@ -148,14 +148,14 @@ mod tests {
 
     use super::*;
 
-    fn policy(spec: Value) -> Remains {
+    fn policy(spec: &Value) -> Remains {
         let value = json!({ "metadata": { "name": "p", "namespace": "a" }, "spec": spec });
         Remains::new(Kind::NetworkPolicy, &value, &[])
     }
 
     #[test]
     fn what_is_not_at_fault_is_as_written() {
-        let remains = policy(json!({ "tier": "security", "order": 7, "ingress": 7 }));
+        let remains = policy(&json!({ "tier": "security", "order": 7, "ingress": 7 }));
         assert_eq!(remains.text("spec.tier"), Some("security"));
         assert_eq!(remains.field("spec.order"), Remnant::Is(&json!(7)));
         assert_eq!(remains.field("spec.ingress"), Remnant::Unknown);
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_fault_inside_a_field_leaves_its_outline() {
-        let remains = policy(json!({ "egress": [{ "action": "Allow" }, { "action": "Maybe" }] }));
+        let remains = policy(&json!({ "egress": [{ "action": "Allow" }, { "action": "Maybe" }] }));
         assert_eq!(remains.field("spec.egress"), Remnant::Unknown);
         assert_eq!(remains.count("spec.egress"), Some(2));
         assert_eq!(remains.items("spec.egress").len(), 2);
@@ -176,17 +176,17 @@ mod tests {
 
     #[test]
     fn what_validation_refuses_is_unknown_too() {
-        let remains = policy(json!({ "tier": "No Name", "ingress": 7 }));
+        let remains = policy(&json!({ "tier": "No Name", "ingress": 7 }));
         assert_eq!(remains.text("spec.tier"), None);
         assert_eq!(remains.errors().len(), 2);
     }
 
     #[test]
     fn a_field_that_is_missing_may_be_the_one_that_is_misspelt() {
-        let remains = policy(json!({ "teir": "security", "order": 7 }));
+        let remains = policy(&json!({ "teir": "security", "order": 7 }));
         assert_eq!(remains.text("spec.tier"), None);
         assert_eq!(remains.field("spec.order"), Remnant::Is(&json!(7)));
-        let remains = policy(json!({ "ingress": [{ "action": "Allow", "to": 7 }] }));
+        let remains = policy(&json!({ "ingress": [{ "action": "Allow", "to": 7 }] }));
         assert_eq!(
             remains.text("spec.tier"),
             Some(""),
@@ -206,7 +206,7 @@ mod tests {
         }
         let many: serde_json::Map<String, Value> =
             (0..100).map(|i| (format!("x{i}"), json!(1))).collect();
-        let remains = policy(many.into());
+        let remains = policy(&many.into());
         assert_eq!(remains.field("spec.tier"), Remnant::Unknown);
     }
 }

@@ -101,7 +101,7 @@ impl Field {
         let mut prober = self.topology.prober().unwrap();
         let probes = self.probes(&prober, flows);
         let outcomes = prober.run(&probes).unwrap();
-        outcomes.iter().map(|outcome| outcome.verdict()).collect()
+        outcomes.iter().map(Outcome::verdict).collect()
     }
 
     fn probes(&self, prober: &Prober, flows: &[Flow]) -> Vec<Probe> {

@@ -186,7 +186,7 @@ fn check_restart(
     agent.stop();
 }
 
-fn global_policy(name: &str, spec: Value) -> (ObjectKey, Value) {
+fn global_policy(name: &str, spec: &Value) -> (ObjectKey, Value) {
     let key = ObjectKey::cluster(Kind::GlobalNetworkPolicy, name);
     (key, json!({ "spec": spec }))
 }
@@ -207,7 +207,7 @@ fn a_set_with_a_bad_cidr_is_closed_after_a_restart() {
     ]});
     let field = field(&[
         (set.clone(), of(json!(["203.0.113.0/24"]))),
-        global_policy("deny-bad", deny),
+        global_policy("deny-bad", &deny),
     ]);
     let broken = of(json!(["203.0.113.0/24", "198.51.100.0/240"]));
     check_restart(
@@ -229,7 +229,7 @@ fn a_set_of_which_nobody_knows_the_labels_is_closed_after_a_restart() {
     ]});
     let field = field(&[
         (set.clone(), of(json!({ "bad": "yes" }))),
-        global_policy("allow-good", allow),
+        global_policy("allow-good", &allow),
     ]);
     let broken = of(json!({ "bad": 7 }));
     check_restart(
@@ -250,8 +250,8 @@ fn a_tier_that_does_not_decode_keeps_its_place_after_a_restart() {
     let allow = json!({ "selector": "app == 'b'", "ingress": [{ "action": "Allow" }] });
     let field = field(&[
         tier("security", 10),
-        global_policy("security.deny", deny),
-        global_policy("allow", allow),
+        global_policy("security.deny", &deny),
+        global_policy("allow", &allow),
     ]);
     let broken = json!({ "spec": { "order": 10, "defaultAction": "Perhaps" } });
     check_restart(
@@ -278,8 +278,8 @@ fn a_tier_of_unknown_place_denies_first_and_allows_nothing_early_after_a_restart
     let field = field(&[
         tier("early", 10),
         tier("late", 20),
-        global_policy("early.first", early),
-        global_policy("late.second", late),
+        global_policy("early.first", &early),
+        global_policy("late.second", &late),
     ]);
     let broken = json!({ "spec": { "order": "20" } });
     // Outside over IPv4: allowed early, denied late. Over IPv6: allowed late; the profile allows it then too.
@@ -295,13 +295,13 @@ fn a_tier_of_unknown_place_denies_first_and_allows_nothing_early_after_a_restart
 fn a_policy_of_an_unknown_tier_denies_before_all_others_after_a_restart() {
     let (key, fields) = global_policy(
         "late",
-        json!({ "selector": "app == 'b'", "ingress": [{ "action": "Allow" }] }),
+        &json!({ "selector": "app == 'b'", "ingress": [{ "action": "Allow" }] }),
     );
     let allow =
         json!({ "tier": "early", "selector": "app == 'b'", "ingress": [{ "action": "Allow" }] });
     let field = field(&[
         tier("early", 10),
-        global_policy("early.allow", allow),
+        global_policy("early.allow", &allow),
         (key.clone(), fields),
     ]);
     let broken =

@@ -305,12 +305,12 @@ spec:
     from:
     - podSelector: all
 ",
-        r#"error: policy.yaml:9:7: NetworkPolicy default/deny
+        r"error: policy.yaml:9:7: NetworkPolicy default/deny
        spec.ingress[0].ports[0].port: expected a port number or a port name, found a list
 help: write a port number or a port name
 error: policy.yaml:12:20: NetworkPolicy default/deny
        spec.ingress[0].from[0].podSelector: expected a mapping, found a string
 help: write a mapping: its fields on the lines below, indented
-"#,
+",
     );
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use oncilla_api::{Kind, Object, ObjectKey, Remains};
 use oncilla_model::{
-    Action, Change, Closed, Converter, Doubt, Doubts, FIRST_TIER, Policy, Rule, Tier, TierEnd,
+    Action, Change, Closed, Converter, Doubt, Doubts, FIRST_TIER, Order, Policy, Rule, Tier,
+    TierEnd,
 };
 use serde_json::{Value, json};
 
@@ -24,7 +25,7 @@ fn key(kind: Kind) -> ObjectKey {
 }
 
 /// The stand-in of a policy with this specification.
-fn policy(kind: Kind, spec: Value) -> Arc<Policy> {
+fn policy(kind: Kind, spec: &Value) -> Arc<Policy> {
     let metadata = json!({"name": "x", "namespace": key(kind).namespace});
     let closed = closed(&key(kind), &json!({"metadata": metadata, "spec": spec}));
     assert_eq!(closed.doubt, None);
@@ -88,7 +89,7 @@ fn a_policy_denies_what_it_selects_at_its_place() {
             format!("default 7 {SHOP} in out"),
         ),
     ] {
-        assert_eq!(told(&policy(Kind::NetworkPolicy, spec)), expected);
+        assert_eq!(told(&policy(Kind::NetworkPolicy, &spec)), expected);
     }
 }
 
@@ -97,19 +98,19 @@ fn what_cannot_be_read_of_other_policies_is_closed_too() {
     let kubernetes = json!({"podSelector": {"matchExpressions": [
         {"key": "app", "operator": "In", "values": ["a", 7]}]}, "policyTypes": ["Ingress"]});
     assert_eq!(
-        told(&policy(Kind::KubernetesNetworkPolicy, kubernetes)),
+        told(&policy(Kind::KubernetesNetworkPolicy, &kubernetes)),
         r#"default 1000 projectcalico.org/namespace == "shop" in"#
     );
     let kubernetes = json!({"podSelector": {}, "ingress": [7]});
     assert_eq!(
-        told(&policy(Kind::KubernetesNetworkPolicy, kubernetes)),
+        told(&policy(Kind::KubernetesNetworkPolicy, &kubernetes)),
         r#"default 1000 (projectcalico.org/orchestrator == "k8s" && projectcalico.org/namespace == "shop") in"#
     );
     let kubernetes = json!({"podSelector": {}, "egress": [7]});
-    let both = policy(Kind::KubernetesNetworkPolicy, kubernetes);
+    let both = policy(Kind::KubernetesNetworkPolicy, &kubernetes);
     assert!(both.ingress.is_some() && both.egress.is_some());
     for spec in [json!(7), json!({"namespaceSelector": 7, "tier": []})] {
-        let policy = policy(Kind::GlobalNetworkPolicy, spec);
+        let policy = policy(Kind::GlobalNetworkPolicy, &spec);
         assert!(told(&policy).starts_with(FIRST_TIER), "{policy:?}");
         assert_eq!(policy.selector.to_string(), "all()");
     }
@@ -127,14 +128,14 @@ fn the_tier_of_unknown_tiers_is_before_all_others() {
         panic!("{closed:?}");
     };
     assert_eq!((&policy.tier, &*name.0), (name, FIRST_TIER));
-    assert!(tier.order.value() == f64::NEG_INFINITY);
+    assert_eq!(tier.order, Order::new(Some(f64::NEG_INFINITY)));
     let mut object = Object::decode(Kind::Tier, json!({"metadata": {"name": FIRST_TIER}})).unwrap();
     object.default_fields();
     assert!(!object.validate().is_empty(), "nobody can claim its name");
 }
 
 /// The stand-in of a tier, and whether its place is doubtful.
-fn tier(name: &str, spec: Value) -> (Tier, bool) {
+fn tier(name: &str, spec: &Value) -> (Tier, bool) {
     let key = ObjectKey::cluster(Kind::Tier, name);
     let closed = closed(&key, &json!({"metadata": {"name": name}, "spec": spec}));
     match &closed.changes[..] {
@@ -145,27 +146,33 @@ fn tier(name: &str, spec: Value) -> (Tier, bool) {
 
 #[test]
 fn a_tier_keeps_what_is_known_of_its_place_and_ends_with_deny() {
-    let (found, is_doubtful) = tier("t", json!({"order": 7, "defaultAction": "Perhaps"}));
-    assert_eq!((found.order.value(), found.end), (7.0, TierEnd::Deny));
+    let (found, is_doubtful) = tier("t", &json!({"order": 7, "defaultAction": "Perhaps"}));
+    assert_eq!(
+        (found.order, found.end),
+        (Order::new(Some(7.0)), TierEnd::Deny)
+    );
     assert!(!is_doubtful);
-    let (found, is_doubtful) = tier("t", json!({"defaultAction": "Perhaps"}));
-    assert_eq!((found.order.value(), is_doubtful), (1_000_000.0, false));
+    let (found, is_doubtful) = tier("t", &json!({"defaultAction": "Perhaps"}));
+    assert_eq!((found.order, is_doubtful), (Order::new(Some(1e6)), false));
     for spec in [
         json!({"order": "7", "defaultAction": "Pass"}),
         json!({"odrer": 7, "defaultAction": "Pass"}),
         json!(7),
     ] {
-        let (found, is_doubtful) = tier("t", spec);
-        assert_eq!(found.order.value(), f64::NEG_INFINITY);
+        let (found, is_doubtful) = tier("t", &spec);
+        assert_eq!(found.order, Order::new(Some(f64::NEG_INFINITY)));
         assert_eq!((found.end, is_doubtful), (TierEnd::Deny, true));
     }
-    let (found, is_doubtful) = tier("kube-admin", json!(7));
-    assert_eq!((found.order.value(), found.end), (1000.0, TierEnd::Pass));
+    let (found, is_doubtful) = tier("kube-admin", &json!(7));
+    assert_eq!(
+        (found.order, found.end),
+        (Order::new(Some(1000.0)), TierEnd::Pass)
+    );
     assert!(!is_doubtful, "nothing can move it");
 }
 
 /// The policy of these ingress rules, read while a set or tier is broken.
-fn read(rules: Value, broken: &ObjectKey, value: &Value) -> Vec<Rule> {
+fn read(rules: &Value, broken: &ObjectKey, value: &Value) -> Vec<Rule> {
     let object = json!({"metadata": {"name": "p"}, "spec": {"tier": "x", "ingress": rules}});
     let mut object = Object::decode(Kind::GlobalNetworkPolicy, object).unwrap();
     object.default_fields();
@@ -212,7 +219,7 @@ fn rules_that_may_mean_a_broken_set_match_their_bounds() {
         {"action": "Deny", "source": {"selector": "zone == 'b'"}},
     ]);
     let key = key(Kind::GlobalNetworkSet);
-    let found = read(rules, &key, &set(&json!({"zone": "a"})));
+    let found = read(&rules, &key, &set(&json!({"zone": "a"})));
     assert_eq!(
         brief(&found),
         [
@@ -235,11 +242,11 @@ fn labels_that_cannot_be_read_may_be_any() {
         {"action": "Deny", "source": {"selector": "zone == 'b'", "namespaceSelector": "all()"}},
     ]);
     let global = key(Kind::GlobalNetworkSet);
-    let found = brief(&read(rules.clone(), &global, &set(&json!({"zone": 7}))));
+    let found = brief(&read(&rules, &global, &set(&json!({"zone": 7}))));
     assert_eq!(found[..2], ["Deny 0", "Deny 1"]);
     assert!(found[2].contains("zone"), "a global set has no namespace");
     let namespaced = key(Kind::NetworkSet);
-    let found = brief(&read(rules, &namespaced, &set(&json!({"zone": 7}))));
+    let found = brief(&read(&rules, &namespaced, &set(&json!({"zone": 7}))));
     assert_eq!(found, ["Deny 0", "Deny 1", "Deny 2"]);
 }
 
@@ -250,7 +257,7 @@ fn labels_that_a_set_inherits_may_be_any() {
         {"action": "Deny", "source": {"selector": "zone == 'b'", "namespaceSelector": "team == 'x'"}},
     ]);
     let namespaced = key(Kind::NetworkSet);
-    let found = brief(&read(rules, &namespaced, &set(&json!({"zone": "a"}))));
+    let found = brief(&read(&rules, &namespaced, &set(&json!({"zone": "a"}))));
     assert_eq!(found[0], "Deny 0");
     assert!(found[1].contains("zone"), "{found:?}");
 }
@@ -277,10 +284,10 @@ fn a_tier_of_unknown_place_allows_nothing_early() {
     let rules = json!([{"action": "Allow"}, {"action": "Deny"}, {"action": "Pass"}]);
     let tier = ObjectKey::cluster(Kind::Tier, "x");
     let value = json!({"metadata": {"name": "x"}, "spec": {"order": "first"}});
-    let found = read(rules.clone(), &tier, &value);
+    let found = read(&rules, &tier, &value);
     assert_eq!(brief(&found), ["Pass 0", "Deny 1", "Pass 2"]);
     let other = ObjectKey::cluster(Kind::Tier, "y");
     let value = json!({"metadata": {"name": "y"}, "spec": {"order": "first"}});
-    let found = read(rules, &other, &value);
+    let found = read(&rules, &other, &value);
     assert_eq!(brief(&found), ["Allow 0", "Deny 1", "Pass 2"]);
 }

@@ -207,9 +207,10 @@ fn the_trace_names_the_broken_set_and_the_broken_tier() {
 /// Adds what a store holds although nobody can decode it.
 fn with_stored(manifests: &str, kind: Kind, name: &str, value: &Value) -> Cluster {
     let mut cluster = cluster(manifests);
-    let key = match kind.namespaced() {
-        true => ObjectKey::namespaced(kind, "red", name),
-        false => ObjectKey::cluster(kind, name),
+    let key = if kind.namespaced() {
+        ObjectKey::namespaced(kind, "red", name)
+    } else {
+        ObjectKey::cluster(kind, name)
     };
     cluster.insert_stored(&key, value);
     assert_eq!(cluster.object(&key), None, "{value} can be decoded");
