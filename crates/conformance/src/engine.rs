@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_api::{Object, ObjectKey, v3};
+use oncilla_api::{Object, ObjectKey, Remains, v3};
 use oncilla_compile::Compiler;
-use oncilla_model::{Converter, Policy, PolicyKey};
+use oncilla_model::{Converter, Doubt, Doubts, Policy, PolicyKey, Refused};
 use oncilla_net::{Packet, Verdict};
 use oncilla_program::{Outcome, Passage, Place, Program, ProgramDelta, Settings};
 use oncilla_resolve::{Exhausted, Limits, Resolver};
@@ -58,7 +58,10 @@ struct Street {
 #[derive(Debug)]
 pub struct Engine {
     converter: Converter,
+    /// The policies as written, or what stands for them.
     policies: BTreeMap<PolicyKey, Arc<Policy>>,
+    /// What nobody knows of broken tiers and network sets: as if every agent had just started.
+    doubts: Doubts,
     streets: BTreeMap<String, Street>,
     /// Which node and interface each workload address is behind.
     homes: BTreeMap<IpAddr, (String, Arc<str>)>,
@@ -111,6 +114,7 @@ impl Engine {
         let mut engine = Self {
             converter: Converter::default(),
             policies: BTreeMap::new(),
+            doubts: Doubts::default(),
             streets: nodes.into_iter().map(street).collect(),
             homes: BTreeMap::new(),
             now_ms: 0,
@@ -153,29 +157,58 @@ impl Engine {
     }
 
     fn convert(&mut self, change: &Change) -> Vec<oncilla_model::Change> {
-        let converted = match change {
-            Change::Delete(key) => match built_in_tiers().find(|tier| tier.key() == *key) {
-                // The API server refuses to delete these.
-                Some(_) => Vec::new(),
-                None => self.converter.removed(key),
-            },
-            Change::Apply(object) => self.converter.convert(object).unwrap_or_else(|refused| {
-                let key = oncilla_model::policy_key(&refused.object);
-                let previous = key.and_then(|key| self.policies.get(&key));
-                self.converter
-                    .closed(&refused.object, Some(object), previous)
-            }),
-        };
-        for change in &converted {
-            match change {
-                oncilla_model::Change::Policy(key, Some(policy)) => {
-                    self.policies.insert(key.clone(), Arc::clone(policy));
-                }
-                oncilla_model::Change::Policy(key, None) => drop(self.policies.remove(key)),
-                _ => {}
+        let (key, converted, doubt) = match change {
+            Change::Delete(key) => {
+                // The API server refuses to delete the built-in tiers.
+                let is_built_in = built_in_tiers().any(|tier| tier.key() == *key);
+                let converted = (!is_built_in).then(|| self.converter.removed(key));
+                (key.clone(), converted.unwrap_or_default(), None)
             }
+            Change::Apply(object) => {
+                let (converted, doubt) = match self.converter.convert(object) {
+                    Ok(converted) => (converted, None),
+                    Err(refused) => self.closed(object, &refused),
+                };
+                (object.key(), converted, doubt)
+            }
+        };
+        let mut changes = Vec::new();
+        if self.doubts.put(&key, doubt) {
+            let policies = self.policies.iter();
+            changes.extend(policies.map(|(key, policy)| {
+                oncilla_model::Change::Policy(key.clone(), Some(self.doubts.read(policy)))
+            }));
         }
-        converted
+        for change in converted {
+            changes.push(match change {
+                oncilla_model::Change::Policy(key, Some(policy)) => {
+                    let read = self.doubts.read(&policy);
+                    self.policies.insert(key.clone(), policy);
+                    oncilla_model::Change::Policy(key, Some(read))
+                }
+                oncilla_model::Change::Policy(key, None) => {
+                    self.policies.remove(&key);
+                    oncilla_model::Change::Policy(key, None)
+                }
+                other => other,
+            });
+        }
+        changes
+    }
+
+    /// What stands for a refused object; a policy's version before stays.
+    fn closed(
+        &self,
+        object: &Object,
+        refused: &Refused,
+    ) -> (Vec<oncilla_model::Change>, Option<Doubt>) {
+        let policy = oncilla_model::policy_key(&refused.object);
+        if policy.is_some_and(|key| self.policies.contains_key(&key)) {
+            return (Vec::new(), None);
+        }
+        let remains = Remains::new(object.kind(), &object.to_value(), &refused.reasons);
+        let closed = self.converter.closed(&refused.object, &remains);
+        (closed.changes, closed.doubt)
     }
 
     /// The converter in use.

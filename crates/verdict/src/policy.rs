@@ -4,7 +4,6 @@ mod closed;
 
 use std::sync::Arc;
 
-use oncilla_api::v3::Action;
 use oncilla_api::{LabelSelector, Object, ObjectKey, PolicyType, k8s, v3};
 use oncilla_net::Direction;
 use oncilla_selector::{ParseError, Selector, parse};
@@ -105,9 +104,7 @@ impl Policy {
     /// The policy in a tier of which nobody knows the place: what it allows, the other tiers must allow too.
     pub(crate) fn passing(mut self, tier: &str) -> Self {
         for rule in self.all_rules().flatten() {
-            if rule.action == Action::Allow {
-                rule.action = Action::Pass;
-            }
+            rule.goes_on = true;
         }
         self.problem.get_or_insert_with(|| {
             let problem =

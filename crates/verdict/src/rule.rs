@@ -62,6 +62,8 @@ impl Owner<'_> {
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) action: Action,
+    /// Its tier's place is unknown: what it allows goes on to the other tiers.
+    pub(crate) goes_on: bool,
     criteria: Criteria,
 }
 
@@ -80,6 +82,7 @@ impl Rule {
         let criteria = CalicoRule::read(rule, namespace)?;
         Some(Self {
             action: rule.action,
+            goes_on: false,
             criteria: Criteria::Calico(Box::new(criteria)),
         })
     }
@@ -97,6 +100,7 @@ impl Rule {
     const fn kubernetes(rule: KubernetesRule) -> Self {
         Self {
             action: Action::Allow,
+            goes_on: false,
             criteria: Criteria::Kubernetes(rule),
         }
     }
@@ -104,6 +108,7 @@ impl Rule {
     pub(crate) const fn deny_everything() -> Self {
         Self {
             action: Action::Deny,
+            goes_on: false,
             criteria: Criteria::Everything,
         }
     }
@@ -111,7 +116,10 @@ impl Rule {
     /// What the rule does to a packet; `None` when it does not match.
     pub(crate) fn takes(&self, traffic: &Traffic<'_>) -> Option<Action> {
         if self.matches(traffic, Bound::Certain) {
-            return Some(self.action);
+            return Some(match self.action {
+                Action::Allow if self.goes_on => Action::Pass,
+                action => action,
+            });
         }
         let harms = matches!(self.action, Action::Deny | Action::Pass);
         (harms && self.matches(traffic, Bound::Possible)).then_some(Action::Deny)

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::ops::Range;
 use std::thread;
 
+use oncilla_api::{Object, PolicyType};
 use oncilla_conformance::case::Change;
 use oncilla_conformance::engine::{Engine, Fate, Unsettled};
 use oncilla_conformance::rig::{Rig, RigError};
@@ -21,6 +22,8 @@ const PACKETS_MIN: u64 = 1_000_000;
 const CLUSTERS: u64 = 64;
 const ROUNDS: usize = 25;
 const PACKETS_A_ROUND: usize = 640;
+/// Clusters with broken objects.
+const BROKEN_CLUSTERS: u64 = 64;
 /// Real packets of the kernel's run.
 const REAL_MIN: u64 = 5_000;
 const REAL_CLUSTERS: u64 = 4;
@@ -305,6 +308,75 @@ fn the_interpreter_agrees_with_the_judge() {
     say(&format!("interpreter: seeds from {first}: {seen:?}"));
     assert!(seen.packets() >= PACKETS_MIN, "{}", seen.packets());
     seen.assert_shares();
+}
+
+/// Breaks an object in one of several ways; `None` for kinds that policy does not close.
+fn broken(object: &Object, way: usize) -> Option<Object> {
+    let mut object = object.clone();
+    let bad_label = ("no name".to_owned(), "x".to_owned());
+    let nonsense = "nonsense".to_owned();
+    match &mut object {
+        Object::GlobalNetworkSet(set) if way % 2 == 0 => set.spec.nets.push(nonsense),
+        Object::NetworkSet(set) if way % 2 == 0 => set.spec.nets.push(nonsense),
+        Object::GlobalNetworkSet(_) | Object::NetworkSet(_) => {
+            object.metadata_mut().labels.extend([bad_label]);
+        }
+        Object::Tier(tier) if way % 2 == 0 => tier.spec.order = Some(f64::INFINITY),
+        Object::Tier(_) => object.metadata_mut().labels.extend([bad_label]),
+        Object::NetworkPolicy(policy) => match way % 4 {
+            0 => policy.spec.tier = "No Tier".to_owned(),
+            1 => policy.spec.selector = "app ==".to_owned(),
+            2 => policy.spec.order = Some(f64::INFINITY),
+            _ => object.metadata_mut().labels.extend([bad_label]),
+        },
+        Object::GlobalNetworkPolicy(policy) => match way % 4 {
+            0 => policy.spec.tier = "No Tier".to_owned(),
+            1 => policy.spec.namespace_selector = "app ==".to_owned(),
+            2 => policy.spec.types.extend([PolicyType::Egress; 2]),
+            _ => object.metadata_mut().labels.extend([bad_label]),
+        },
+        Object::KubernetesNetworkPolicy(_) => object.metadata_mut().labels.extend([bad_label]),
+        _ => return None,
+    }
+    Some(object)
+}
+
+#[test]
+fn the_interpreter_agrees_with_the_judge_on_broken_objects() {
+    let first = first_seed() + 20_000;
+    let mut seen = Seen::default();
+    for seed in first..first + BROKEN_CLUSTERS {
+        // Sets and tiers, of which all policies depend, most of the time; policies now and then.
+        let mut world = World::new(seed).expect("a random cluster is valid");
+        let mut edits = Vec::new();
+        for (place, object) in (0..).zip(world.random.objects().values()) {
+            let is_policy = matches!(
+                object,
+                Object::NetworkPolicy(_)
+                    | Object::GlobalNetworkPolicy(_)
+                    | Object::KubernetesNetworkPolicy(_)
+            );
+            let turn = usize::try_from(seed).unwrap_or_default() + place;
+            if turn % if is_policy { 61 } else { 4 } != 0 {
+                continue;
+            }
+            if let Some(object) = broken(object, turn / 4) {
+                // An agent that starts knows no version before it.
+                edits.push(Change::Delete(object.key()));
+                world.cluster.insert(object.clone());
+                edits.push(Change::Apply(object));
+            }
+        }
+        feed(&mut world.engine, &edits).expect("it settles");
+        if let Err(report) = world.compare(PACKETS_A_ROUND, &mut seen) {
+            panic!("{report}");
+        }
+    }
+    say(&format!("broken: seeds from {first}: {seen:?}"));
+    for shares in seen.families.values() {
+        let rare = shares.packets / 100;
+        assert!(shares.allowed > rare && shares.denied > rare, "{seen:?}");
+    }
 }
 
 #[test]
