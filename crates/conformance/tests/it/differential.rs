@@ -316,22 +316,22 @@ fn broken(object: &Object, way: usize) -> Option<Object> {
     let bad_label = ("no name".to_owned(), "x".to_owned());
     let nonsense = "nonsense".to_owned();
     match &mut object {
-        Object::GlobalNetworkSet(set) if way % 2 == 0 => set.spec.nets.push(nonsense),
-        Object::NetworkSet(set) if way % 2 == 0 => set.spec.nets.push(nonsense),
+        Object::GlobalNetworkSet(set) if way.is_multiple_of(2) => set.spec.nets.push(nonsense),
+        Object::NetworkSet(set) if way.is_multiple_of(2) => set.spec.nets.push(nonsense),
         Object::GlobalNetworkSet(_) | Object::NetworkSet(_) => {
             object.metadata_mut().labels.extend([bad_label]);
         }
-        Object::Tier(tier) if way % 2 == 0 => tier.spec.order = Some(f64::INFINITY),
+        Object::Tier(tier) if way.is_multiple_of(2) => tier.spec.order = Some(f64::INFINITY),
         Object::Tier(_) => object.metadata_mut().labels.extend([bad_label]),
         Object::NetworkPolicy(policy) => match way % 4 {
-            0 => policy.spec.tier = "No Tier".to_owned(),
-            1 => policy.spec.selector = "app ==".to_owned(),
+            0 => "No Tier".clone_into(&mut policy.spec.tier),
+            1 => "app ==".clone_into(&mut policy.spec.selector),
             2 => policy.spec.order = Some(f64::INFINITY),
             _ => object.metadata_mut().labels.extend([bad_label]),
         },
         Object::GlobalNetworkPolicy(policy) => match way % 4 {
-            0 => policy.spec.tier = "No Tier".to_owned(),
-            1 => policy.spec.namespace_selector = "app ==".to_owned(),
+            0 => "No Tier".clone_into(&mut policy.spec.tier),
+            1 => "app ==".clone_into(&mut policy.spec.namespace_selector),
             2 => policy.spec.types.extend([PolicyType::Egress; 2]),
             _ => object.metadata_mut().labels.extend([bad_label]),
         },
