@@ -12,6 +12,7 @@ pub(crate) mod rule;
 mod tests;
 pub(crate) mod text;
 pub(crate) mod traffic;
+pub(crate) mod unread;
 pub(crate) mod world;
 
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use crate::print;
 use place::Place;
 use report::{Explained, Report};
 use traffic::Traffic;
+use unread::CannotSay;
 use world::World;
 
 /// Where a client's ports usually come from; only rules on source ports could tell.
@@ -105,12 +107,18 @@ fn refuse(error: &anyhow::Error) -> Exit {
 impl Asked {
     /// The answer, or why there is none.
     pub(crate) fn judge(&self, world: &World, evaluator: &Evaluator) -> Result<Report> {
+        let places = [&self.source, &self.destination];
+        let unread = || world.unread.iter();
+        let meant: Vec<_> = unread().filter(|one| one.may_be_meant(places)).collect();
+        CannotSay::because(&meant)?;
         let source = self.source.sender(world)?;
         let meant = self.destination.receivers(world)?;
         let family = self.family();
         let traffic = self.traffic.of_family(family);
         let mut answers = Vec::with_capacity(meant.parties.len());
         for destination in &meant.parties {
+            let bearing = unread().filter(|one| one.may_bear_on(&source, destination));
+            CannotSay::because(&bearing.collect::<Vec<_>>())?;
             let question = question(&source, destination, family, traffic);
             let answer = evaluator
                 .explain(&question)
@@ -120,6 +128,10 @@ impl Asked {
         let service = meant.service.as_ref().map(oncilla_api::ObjectKey::path);
         let mut report = Report::new(answers, traffic, service);
         report.notes.clone_from(&world.notes);
+        let left_out = unread();
+        report.notes.extend(
+            left_out.map(|unread| format!("{unread} cannot be understood; it has no say in this")),
+        );
         report.notes.extend(meant.note(world, traffic));
         Ok(report)
     }

@@ -29,3 +29,5 @@ mod serving;
 mod standing_alone;
 #[path = "it/why.rs"]
 mod why;
+#[path = "it/why_online.rs"]
+mod why_online;

@@ -1,14 +1,15 @@
 //! Everything a running server has, as something to judge.
 
-use oncilla_api::{Kind, Object};
+use oncilla_api::{FieldError, Kind, Object};
 use oncilla_store::rest::{Client, Collection, RestError};
 
+use super::unread::Unread;
 use super::world::World;
 
 /// Everything a server has.
 pub(crate) async fn list(client: &Client) -> Result<World, RestError> {
     let mut objects = Vec::new();
-    let mut notes = Vec::new();
+    let mut unread = Vec::new();
     for kind in Kind::ALL {
         for stored in client.list(&Collection::of(kind)).await?.objects {
             match Object::decode(kind, stored.value) {
@@ -16,19 +17,17 @@ pub(crate) async fn list(client: &Client) -> Result<World, RestError> {
                     object.default_fields();
                     objects.push(object);
                 }
-                // What nobody can read is enforced closed, by whom it may concern.
                 Err(errors) => {
-                    let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                    notes.push(format!(
-                        "{} is left out, it cannot be understood ({}); agents may deny what it selects",
-                        stored.key,
-                        reasons.join("; ")
-                    ));
+                    let reasons: Vec<String> = errors.iter().map(FieldError::to_string).collect();
+                    unread.push(Unread {
+                        key: stored.key,
+                        reason: reasons.join("; "),
+                    });
                 }
             }
         }
     }
     let mut world = World::running(objects);
-    world.notes = notes;
+    world.unread = unread;
     Ok(world)
 }

@@ -10,6 +10,7 @@ use oncilla_api::manifest::Located;
 use oncilla_api::{Kind, Object, ObjectKey, v1};
 use oncilla_verdict::Cluster;
 
+use super::unread::Unread;
 use crate::origin::{Origin, RulePlace};
 
 /// The node of pods that have none: only whether two pods share it could matter, and to policy it does not.
@@ -26,6 +27,8 @@ pub(crate) struct World {
     unscheduled: BTreeSet<ObjectKey>,
     /// What was assumed, for the reader of the answer.
     pub(crate) notes: Vec<String>,
+    /// What the server has and nobody can understand.
+    pub(crate) unread: Vec<Unread>,
 }
 
 impl World {
