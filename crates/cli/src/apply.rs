@@ -4,10 +4,11 @@
 //! files ─decode, validate─▶ objects ─plan, dry run of every one─▶ steps ─write in order─▶ lines
 //! ```
 //! Everything is checked before the first write. What fails afterwards, because somebody else wrote meanwhile,
-//! is tried again a few times and then said, with what was and what was not applied.
+//! is tried again a few times and then said, with what was and what was not applied; so is a Ctrl-C.
 
 mod check;
 mod merge;
+mod write;
 
 use oncilla_api::manifest::Located;
 use oncilla_api::{Object, ObjectKey};
@@ -21,7 +22,11 @@ use crate::exit::Exit;
 use crate::files;
 use crate::origin;
 use crate::print;
+use crate::progress::Progress;
+use crate::signals::Stop;
+use write::Writing;
 
+pub(crate) use check::before_lab;
 pub(crate) use merge::LAST_APPLIED;
 
 /// How often a write is tried again after somebody else's.
@@ -38,14 +43,34 @@ pub(crate) fn run(global: &Global, arguments: &Apply) -> Exit {
     // The order of kinds is one of creation: policies stand before the pods that they judge.
     objects.sort_by_key(|located| located.object.kind());
     connect::with_client(global, async |client| {
-        match check::all(client, &objects).await {
+        let mut stop = match Stop::listen() {
+            Ok(stop) => stop,
+            Err(error) => {
+                print::error(&format!("cannot listen to signals: {error}"), None);
+                return Exit::CannotJudge;
+            }
+        };
+        let mut progress = Progress::new(global.quiet);
+        let checked = tokio::select! {
+            checked = check::all(client, &objects, &mut progress) => checked,
+            () = stop.told() => {
+                print::note("interrupted: nothing was applied");
+                return Exit::Interrupted;
+            }
+        };
+        progress.clear();
+        match checked {
             Ok(check::Checked { diagnostics, .. }) if !diagnostics.is_empty() => {
                 reporter.refuse(&diagnostics, &objects, Verb::Applied)
             }
             Ok(checked) if arguments.dry_run => {
                 say(&checked.outcomes, arguments.output, " (dry run)")
             }
-            Ok(_) => write(client, &objects, arguments.output, &reporter).await,
+            Ok(_) => {
+                let mut writing = Writing::new(client, &objects, arguments.output, progress);
+                let end = writing.all(&mut stop).await;
+                writing.conclude(end, &reporter)
+            }
             Err(error) => {
                 let exit = connect::failed(error);
                 print::note("nothing was applied");
@@ -110,74 +135,6 @@ async fn plan(client: &Client, located: &Located<Object>) -> Result<Step, RestEr
     }
 }
 
-/// Writes everything; stops at the first failure, so that nothing is applied without what it may need.
-async fn write(
-    client: &Client,
-    objects: &[Located<Object>],
-    output: Option<Format>,
-    reporter: &Reporter,
-) -> Exit {
-    let mut outcomes = Vec::with_capacity(objects.len());
-    for (index, located) in objects.iter().enumerate() {
-        match write_one(client, located).await {
-            Ok(outcome) => outcomes.push(outcome),
-            Err(error) => {
-                say(&outcomes, output, "");
-                let mut exit = Exit::No;
-                match check::diagnose(located, &error) {
-                    Some(diagnostics) => reporter.show(&diagnostics),
-                    None => exit = connect::failed(error),
-                }
-                let left = objects.iter().skip(index);
-                let left: Vec<String> = left.map(|left| print::name(&left.object.key())).collect();
-                print::note(&partial(objects.len(), &left));
-                return if outcomes.is_empty() {
-                    exit
-                } else {
-                    Exit::Partly
-                };
-            }
-        }
-    }
-    say(&outcomes, output, "")
-}
-
-fn partial(all: usize, left: &[String]) -> String {
-    match all - left.len() {
-        0 => "nothing was applied".to_owned(),
-        done => format!(
-            "{done} of {all} objects were applied; not applied: {}",
-            left.join(", ")
-        ),
-    }
-}
-
-async fn write_one(client: &Client, located: &Located<Object>) -> Result<Outcome, RestError> {
-    let key = located.object.key();
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        let (written, before) = match plan(client, located).await? {
-            Step::Create(value) => (client.create(&key, &value).await, None),
-            // The live object's resource version is in it, so nobody else's change is lost.
-            Step::Update { live, wanted } => (client.update(&key, &wanted).await, Some(live)),
-        };
-        match written {
-            Ok(object) => {
-                let change =
-                    before.map_or(Change::Created, |before| compared(&before, &object.value));
-                return Ok(Outcome {
-                    key,
-                    change,
-                    value: object.value,
-                });
-            }
-            Err(error) if attempt < ATTEMPTS_MAX && is_race(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// Somebody created, changed or removed the object between our look and our write.
 fn is_race(error: &RestError) -> bool {
     error.is_conflict() || error.is_already_exists()
@@ -191,42 +148,16 @@ fn compared(before: &Value, after: &Value) -> Change {
     }
 }
 
-/// `networkpolicy.networking.k8s.io/allow configured`, or the objects themselves.
+/// The objects themselves, or a line for each.
 fn say(outcomes: &[Outcome], output: Option<Format>, suffix: &str) -> Exit {
-    let objects = || {
-        let mut values: Vec<Value> = outcomes
-            .iter()
-            .map(|outcome| outcome.value.clone())
-            .collect();
-        match (values.pop(), values.is_empty()) {
-            (Some(only), true) => only,
-            (last, _) => {
-                values.extend(last);
-                print::list(values)
-            }
-        }
+    let lines = || {
+        let lines = outcomes.iter().map(|outcome| line(outcome, output, suffix));
+        lines.collect::<Vec<_>>().join("\n")
     };
     let text = match output {
-        Some(Format::Json) => print::json(&objects()),
-        Some(Format::Yaml) => print::yaml(&objects()),
-        Some(Format::Name) => {
-            let names: Vec<String> = outcomes
-                .iter()
-                .map(|outcome| print::name(&outcome.key))
-                .collect();
-            Ok(names.join("\n"))
-        }
-        Some(Format::Wide) | None => {
-            let lines = outcomes.iter().map(|outcome| {
-                let place = match (&outcome.key.namespace, output) {
-                    (Some(namespace), Some(Format::Wide)) => format!(" in {namespace}"),
-                    _ => String::new(),
-                };
-                let change = outcome.change.participle();
-                format!("{} {change}{place}{suffix}", print::name(&outcome.key))
-            });
-            Ok(lines.collect::<Vec<_>>().join("\n"))
-        }
+        Some(Format::Json) => print::json(&objects(outcomes)),
+        Some(Format::Yaml) => print::yaml(&objects(outcomes)),
+        Some(Format::Name | Format::Wide) | None => Ok(lines()),
     };
     match text {
         Ok(text) => print::answer(&text),
@@ -235,4 +166,28 @@ fn say(outcomes: &[Outcome], output: Option<Format>, suffix: &str) -> Exit {
             Exit::CannotJudge
         }
     }
+}
+
+/// One object as it is, several as a list.
+fn objects(outcomes: &[Outcome]) -> Value {
+    let values = outcomes.iter().map(|outcome| outcome.value.clone());
+    let mut values: Vec<Value> = values.collect();
+    match (values.pop(), values.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => {
+            values.extend(last);
+            print::list(values)
+        }
+    }
+}
+
+/// `networkpolicy.networking.k8s.io/allow configured`, or the name alone.
+fn line(outcome: &Outcome, output: Option<Format>, suffix: &str) -> String {
+    let name = print::name(&outcome.key);
+    let place = match (&outcome.key.namespace, output) {
+        (_, Some(Format::Name)) => return name,
+        (Some(namespace), Some(Format::Wide)) => format!(" in {namespace}"),
+        _ => String::new(),
+    };
+    format!("{name} {}{place}{suffix}", outcome.change.participle())
 }

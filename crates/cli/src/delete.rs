@@ -9,6 +9,7 @@ use crate::diagnostics::{Reporter, Verb};
 use crate::exit::Exit;
 use crate::files;
 use crate::print;
+use crate::signals::Stop;
 use crate::target::{self, Target};
 
 /// Runs `delete`.
@@ -51,28 +52,55 @@ fn keys(global: &Global, arguments: &Delete) -> Result<Vec<ObjectKey>, Exit> {
     }
 }
 
-/// Removes what can be removed, and says the rest.
+/// What came of deleting so far.
+#[derive(Debug)]
+struct Removal {
+    done: usize,
+    failure: Option<Exit>,
+    /// What came of printing: after a failure nothing more is printed, and all is deleted nevertheless.
+    printed: Exit,
+}
+
+/// Removes what can be removed, and says each at once, and the rest.
 async fn remove(client: &Client, arguments: &Delete, keys: &[ObjectKey]) -> Exit {
-    let suffix = if arguments.dry_run { " (dry run)" } else { "" };
-    let (mut lines, mut failure) = (Vec::new(), None);
-    for key in keys {
-        let removed = if arguments.dry_run {
-            client.dry_run_delete(key).await
-        } else {
-            client.delete(key, None).await
+    let mut stop = match Stop::listen() {
+        Ok(stop) => stop,
+        Err(error) => {
+            print::error(&format!("cannot listen to signals: {error}"), None);
+            return Exit::CannotJudge;
+        }
+    };
+    let mut removal = Removal {
+        done: 0,
+        failure: None,
+        printed: Exit::Done,
+    };
+    for (index, key) in keys.iter().enumerate() {
+        if stop.has_come().await {
+            return removal.interrupted(keys, index);
+        }
+        let one = async {
+            if arguments.dry_run {
+                client.dry_run_delete(key).await
+            } else {
+                client.delete(key, None).await
+            }
+        };
+        let Some(removed) = stop.unless_told_twice(one).await else {
+            print::note(&format!(
+                "the server had not answered about {}",
+                print::name(key)
+            ));
+            return removal.interrupted(keys, index);
         };
         match removed {
-            Ok(_) => lines.push(format!(
-                "{} {:?} deleted{suffix}",
-                print::resource(key.kind),
-                key.name
-            )),
+            Ok(_) => removal.deleted(key, arguments.dry_run),
             Err(error) if error.is_not_found() && arguments.ignore_not_found => {}
             Err(error) => {
                 let stop = error.status().is_none();
                 let exit = say(client, key, error).await;
-                if failure != Some(Exit::CannotJudge) {
-                    failure = Some(exit);
+                if removal.failure != Some(Exit::CannotJudge) {
+                    removal.failure = Some(exit);
                 }
                 if stop {
                     break;
@@ -80,11 +108,33 @@ async fn remove(client: &Client, arguments: &Delete, keys: &[ObjectKey]) -> Exit
             }
         }
     }
-    let printed = print::answer(&lines.join("\n"));
-    match failure {
-        None => printed,
-        Some(_) if !lines.is_empty() => Exit::Partly,
+    match removal.failure {
+        None => removal.printed,
+        Some(_) if removal.done > 0 => Exit::Partly,
         Some(exit) => exit,
+    }
+}
+impl Removal {
+    fn deleted(&mut self, key: &ObjectKey, is_pretended: bool) {
+        let suffix = if is_pretended { " (dry run)" } else { "" };
+        let resource = print::resource(key.kind);
+        if self.printed == Exit::Done {
+            self.printed = print::answer(&format!("{resource} {:?} deleted{suffix}", key.name));
+        }
+        self.done += 1;
+    }
+
+    fn interrupted(&self, keys: &[ObjectKey], next: usize) -> Exit {
+        let left = keys.get(next..).unwrap_or_default();
+        let left = print::names(left);
+        print::note(&match self.done {
+            0 => "interrupted: nothing was deleted".to_owned(),
+            done => format!(
+                "interrupted: {done} of {} objects were deleted; not tried: {left}",
+                keys.len()
+            ),
+        });
+        Exit::Interrupted
     }
 }
 

@@ -17,6 +17,7 @@ mod lab;
 mod logging;
 mod origin;
 mod print;
+mod progress;
 mod reference;
 mod server;
 mod signals;
@@ -49,6 +50,10 @@ fn run(arguments: &Arguments) -> ExitCode {
             return lab::run(command, global.quiet, |paths| {
                 let reporter = diagnostics::Reporter::new(global, None);
                 let located = files::load(paths, None, &reporter, diagnostics::Verb::Started)?;
+                let faults = apply::before_lab(&located);
+                if !faults.is_empty() {
+                    return Err(reporter.refuse(&faults, &located, diagnostics::Verb::Started));
+                }
                 Ok(located.into_iter().map(origin::recorded).collect())
             });
         }

@@ -13,6 +13,8 @@ use crate::exit::Exit;
 
 /// Blanks between two columns, as kubectl leaves them.
 const COLUMN_GAP: u16 = 3;
+/// Most names in one sentence.
+const NAMED_MAX: usize = 50;
 
 /// Prints an answer; a missing line end is added.
 pub(crate) fn answer(text: &str) -> Exit {
@@ -58,6 +60,16 @@ pub(crate) fn resource(kind: Kind) -> String {
 /// `networkpolicy.networking.k8s.io/allow`.
 pub(crate) fn name(key: &ObjectKey) -> String {
     format!("{}/{}", resource(key.kind), key.name)
+}
+
+/// Names in a row; many are not all named, the others are counted.
+pub(crate) fn names(keys: &[ObjectKey]) -> String {
+    let more = keys.len().saturating_sub(NAMED_MAX);
+    let mut names: Vec<String> = keys.iter().take(NAMED_MAX).map(name).collect();
+    if more > 0 {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
 }
 
 /// Indented JSON.

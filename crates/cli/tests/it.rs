@@ -19,6 +19,8 @@ mod documents;
 mod getting;
 #[path = "it/home.rs"]
 mod home;
+#[path = "it/interrupting.rs"]
+mod interrupting;
 #[path = "it/labs.rs"]
 mod labs;
 #[path = "it/origins.rs"]

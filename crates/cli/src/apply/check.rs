@@ -5,14 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oncilla_api::manifest::{Diagnostic, Located};
 use oncilla_api::{FieldError, Kind, Object, nearest};
+use oncilla_apiserver::BUILT_IN_TIERS;
 use oncilla_store::rest::{Client, Collection, RestError};
 
 use super::{ATTEMPTS_MAX, Change, Outcome, Step, compared, is_race, plan};
+use crate::progress::Progress;
+use crate::target::DEFAULT_NAMESPACE;
 
 /// The tier of policies that name none.
 const DEFAULT_TIER: &str = "default";
 /// The service account that every namespace brings.
 const DEFAULT_ACCOUNT: &str = "default";
+
+/// The kinds that other objects refer to by name and must find.
+const REFERRED: [Kind; 2] = [Kind::Namespace, Kind::Tier];
 
 /// What was found.
 #[derive(Debug)]
@@ -30,13 +36,15 @@ pub(super) struct Checked {
 pub(super) async fn all(
     client: &Client,
     objects: &[Located<Object>],
+    progress: &mut Progress,
 ) -> Result<Checked, RestError> {
     let world = World::read(client, objects).await?;
     let mut checked = Checked {
         diagnostics: Vec::new(),
         outcomes: Vec::new(),
     };
-    for located in objects {
+    for (index, located) in objects.iter().enumerate() {
+        progress.say(|| format!("checked {index} of {} objects", objects.len()));
         let faults = world.faults(located);
         if !faults.is_empty() {
             checked.diagnostics.extend(faults);
@@ -53,8 +61,17 @@ pub(super) async fn all(
     Ok(checked)
 }
 
+/// What a lab would refuse of its objects, said before it is built. `objects` have passed every check of their own.
+pub(crate) fn before_lab(objects: &[Located<Object>]) -> Vec<Diagnostic> {
+    let world = World::of_new_lab(objects);
+    let faults = objects.iter().map(|located| world.faults(located));
+    faults.flatten().collect()
+}
+
 /// The names that other objects refer to.
 struct World {
+    /// Where these are: `on the server`.
+    place: &'static str,
     /// Namespaces and tiers of the server.
     there: BTreeMap<Kind, BTreeSet<String>>,
     /// Those of the files.
@@ -63,23 +80,38 @@ struct World {
 
 impl World {
     async fn read(client: &Client, objects: &[Located<Object>]) -> Result<Self, RestError> {
-        let mut world = Self {
-            there: BTreeMap::new(),
-            coming: BTreeMap::new(),
-        };
-        for kind in [Kind::Namespace, Kind::Tier] {
+        let mut world = Self::coming(objects, "on the server");
+        for kind in REFERRED {
             let there = client.list(&Collection::of(kind)).await?.objects;
             let there = there.into_iter().map(|object| object.key.name).collect();
             world.there.insert(kind, there);
-            let coming = objects
-                .iter()
-                .filter(|located| located.object.kind() == kind);
-            let coming = coming
-                .map(|located| located.object.metadata().name.clone())
-                .collect();
-            world.coming.insert(kind, coming);
         }
         Ok(world)
+    }
+
+    /// What every server makes when it starts.
+    fn of_new_lab(objects: &[Located<Object>]) -> Self {
+        let mut world = Self::coming(objects, "in a new lab");
+        let tiers = BUILT_IN_TIERS.map(|(name, ..)| name.to_owned());
+        world.there.insert(Kind::Tier, tiers.into());
+        let namespaces = [DEFAULT_NAMESPACE.to_owned()];
+        world.there.insert(Kind::Namespace, namespaces.into());
+        world
+    }
+
+    fn coming(objects: &[Located<Object>], place: &'static str) -> Self {
+        let mut coming: BTreeMap<Kind, BTreeSet<String>> = BTreeMap::new();
+        for object in objects.iter().map(|located| &located.object) {
+            if REFERRED.contains(&object.kind()) {
+                let names = coming.entry(object.kind()).or_default();
+                names.insert(object.metadata().name.clone());
+            }
+        }
+        Self {
+            place,
+            there: BTreeMap::new(),
+            coming,
+        }
     }
 
     fn is_there(&self, kind: Kind, name: &str) -> bool {
@@ -117,7 +149,10 @@ impl World {
             return None;
         }
         let word = kind.singular();
-        let message = format!("{word} {name:?} is neither on the server nor in these files");
+        let message = format!(
+            "{word} {name:?} is neither {} nor in these files",
+            self.place
+        );
         let help = if let Some(meant) = nearest(name, known.iter().copied()) {
             format!("did you mean `{meant}`?")
         } else {

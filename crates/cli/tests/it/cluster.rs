@@ -35,13 +35,17 @@ pub(crate) struct Said {
 
 impl Cluster {
     pub(crate) fn new() -> Self {
+        Self::over(Arc::new(MemoryStore::new()))
+    }
+
+    /// A server over a store that is there already.
+    pub(crate) fn over(store: Arc<dyn Store>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let (stop, stopped) = oneshot::channel();
         let socket = folder.path().join("api.sock");
         let listener = runtime.block_on(async { bind(&socket) }).unwrap();
