@@ -149,9 +149,9 @@ pub(crate) enum Lab {
         after_help = "Example:\n  oncilla lab up --name try --nodes 2 -f examples/demo/00-cluster.yaml"
     )]
     Up {
-        /// The lab's name
-        #[arg(long, default_value = "lab")]
-        name: String,
+        /// The lab's name; `--lab` is the same. Default: lab
+        #[arg(long)]
+        name: Option<String>,
         /// How many nodes: n1, n2, …
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
         nodes: u16,
@@ -168,16 +168,16 @@ pub(crate) enum Lab {
     /// Take a lab down and leave nothing behind
     #[command(after_help = "Example:\n  oncilla lab down")]
     Down {
-        /// The lab's name
-        #[arg(long, default_value = "lab")]
-        name: String,
+        /// The lab's name; `--lab` is the same. Default: lab
+        #[arg(long)]
+        name: Option<String>,
     },
     /// Show a lab's nodes and pods
     #[command(after_help = "Example:\n  oncilla lab status")]
     Status {
-        /// The lab's name
-        #[arg(long, default_value = "lab")]
-        name: String,
+        /// The lab's name; `--lab` is the same. Default: lab
+        #[arg(long)]
+        name: Option<String>,
         /// How to print
         #[arg(short, long, value_name = "FORMAT")]
         output: Option<Format>,
@@ -187,9 +187,9 @@ pub(crate) enum Lab {
         after_help = "Example:\n  oncilla lab exec production/frontend -- curl -s http://backend:8000"
     )]
     Exec {
-        /// The lab's name
-        #[arg(long, default_value = "lab")]
-        name: String,
+        /// The lab's name; `--lab` is the same. Default: lab
+        #[arg(long)]
+        name: Option<String>,
         /// NAMESPACE/POD, or POD in namespace default
         pod: String,
         /// The command and its arguments, behind `--`

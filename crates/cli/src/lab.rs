@@ -9,8 +9,9 @@ use oncilla_api::Object;
 use oncilla_lab::{Lab, LabError, LabOptions, LabStatus, Labs, OutsideHost, Place, Rising};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{self, Format};
+use crate::args::{self, Format, Global};
 use crate::exit::Exit;
+use crate::print;
 
 /// The exit code of a shell that finds no such program, and of one that may not start it.
 const NO_PROGRAM: u8 = 127;
@@ -18,6 +19,11 @@ const NOT_STARTED: u8 = 126;
 
 /// The folder of labs, when it is not the user's usual one: labs of two folders know nothing of each other.
 const LABS_VARIABLE: &str = "ONCILLA_LABS";
+
+/// Notes about pods that are shown when a lab is ready; the others are counted.
+const NOTES_MAX: usize = 10;
+/// The lab that is meant when nobody names one.
+const LAB: &str = "lab";
 
 /// The labs of the calling user.
 pub(crate) fn labs() -> Labs {
@@ -31,12 +37,17 @@ pub(crate) fn labs() -> Labs {
 /// Runs one `lab` command. `read` decodes manifests, and says what is wrong with them if anything is.
 pub(crate) fn run(
     command: &args::Lab,
-    quiet: bool,
+    global: &Global,
     read: impl FnOnce(&[PathBuf]) -> Result<Vec<Object>, Exit>,
 ) -> ExitCode {
+    let quiet = global.quiet;
+    let name = match named(command, global) {
+        Ok(name) => name,
+        Err(exit) => return exit.into(),
+    };
     let done = match command {
         args::Lab::Up {
-            name,
+            name: _,
             nodes,
             files,
             outside,
@@ -47,23 +58,44 @@ pub(crate) fn run(
                 options.nodes = *nodes;
                 options.objects = objects;
                 options.outside = outside.iter().copied().map(OutsideHost::new).collect();
-                up(&options, *foreground, quiet)
+                up(&options, *foreground, global)
             }),
         },
-        args::Lab::Down { name } => labs().down(name).map(|()| {
+        args::Lab::Down { name: _ } => labs().down(name).map(|()| {
             say(
                 quiet,
                 &format!("lab \"{name}\" is down; nothing is left of it"),
             );
             Exit::Done
         }),
-        args::Lab::Status { name, output } => labs()
+        args::Lab::Status { name: _, output } => labs()
             .find(name)
             .and_then(|lab| lab.status())
-            .map(|status| print(&status, *output)),
-        args::Lab::Exec { name, pod, command } => return exec(name, pod, command),
+            .map(|status| show(&status, *output)),
+        args::Lab::Exec {
+            name: _,
+            pod,
+            command,
+        } => return exec(name, pod, command),
     };
     done.unwrap_or_else(|error| refuse(&error)).into()
+}
+
+/// Which lab is meant: `--name` and `--lab` say the same, and may not say different things.
+fn named<'a>(command: &'a args::Lab, global: &'a Global) -> Result<&'a str, Exit> {
+    let (args::Lab::Up { name, .. }
+    | args::Lab::Down { name }
+    | args::Lab::Status { name, .. }
+    | args::Lab::Exec { name, .. }) = command;
+    match (name.as_deref(), global.lab.as_deref()) {
+        (Some(name), Some(lab)) if name != lab => {
+            let message = format!("--name {name} and --lab {lab} mean the same and differ");
+            print::error(&message, Some("give one of them"));
+            Err(Exit::CannotJudge)
+        }
+        (Some(name), _) | (None, Some(name)) => Ok(name),
+        (None, None) => Ok(LAB),
+    }
 }
 
 fn options(name: &str) -> Result<LabOptions, LabError> {
@@ -74,11 +106,8 @@ fn options(name: &str) -> Result<LabOptions, LabError> {
     Ok(LabOptions::new(name, executable.into()))
 }
 
-#[expect(
-    clippy::fn_params_excessive_bools,
-    reason = "two flags of the command line, as they were given"
-)]
-fn up(options: &LabOptions, foreground: bool, quiet: bool) -> Result<Exit, LabError> {
+fn up(options: &LabOptions, foreground: bool, global: &Global) -> Result<Exit, LabError> {
+    let quiet = global.quiet;
     let process_error = |source| LabError::Process {
         action: "watch for signals",
         source,
@@ -91,8 +120,8 @@ fn up(options: &LabOptions, foreground: bool, quiet: bool) -> Result<Exit, LabEr
         let mut interrupt = signal(SignalKind::interrupt()).map_err(process_error)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(process_error)?;
         let rising = labs().start(options)?;
-        let canceller = rising.canceller();
-        let mut waiting = tokio::task::spawn_blocking(move || wait(rising, quiet));
+        let (canceller, shown) = (rising.canceller(), Shown::of(global));
+        let mut waiting = tokio::task::spawn_blocking(move || wait(rising, shown));
         let ready = tokio::select! {
             ready = &mut waiting => ready,
             _ = interrupt.recv() => { canceller.cancel(); waiting.await }
@@ -128,20 +157,40 @@ fn up(options: &LabOptions, foreground: bool, quiet: bool) -> Result<Exit, LabEr
     })
 }
 
-/// Waits with a progress line, which is gone when it is done.
-fn wait(rising: Rising, quiet: bool) -> Result<Lab, LabError> {
-    let terminal = io::stderr().is_terminal();
-    let mut shown = false;
-    let lab = rising.wait(&mut |text| match (quiet, terminal) {
-        (true, _) => {}
-        (false, true) => {
+/// How progress is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shown {
+    Nothing,
+    /// One line of a terminal, which is gone when it is done.
+    OneLine,
+    /// A line for every step.
+    Lines,
+}
+
+impl Shown {
+    /// Pipes get the answer alone, unless more was asked for.
+    fn of(global: &Global) -> Self {
+        match (global.quiet, io::stderr().is_terminal()) {
+            (true, _) => Self::Nothing,
+            (false, true) => Self::OneLine,
+            (false, false) if global.verbose > 0 => Self::Lines,
+            (false, false) => Self::Nothing,
+        }
+    }
+}
+
+fn wait(rising: Rising, shown: Shown) -> Result<Lab, LabError> {
+    let mut is_dirty = false;
+    let lab = rising.wait(&mut |text| match shown {
+        Shown::Nothing => {}
+        Shown::Lines => print::note(text),
+        Shown::OneLine => {
             eprint!("\r\x1b[K{text}");
             drop(io::stderr().flush());
-            shown = true;
+            is_dirty = true;
         }
-        (false, false) => eprintln!("{text}"),
     });
-    if shown {
+    if is_dirty {
         eprint!("\r\x1b[K");
     }
     lab
@@ -157,13 +206,18 @@ fn introduce(status: &LabStatus, quiet: bool) {
             status.pods.len()
         ),
     );
-    for pod in &status.pods {
-        for note in &pod.notes {
-            say(
-                quiet,
-                &format!("note: {}/{}: {note}", pod.namespace, pod.name),
-            );
-        }
+    let notes = status.pods.iter().flat_map(|pod| {
+        let (namespace, name) = (&pod.namespace, &pod.name);
+        let notes = pod.notes.iter();
+        notes.map(move |note| format!("note: {namespace}/{name}: {note}"))
+    });
+    let notes: Vec<String> = notes.collect();
+    for note in notes.iter().take(NOTES_MAX) {
+        say(quiet, note);
+    }
+    if let more @ 1.. = notes.len().saturating_sub(NOTES_MAX) {
+        let text = format!("{more} more notes; see `oncilla lab status --name {name}`");
+        say(quiet, &text);
     }
     if let Some(pod) = status.pods.first() {
         let (namespace, pod) = (&pod.namespace, &pod.name);
@@ -199,7 +253,7 @@ fn exec(name: &str, pod: &str, command: &[String]) -> ExitCode {
     }
 }
 
-fn print(status: &LabStatus, output: Option<Format>) -> Exit {
+fn show(status: &LabStatus, output: Option<Format>) -> Exit {
     match output {
         Some(Format::Json) => match serde_json::to_string_pretty(status) {
             Ok(text) => write(&text),

@@ -47,7 +47,7 @@ fn run(arguments: &Arguments) -> ExitCode {
     let global = &arguments.global;
     let exit = match &arguments.command {
         Command::Lab(command) => {
-            return lab::run(command, global.quiet, |paths| {
+            return lab::run(command, global, |paths| {
                 let reporter = diagnostics::Reporter::new(global, None);
                 let located = files::load(paths, None, &reporter, diagnostics::Verb::Started)?;
                 let faults = apply::before_lab(&located);

@@ -33,7 +33,9 @@ fn ctrl_c_takes_a_lab_in_the_foreground_down() {
 #[test]
 fn ctrl_c_while_a_lab_comes_up_leaves_nothing() {
     let (home, name) = (Home::new(), name("early"));
-    let mut lab = home.start(&format!("lab up --foreground --name {name} -f {CLUSTER}"));
+    let mut lab = home.start(&format!(
+        "lab up -v --foreground --name {name} -f {CLUSTER}"
+    ));
     lab.until("creating objects and pods");
     let census = Census::of(&home);
     lab.interrupt();
@@ -65,15 +67,16 @@ fn a_lab_that_somebody_else_takes_down_ends_the_foreground_too() {
 #[test]
 fn a_lab_lives_between_commands_until_it_is_taken_down() {
     let (home, machine, name) = (Home::new(), Machine::now(), name("life"));
-    let up = format!("lab up --name {name} --outside 203.0.113.9 -f {CLUSTER}");
+    let up = format!("lab up --lab {name} --outside 203.0.113.9 -f {CLUSTER}");
     let said = home.run(&up);
     assert_eq!((said.code, said.out.as_str()), (0, ""), "{said:?}");
-    assert!(
-        said.err
-            .contains(&format!("lab \"{name}\" is ready: 2 nodes, 5 pods; ")),
-        "{}",
-        said.err
-    );
+    // In a pipe, the answer and what to do next; what it does meanwhile is for terminals.
+    let ready = format!("lab \"{name}\" is ready: 2 nodes, 5 pods; ");
+    assert!(said.err.starts_with(&ready), "{}", said.err);
+    for line in said.err.lines().skip(1) {
+        let expected = line.starts_with("note: ") || line.starts_with("next: ");
+        assert!(expected, "{}", said.err);
+    }
     let census = Census::of(&home);
     let again = home.run(&up);
     assert_eq!(again.code, 1, "{again:?}");
@@ -91,7 +94,7 @@ fn a_lab_lives_between_commands_until_it_is_taken_down() {
     the_kernel_is_shown_with_names(&home);
     two_labs_are_told_apart(&home, &name);
 
-    let said = home.run(&format!("lab down --name {name}"));
+    let said = home.run(&format!("lab down --lab {name}"));
     assert_eq!((said.code, said.out.as_str()), (0, ""));
     assert_eq!(
         said.err,
@@ -103,6 +106,68 @@ fn a_lab_lives_between_commands_until_it_is_taken_down() {
     let said = home.run(&format!("lab down --name {name}"));
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("no lab"), "{}", said.err);
+}
+
+#[test]
+fn a_lab_has_one_name_however_it_is_given() {
+    let home = Home::new();
+    for (verb, rest) in [("status", ""), ("down", ""), ("exec", " pod -- true")] {
+        let said = home.run(&format!("lab {verb} --lab audit-a --name audit-b{rest}"));
+        assert_eq!(said.code, 2, "{said:?}");
+        assert_eq!(
+            said.err,
+            "error: --name audit-b and --lab audit-a mean the same and differ\nhelp: give one of them\n"
+        );
+        let named = [
+            "--lab audit-a",
+            "--name audit-a",
+            "--name audit-a --lab audit-a",
+        ];
+        for flags in named {
+            let said = home.run(&format!("lab {verb} {flags}{rest}"));
+            assert_eq!(said.code, 2, "{said:?}");
+            assert!(said.err.contains("no lab \"audit-a\""), "{said:?}");
+        }
+        let said = home.run(&format!("lab {verb}{rest}"));
+        assert!(said.err.contains("no lab \"lab\""), "{said:?}");
+    }
+    let said = home.run("lab up --lab a --name b");
+    assert_eq!(said.code, 2, "{said:?}");
+    home.assert_empty();
+}
+
+#[test]
+fn what_a_lab_would_refuse_is_told_with_its_place_before_it_is_built() {
+    let home = Home::new();
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let text = "\
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: deny, namespace: prodution}
+spec: {tier: defualt, selector: all()}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: production}
+";
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().display();
+    let said = home.run(&format!(
+        "lab up --name refused-{} -f {path}",
+        std::process::id()
+    ));
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+    for part in [
+        format!("error: {path}:3:35: NetworkPolicy prodution/deny"),
+        "namespace \"prodution\" is neither in a new lab nor in these files".to_owned(),
+        "help: did you mean `production`?".to_owned(),
+        format!("error: {path}:4:14: NetworkPolicy prodution/deny"),
+        "tier \"defualt\" is neither in a new lab nor in these files".to_owned(),
+        "nothing was started: 1 of 2 documents is invalid".to_owned(),
+    ] {
+        assert!(said.err.contains(&part), "{part}\n{}", said.err);
+    }
+    home.assert_empty();
 }
 
 fn lab_status_names_everything(home: &Home, name: &str) {
@@ -123,7 +188,7 @@ fn lab_status_names_everything(home: &Home, name: &str) {
             assert!(line.contains(other), "{other}: {line}");
         }
     }
-    let value = home.answer(&format!("lab status --name {name} -o json"));
+    let value = home.answer(&format!("lab status --lab {name} -o json"));
     let value: Value = serde_json::from_str(&value).unwrap();
     assert_eq!(
         (&value["name"], &value["ready"]),
