@@ -1,13 +1,15 @@
 //! `oncilla status`: nodes, pods, agents, and what is not in force as written.
 
+mod json;
 mod kernel;
 mod report;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oncilla_api::Kind;
 use oncilla_store::StoredObject;
 use oncilla_store::rest::{Client, Collection, RestError};
+use tokio::time::{Instant, sleep};
 
 use crate::args::{Format, Global, Status};
 use crate::connect;
@@ -15,12 +17,16 @@ use crate::exit::Exit;
 use crate::print;
 use report::Report;
 
-/// Shows the state: 0 when all enforce without problems, 1 when one is stale or has problems, 2 when nobody answers.
+/// Agents say within a tenth of this that something new is in force; who needs longer is behind.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Shows the state: 0 when all enforce without problems, 1 when one does not, is behind or has problems, 2 when nobody answers.
 pub(crate) fn run(global: &Global, arguments: &Status) -> Exit {
     if arguments.kernel {
         return kernel::run(global);
     }
-    connect::with_client(global, async |client| match read(client).await {
+    connect::with_client(global, async |client| match settled(client).await {
         Ok(report) => show(&report, global, arguments.output),
         Err(error) => {
             connect::failed(error);
@@ -29,27 +35,36 @@ pub(crate) fn run(global: &Global, arguments: &Status) -> Exit {
     })
 }
 
+/// What is the case, looked at again while agents take in what was written a moment ago.
+async fn settled(client: &Client) -> Result<Report, RestError> {
+    let end = Instant::now() + SETTLE_MAX;
+    loop {
+        let report = read(client).await?;
+        if !report.is_catching_up() || Instant::now() >= end {
+            return Ok(report);
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
 async fn read(client: &Client) -> Result<Report, RestError> {
     let mut newest = 0;
     let mut nodes: Vec<StoredObject> = Vec::new();
-    let mut pods = 0;
+    let mut pods: Vec<StoredObject> = Vec::new();
     for kind in Kind::ALL {
         let listed = client.list(&Collection::of(kind)).await?.objects;
-        if kind == Kind::Pod {
-            pods = listed.len();
-        }
-        match kind {
+        if kind == Kind::Node {
             // Agents write into nodes all the time: no agent has to follow that.
-            Kind::Node => nodes = listed,
-            _ => {
-                newest = listed
-                    .iter()
-                    .map(|object| object.revision.0)
-                    .fold(newest, u64::max);
-            }
+            nodes = listed;
+            continue;
+        }
+        let revisions = listed.iter().map(|object| object.revision.0);
+        newest = revisions.fold(newest, u64::max);
+        if kind == Kind::Pod {
+            pods = listed;
         }
     }
-    Ok(Report::new(&nodes, pods, newest, unix_ms()))
+    Ok(Report::new(&nodes, &pods, newest, unix_ms()))
 }
 
 fn show(report: &Report, global: &Global, output: Option<Format>) -> Exit {

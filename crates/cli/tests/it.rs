@@ -25,10 +25,14 @@ mod interrupting;
 mod labs;
 #[path = "it/origins.rs"]
 mod origins;
+#[path = "it/schema.rs"]
+mod schema;
 #[path = "it/serving.rs"]
 mod serving;
 #[path = "it/standing_alone.rs"]
 mod standing_alone;
+#[path = "it/stating.rs"]
+mod stating;
 #[path = "it/why.rs"]
 mod why;
 #[path = "it/why_online.rs"]

@@ -1,11 +1,18 @@
 //! What nodes and their agents say of themselves, as a value and as text.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use oncilla_agent::{AGENT_ANNOTATION, AgentState, AgentStatus, Problem};
 use oncilla_store::StoredObject;
 use serde::Serialize;
+use serde_json::Value;
+
+use super::json;
 
 /// Problems shown of one node unless everything is asked for.
 const PROBLEMS_SHOWN: usize = 5;
+/// Pods shown of a node that is not there.
+const PODS_SHOWN: usize = 5;
 
 /// The whole answer. Fields are only ever added.
 #[derive(Debug, Serialize)]
@@ -17,6 +24,17 @@ pub(crate) struct Report {
     pub(crate) revision: u64,
     pub(crate) pods: usize,
     pub(crate) nodes: Vec<NodeReport>,
+    /// Nodes that pods say they run on and that are not there: nobody says whether their policy is in force.
+    pub(crate) missing_nodes: Vec<MissingNode>,
+}
+
+/// A node without a Node object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MissingNode {
+    pub(crate) name: String,
+    /// `namespace/name` of the pods that say they run there.
+    pub(crate) pods: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,22 +52,39 @@ pub(crate) struct NodeReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) away_ms: Option<u64>,
     /// What it said.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "json::in_camel_case"
+    )]
     pub(crate) agent: Option<AgentStatus>,
 }
 
 impl Report {
-    pub(crate) fn new(nodes: &[StoredObject], pods: usize, revision: u64, unix_ms: u64) -> Self {
+    pub(crate) fn new(
+        nodes: &[StoredObject],
+        pods: &[StoredObject],
+        revision: u64,
+        unix_ms: u64,
+    ) -> Self {
+        let missing_nodes = missing_nodes(nodes, pods);
         let nodes = nodes
             .iter()
             .map(|node| NodeReport::new(node, revision, unix_ms));
         let nodes: Vec<NodeReport> = nodes.collect();
         Self {
-            healthy: !nodes.is_empty() && nodes.iter().all(NodeReport::is_healthy),
+            healthy: !nodes.is_empty()
+                && missing_nodes.is_empty()
+                && nodes.iter().all(NodeReport::is_healthy),
             revision,
-            pods,
+            pods: pods.len(),
             nodes,
+            missing_nodes,
         }
+    }
+
+    /// Whether an agent that enforces has something new before it: that takes a moment.
+    pub(crate) fn is_catching_up(&self) -> bool {
+        self.nodes.iter().any(NodeReport::is_behind)
     }
 
     pub(crate) fn names(&self) -> String {
@@ -59,42 +94,107 @@ impl Report {
 
     /// The answer in one line.
     pub(crate) fn headline(&self) -> String {
-        let problems: usize = self.nodes.iter().map(NodeReport::problems).sum();
-        let stale = self
-            .nodes
-            .iter()
-            .filter(|node| node.state != "enforcing")
-            .count();
         let nodes = match self.nodes.len() {
-            0 => return "no nodes: nobody enforces anything".to_owned(),
+            0 if self.pods == 0 => return "no nodes: nobody enforces anything".to_owned(),
+            0 => "no nodes".to_owned(),
             1 => "1 node".to_owned(),
             many => format!("{many} nodes"),
         };
-        let what = match (stale, problems) {
-            (0, 0) => "all enforcing".to_owned(),
-            (0, 1) => "all enforcing, 1 problem".to_owned(),
-            (0, problems) => format!("all enforcing, {problems} problems"),
-            (stale, 0) => format!("{stale} NOT enforcing the store's policy"),
-            (stale, problems) => {
-                format!("{stale} NOT enforcing the store's policy, {problems} problem(s)")
-            }
-        };
+        let what = self.verdict();
         format!("{nodes}, {} pods, rev {}: {what}", self.pods, self.revision)
+    }
+
+    /// What is amiss, counted, or that nothing is.
+    fn verdict(&self) -> String {
+        let nodes = |is: fn(&NodeReport) -> bool| self.nodes.iter().filter(|node| is(node)).count();
+        let mut parts = Vec::new();
+        match nodes(|node| node.state != "enforcing") {
+            0 => {}
+            count => parts.push(format!("{count} NOT enforcing the store's policy")),
+        }
+        match nodes(NodeReport::is_behind) {
+            0 => {}
+            count => parts.push(format!("{count} behind")),
+        }
+        let lost = self.missing_nodes.iter().map(|node| node.pods.len());
+        match lost.sum::<usize>() {
+            0 => {}
+            1 => parts.push("1 pod on a node that is not there".to_owned()),
+            count => parts.push(format!("{count} pods on nodes that are not there")),
+        }
+        if self.nodes.is_empty() {
+            parts.push("nobody enforces anything".to_owned());
+        } else if parts.is_empty() {
+            parts.push("all enforcing".to_owned());
+        }
+        match self.nodes.iter().map(NodeReport::problems).sum::<usize>() {
+            0 => {}
+            1 => parts.push("1 problem".to_owned()),
+            count => parts.push(format!("{count} problems")),
+        }
+        parts.join(", ")
     }
 
     pub(crate) fn text(&self, wide: bool) -> String {
         let mut lines = vec![self.headline()];
-        let names = self.nodes.iter().map(|node| node.name.chars().count());
-        let width = names.max().unwrap_or_default();
+        let missing = self.missing_nodes.iter().map(|node| &node.name);
+        let names = self.nodes.iter().map(|node| &node.name).chain(missing);
+        let widths = names.map(|name| name.chars().count());
+        let width = widths.max().unwrap_or_default();
         for node in &self.nodes {
             lines.push(String::new());
             lines.extend(node.lines(width, wide, self.revision));
+        }
+        for node in &self.missing_nodes {
+            lines.push(String::new());
+            lines.extend(node.lines(width, wide));
         }
         if self.nodes.is_empty() {
             lines.push("next: oncilla lab up, or on a node: oncilla agent --node NAME".to_owned());
         }
         lines.join("\n")
     }
+}
+
+impl MissingNode {
+    fn lines(&self, width: usize, wide: bool) -> [String; 2] {
+        let head = format!("node {:width$}   ", self.name);
+        let indent = " ".repeat(head.chars().count());
+        let shown = if wide { usize::MAX } else { PODS_SHOWN };
+        let mut pods: Vec<&str> = self.pods.iter().map(String::as_str).collect();
+        let left = pods.len().saturating_sub(shown);
+        pods.truncate(shown);
+        let more = match left {
+            0 => String::new(),
+            left => format!(" and {left} more"),
+        };
+        [
+            format!(
+                "{head}{:<12}no Node object, so nobody says whether policy is in force there",
+                "MISSING"
+            ),
+            format!("{indent}{:<12}{}{more}", "pods", pods.join(", ")),
+        ]
+    }
+}
+
+/// Nodes that are not there and that pods which have not ended name, with those pods.
+fn missing_nodes(nodes: &[StoredObject], pods: &[StoredObject]) -> Vec<MissingNode> {
+    let there: BTreeSet<&str> = nodes.iter().map(|node| node.key.name.as_str()).collect();
+    let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for pod in pods {
+        let text = |pointer| pod.value.pointer(pointer).and_then(Value::as_str);
+        let has_ended = matches!(text("/status/phase"), Some("Succeeded" | "Failed"));
+        let node = text("/spec/nodeName").filter(|node| !node.is_empty() && !has_ended);
+        if let Some(node) = node.filter(|node| !there.contains(node)) {
+            missing.entry(node).or_default().push(pod.key.path());
+        }
+    }
+    let missing = missing.into_iter().map(|(name, pods)| MissingNode {
+        name: name.to_owned(),
+        pods,
+    });
+    missing.collect()
 }
 
 impl NodeReport {
@@ -129,7 +229,12 @@ impl NodeReport {
     }
 
     fn is_healthy(&self) -> bool {
-        self.state == "enforcing" && self.problems() == 0
+        self.state == "enforcing" && self.is_current && self.problems() == 0
+    }
+
+    /// It enforces what was there before, not what is there now.
+    fn is_behind(&self) -> bool {
+        self.state == "enforcing" && !self.is_current
     }
 
     /// How many things are not in force as written.
@@ -315,6 +420,16 @@ mod tests {
         }
     }
 
+    /// Pods p0, p1, … on these nodes.
+    fn pods<const COUNT: usize>(nodes: [Option<&str>; COUNT]) -> Vec<StoredObject> {
+        let pods = nodes.iter().enumerate().map(|(number, node)| StoredObject {
+            key: ObjectKey::namespaced(Kind::Pod, "web", format!("p{number}")),
+            revision: Revision(7),
+            value: json!({ "spec": { "nodeName": node.unwrap_or_default() } }),
+        });
+        pods.collect()
+    }
+
     fn agent(revision: u64, age_ms: u64, problems: &Value) -> Value {
         json!({
             "state": "enforcing", "revision": revision, "updated_unix_ms": NOW - age_ms,
@@ -332,7 +447,7 @@ mod tests {
             node("n1", Some(agent(1841, 300, &json!([])))),
             node("n2", Some(agent(1850, 0, &json!([])))),
         ];
-        let report = Report::new(&nodes, 10, 1841, NOW);
+        let report = Report::new(&nodes, &pods([None; 10]), 1841, NOW);
         assert!(report.healthy);
         assert_eq!(
             report.text(false),
@@ -367,7 +482,7 @@ node n2   enforcing   rev 1850 (current, 0.0 s ago)   5 pods, 12 policies, 3 tie
             node("n5", Some(json!({ "state": "dancing" }))),
             node("n6", Some(stopped)),
         ];
-        let report = Report::new(&nodes, 10, 1842, NOW);
+        let report = Report::new(&nodes, &pods([None; 3]), 1842, NOW);
         assert!(!report.healthy);
         let states: Vec<&str> = report.nodes.iter().map(|node| node.state).collect();
         assert_eq!(
@@ -376,7 +491,7 @@ node n2   enforcing   rev 1850 (current, 0.0 s ago)   5 pods, 12 policies, 3 tie
         );
         let text = report.text(true);
         for expect in [
-            "6 nodes, 10 pods, rev 1842: 5 NOT enforcing the store's policy, 1 problem(s)",
+            "6 nodes, 3 pods, rev 1842: 5 NOT enforcing the store's policy, 1 behind, 1 problem",
             "node n1   enforcing   rev 1841 (behind rev 1842, 0.3 s ago)",
             "          problems    1: NetworkPolicy staging/old-db is not enforced as written: unknown tier \"legacy\"",
             "                         (see `oncilla describe networkpolicy -n staging old-db`)",
@@ -393,8 +508,45 @@ node n2   enforcing   rev 1850 (current, 0.0 s ago)   5 pods, 12 policies, 3 tie
 
     #[test]
     fn no_nodes_is_not_healthy() {
-        let report = Report::new(&[], 0, 3, NOW);
+        let report = Report::new(&[], &[], 3, NOW);
         assert!(!report.healthy);
         assert!(report.text(false).contains("oncilla agent --node NAME"));
+    }
+
+    #[test]
+    fn a_node_that_is_only_behind_is_no_enforcing_of_all() {
+        let nodes = [
+            node("n1", Some(agent(1841, 300, &json!([])))),
+            node("n2", Some(agent(1840, 300, &json!([])))),
+        ];
+        let report = Report::new(&nodes, &[], 1841, NOW);
+        assert!(!report.healthy && report.is_catching_up());
+        let first = "2 nodes, 0 pods, rev 1841: 1 behind\n";
+        assert!(
+            report.text(false).starts_with(first),
+            "{}",
+            report.text(false)
+        );
+        let report = Report::new(&nodes, &[], 1840, NOW);
+        assert!(report.healthy && !report.is_catching_up());
+    }
+
+    #[test]
+    fn pods_on_a_node_that_is_not_there_are_told() {
+        let nodes = [node("n1", Some(agent(1841, 300, &json!([]))))];
+        let mut pods = pods([Some("n1"), Some("gone"), None, Some("gone"), Some("n9")]);
+        pods[4].value["status"] = json!({ "phase": "Succeeded" });
+        let report = Report::new(&nodes, &pods, 1841, NOW);
+        assert!(!report.healthy);
+        let text = report.text(false);
+        let first = "1 node, 5 pods, rev 1841: 2 pods on nodes that are not there\n";
+        assert!(text.starts_with(first), "{text}");
+        let last = "
+node gone   MISSING     no Node object, so nobody says whether policy is in force there
+            pods        web/p1, web/p3";
+        assert!(text.ends_with(last), "{text}");
+        let report = Report::new(&[], &pods, 1841, NOW);
+        let first = "no nodes, 5 pods, rev 1841: 3 pods on nodes that are not there, nobody enforces anything";
+        assert_eq!(report.headline(), first);
     }
 }

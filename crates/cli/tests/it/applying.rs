@@ -4,6 +4,7 @@ use oncilla_api::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
+use super::schema::Schema;
 
 const ALLOW: &str = "\
 apiVersion: networking.k8s.io/v1
@@ -204,6 +205,7 @@ fn machines_get_json() {
     let said = cluster.run("apply -f bad.yaml -o json");
     assert_eq!(said.code, 1);
     let faults: Value = serde_json::from_str(&said.out).unwrap();
+    Schema::read("diagnostics").assert(&faults);
     let fault = &faults[0];
     assert_eq!(fault["code"], "unknown-field", "{faults}");
     assert_eq!(
@@ -212,6 +214,18 @@ fn machines_get_json() {
     );
     for field in ["column", "object", "path", "message", "help"] {
         assert!(fault.get(field).is_some(), "{field}: {faults}");
+    }
+    // Not everything has an object, a field or a remedy.
+    for (text, code) in [
+        ("", 1),
+        ("a: [", 2),
+        ("apiVersion: v1\nkind: Pdo\n", 1),
+        (ALLOW.replace("spec:", "spce:").as_str(), 1),
+    ] {
+        let said = cluster.run_with("apply -f - -o json", text.as_bytes());
+        let faults: Value = serde_json::from_str(&said.out).unwrap();
+        Schema::read("diagnostics").assert(&faults);
+        assert_eq!(said.code, code, "{faults}");
     }
     let said = cluster.run_with("apply -f - -o json", ALLOW.as_bytes());
     let object: Value = serde_json::from_str(&said.out).unwrap();

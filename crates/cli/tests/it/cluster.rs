@@ -114,6 +114,16 @@ fn then() -> SystemTime {
     SystemTime::now() - AGE
 }
 
+/// The time of day, in milliseconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "agents say by it when they reported"
+)]
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap().as_millis()).unwrap()
+}
+
 /// The executable in a folder, without a server.
 #[expect(
     clippy::disallowed_methods,

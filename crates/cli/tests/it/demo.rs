@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::cluster::Said;
 use super::home::{Census, Home, Machine};
+use super::schema::Schema;
 
 /// Who asks, and who is asked at which port.
 const SOURCES: [&str; 4] = [
@@ -121,6 +122,7 @@ fn machines_get_one_object_with_every_matrix() {
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
     assert_eq!(said.out.lines().count(), 1);
     let mut told: Value = serde_json::from_str(&said.out).unwrap();
+    Schema::read("demo").assert(&told);
     let seconds = told["seconds_to_first_deny"].take().as_f64().unwrap();
     assert!(seconds > 0.0 && seconds < 30.0, "{seconds}");
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::home::{Census, Home, Machine};
+use super::schema::Schema;
 
 const CLUSTER: &str = "examples/demo/00-cluster.yaml";
 
@@ -256,6 +257,7 @@ fn status_follows_what_is_applied(home: &Home) {
     assert_eq!(home.answer("status -o name"), "node/n1\nnode/n2\n");
 
     let value: Value = serde_json::from_str(&home.answer("status -o json")).unwrap();
+    Schema::read("status").assert(&value);
     assert_eq!(
         (&value["healthy"], &value["pods"]),
         (&true.into(), &5.into())

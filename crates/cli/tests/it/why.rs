@@ -5,6 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::schema::Schema;
+
 struct Said {
     code: Option<i32>,
     out: String,
@@ -177,8 +179,7 @@ fn both_families_get_the_same_answer() {
 
 #[test]
 fn the_json_form_is_as_documented() {
-    let schema = std::fs::read_to_string(root().join("docs/why.schema.json")).unwrap();
-    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let schema = Schema::read("why");
     for (numbers, question) in [
         (vec!["00"], ["frontend", "backend", "tcp/8000"]),
         (
@@ -192,68 +193,10 @@ fn the_json_form_is_as_documented() {
         let arguments = [&question[..], &["-o", "json"]].concat();
         let said = why(&numbers, &arguments);
         let value: Value = serde_json::from_str(&said.out).unwrap();
-        let mut faults = Vec::new();
-        conforms(&schema, &schema, &value, "$", &mut faults);
-        assert_eq!(faults, Vec::<String>::new(), "{}", said.out);
+        schema.assert(&value);
         let denied = value["verdict"] == "deny";
         assert_eq!(said.code, Some(i32::from(denied)));
     }
-    let mut faults = Vec::new();
-    conforms(
-        &schema,
-        &schema,
-        &serde_json::json!({ "verdict": "maybe", "more": 1 }),
-        "$",
-        &mut faults,
-    );
+    let faults = schema.faults(&serde_json::json!({ "verdict": "maybe", "more": 1 }));
     assert!(faults.len() >= 4, "the check itself is blind: {faults:?}");
-}
-
-/// The parts of JSON Schema that `docs/why.schema.json` uses.
-fn conforms(root: &Value, schema: &Value, value: &Value, at: &str, faults: &mut Vec<String>) {
-    if let Some(name) = schema["$ref"].as_str() {
-        let target = root.pointer(name.trim_start_matches('#')).unwrap();
-        return conforms(root, target, value, at, faults);
-    }
-    let types: Vec<&str> = match &schema["type"] {
-        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
-        one => one.as_str().into_iter().collect(),
-    };
-    let fits = types.iter().any(|name| match *name {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_u64(),
-        "number" => value.is_number(),
-        other => panic!("{other} at {at}"),
-    });
-    if !fits {
-        faults.push(format!("{at}: {value} is not {types:?}"));
-    }
-    if let Some(allowed) = schema["enum"].as_array()
-        && !allowed.contains(value)
-    {
-        faults.push(format!("{at}: {value} is none of {allowed:?}"));
-    }
-    for name in schema["required"].as_array().into_iter().flatten() {
-        if value.get(name.as_str().unwrap()).is_none() {
-            faults.push(format!("{at}: {name} is missing"));
-        }
-    }
-    for (name, field) in value.as_object().into_iter().flatten() {
-        match schema["properties"].get(name) {
-            Some(schema) => conforms(root, schema, field, &format!("{at}.{name}"), faults),
-            None => faults.push(format!("{at}: {name} is not documented")),
-        }
-    }
-    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-        conforms(
-            root,
-            &schema["items"],
-            item,
-            &format!("{at}[{index}]"),
-            faults,
-        );
-    }
 }
