@@ -94,6 +94,13 @@ impl Reporter {
         }
     }
 
+    /// Says something worth knowing.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.is_quiet {
+            print::note(&format!("note: {text}"));
+        }
+    }
+
     /// Every fault, for people.
     pub(crate) fn show(&self, diagnostics: &[Diagnostic]) {
         for diagnostic in diagnostics {

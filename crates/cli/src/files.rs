@@ -27,7 +27,7 @@ pub(crate) fn load(
     reporter: &Reporter,
     verb: Verb,
 ) -> Result<Vec<Located<Object>>, Exit> {
-    let mut manifest = match read(paths) {
+    let mut manifest = match read(paths, reporter) {
         Ok(manifest) => manifest,
         Err(error) => {
             print::error(&format!("{error:#}"), None);
@@ -48,19 +48,20 @@ pub(crate) fn load(
 ///
 /// # Errors
 /// When a file or folder cannot be read, or a folder holds no manifest.
-pub(crate) fn read(paths: &[PathBuf]) -> Result<Manifest> {
+fn read(paths: &[PathBuf], reporter: &Reporter) -> Result<Manifest> {
     let limits = Limits::default();
     let mut manifests = Vec::new();
     for path in paths {
-        for file in files(path)? {
+        for file in files(path, reporter)? {
             manifests.push(read_file(&file, &limits)?);
         }
     }
     Ok(Manifest::join(manifests))
 }
 
-/// The file itself, or the manifests of a folder in the order of their names; folders inside are left alone.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
+/// The file itself, or the manifests of a folder in the order of their names. Of a folder only regular files are read:
+/// a pipe that lies there would be waited for.
+fn files(path: &Path, reporter: &Reporter) -> Result<Vec<PathBuf>> {
     let cannot = || format!("cannot read {}", path.display());
     if is_stdin(path) || !fs::metadata(path).with_context(cannot)?.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -69,8 +70,17 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(path).with_context(cannot)? {
         let file = entry.with_context(cannot)?.path();
         let extension = file.extension().and_then(|extension| extension.to_str());
-        if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) && !file.is_dir() {
+        if extension.is_none_or(|extension| !EXTENSIONS.contains(&extension)) {
+            continue;
+        }
+        let cannot = || format!("cannot read {}", file.display());
+        if fs::metadata(&file).with_context(cannot)?.is_file() {
             files.push(file);
+        } else {
+            reporter.note(&format!(
+                "{} is left out: it is no regular file",
+                file.display()
+            ));
         }
     }
     if files.is_empty() {

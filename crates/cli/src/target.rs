@@ -12,10 +12,11 @@ use crate::print;
 /// The namespace of objects that name none.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 /// What `all` means: what people put into a namespace, and what judges it.
-const ALL: [Kind; 5] = [
+const ALL: [Kind; 6] = [
     Kind::Pod,
     Kind::Service,
     Kind::NetworkSet,
+    Kind::GlobalNetworkPolicy,
     Kind::NetworkPolicy,
     Kind::KubernetesNetworkPolicy,
 ];
@@ -109,21 +110,34 @@ pub(crate) fn collection(kind: Kind, namespace: Option<&str>) -> Collection {
 pub(crate) async fn say_missing(client: &Client, key: &ObjectKey) -> Result<(), RestError> {
     let (resource, path) = (print::resource(key.kind), key.path());
     let there = client.list(&Collection::of(key.kind)).await?.objects;
-    let same_name = there.iter().find(|object| object.key.name == key.name);
-    let meant = match same_name {
-        Some(object) => Some(object.key.path()),
-        None => nearest(&path, there.iter().map(|object| object.key.path())),
-    };
+    let there: Vec<ObjectKey> = there.into_iter().map(|object| object.key).collect();
+    let meant = meant(key.namespace.as_deref(), &key.name, &there);
     let help = meant.map(|meant| format!("did you mean {meant}?"));
     print::error(&format!("{resource} {path} not found"), help.as_deref());
     Ok(())
+}
+
+/// The path that somebody may have meant: the same name in another namespace, or a name that is nearly the same. A
+/// long namespace that is right makes no two names similar.
+pub(crate) fn meant(namespace: Option<&str>, name: &str, there: &[ObjectKey]) -> Option<String> {
+    let in_namespace = |key: &&ObjectKey| key.namespace.as_deref() == namespace;
+    let named = |name: &str| {
+        let mut same = there.iter().filter(|key| key.name == name);
+        let first = same.clone().next();
+        same.find(in_namespace).or(first).map(ObjectKey::path)
+    };
+    let near = || {
+        let near = there.iter().filter(in_namespace).map(|key| &key.name);
+        nearest(name, near).or_else(|| nearest(name, there.iter().map(|key| &key.name)))
+    };
+    named(name).or_else(|| named(&near()?))
 }
 
 #[cfg(test)]
 mod tests {
     use oncilla_api::{Kind, ObjectKey};
 
-    use super::Target;
+    use super::{Target, meant};
     use crate::args::Select;
 
     fn parse(words: &[&str]) -> Result<Target, String> {
@@ -171,6 +185,27 @@ mod tests {
         ] {
             let error = parse(&words).unwrap_err();
             assert!(error.contains(message), "{words:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_names_that_are_nearly_the_same_are_offered() {
+        let pod = |namespace, name| ObjectKey::namespaced(Kind::Pod, namespace, name);
+        let there = [
+            pod("production", "api"),
+            pod("production", "backend"),
+            pod("staging", "backend"),
+        ];
+        for (namespace, name, expected) in [
+            ("production", "nope", None),
+            ("production", "bakend", Some("production/backend")),
+            ("staging", "bakend", Some("staging/backend")),
+            ("prodution", "api", Some("production/api")),
+            ("staging", "apj", Some("production/api")),
+            ("production", "zzz", None),
+        ] {
+            let said = meant(Some(namespace), name, &there);
+            assert_eq!(said.as_deref(), expected, "{namespace}/{name}");
         }
     }
 }

@@ -15,9 +15,12 @@ pub(crate) struct File {
 
 macro_rules! file {
     ($name:literal) => {
+        file!("", $name)
+    };
+    ($folder:literal, $name:literal) => {
         File {
             name: $name,
-            text: include_str!(concat!("../../../../examples/demo/", $name)),
+            text: include_str!(concat!("../../../../examples/demo/", $folder, $name)),
         }
     };
 }
@@ -78,7 +81,8 @@ pub(crate) const STEPS: [Step; 7] = [
     },
     Step {
         title: "frontend-without-its-label.yaml: who loses the label loses the connection",
-        file: Some(file!("07-frontend-without-its-label.yaml")),
+        // Not beside the cluster: a folder that is applied holds each object once.
+        file: Some(file!("changes/", "07-frontend-without-its-label.yaml")),
         why: (ASKER, HERO),
     },
 ];

@@ -8,6 +8,7 @@ use oncilla_verdict::Party;
 
 use super::traffic::Traffic;
 use super::world::World;
+use crate::target::{DEFAULT_NAMESPACE, meant};
 
 /// A place as written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -199,19 +200,15 @@ fn by_name(name: &str, world: &World) -> Result<ObjectKey, PlaceError> {
 }
 
 fn absent(name: &str, world: &World) -> PlaceError {
-    let keys = || KINDS.into_iter().flat_map(|kind| world.keys(kind));
-    let whole = || nearest(name, keys().map(|key| key.path()));
-    // A slip in the name alone, or the right name in another namespace.
-    let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
-    let exact = || keys().find(|key| key.name == last).map(|key| key.path());
-    let by_name = || {
-        let near = nearest(last, keys().map(|key| key.name))?;
-        keys().find(|key| key.name == near).map(|key| key.path())
+    let keys = KINDS.into_iter().flat_map(|kind| world.keys(kind));
+    let (namespace, last) = match name.split_once('/') {
+        Some((namespace, last)) => (namespace, last),
+        None => (DEFAULT_NAMESPACE, name),
     };
     PlaceError::Absent {
         what: "pod or service",
         name: name.to_owned(),
-        nearest: exact().or_else(whole).or_else(by_name),
+        nearest: meant(Some(namespace), last, &keys.collect::<Vec<_>>()),
         see: "pods -A",
     }
 }

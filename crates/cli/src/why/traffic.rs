@@ -47,8 +47,8 @@ pub(crate) enum TrafficError {
     Port { text: String, port: String },
     #[error("{port} alone says no protocol: write tcp/{port} or udp/{port}")]
     NoProtocol { port: u16 },
-    #[error("no rule can tell {text} from other ICMP yet: ask with icmp")]
-    IcmpType { text: String },
+    #[error("{text}: types of ICMP are not supported yet: ask with {protocol}")]
+    IcmpType { text: String, protocol: Protocol },
 }
 
 impl FromStr for Traffic {
@@ -85,7 +85,10 @@ impl FromStr for Traffic {
                 Ok(port) => Ok(Self { protocol, port }),
             },
             (false, None) => Ok(Self { protocol, port: 0 }),
-            (false, Some(_)) => Err(TrafficError::IcmpType { text: owned() }),
+            (false, Some(_)) => Err(TrafficError::IcmpType {
+                text: owned(),
+                protocol,
+            }),
         }
     }
 }
@@ -127,7 +130,11 @@ mod tests {
             ("proto/6", "\"tcp\" has no port"),
             ("proto/0", "says no traffic"),
             ("proto/x", "says no traffic"),
-            ("icmp/8", "ask with icmp"),
+            (
+                "icmp/8",
+                "icmp/8: types of ICMP are not supported yet: ask with icmp",
+            ),
+            ("icmpv6/128", "not supported yet: ask with icmpv6"),
             ("", "says no traffic"),
         ] {
             let error = text.parse::<Traffic>().unwrap_err().to_string();

@@ -1,9 +1,12 @@
 //! `apply`: created, configured, unchanged; everything or nothing.
 
+use std::os::unix::net::UnixListener;
+
 use oncilla_api::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
+use super::home::root;
 use super::schema::Schema;
 
 const ALLOW: &str = "\
@@ -253,4 +256,34 @@ fn a_missing_file_and_a_missing_server_cannot_be_judged() {
         said.err
     );
     assert!(said.err.contains("oncilla server"), "{}", said.err);
+}
+
+#[test]
+fn of_a_folder_only_regular_files_are_read() {
+    let cluster = Cluster::new();
+    cluster.file("all/allow.yaml", ALLOW);
+    cluster.file("all/inner.yaml/deep.yaml", "not read");
+    let listening = UnixListener::bind(cluster.path("all/pipe.yaml")).unwrap();
+    let said = cluster.run("apply -f all");
+    assert_eq!(said.code, 0, "{said:?}");
+    let mut notes: Vec<&str> = said.err.lines().collect();
+    notes.sort_unstable();
+    let expected = ["inner", "pipe"]
+        .map(|name| format!("note: all/{name}.yaml is left out: it is no regular file"));
+    assert_eq!(notes, expected);
+    assert_eq!(cluster.run("apply -f all -q").err, "");
+    drop(listening);
+    // A pipe that is named is read: shells give them to commands.
+    let said = cluster.run_with("apply -f /dev/stdin", ALLOW.as_bytes());
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[test]
+fn the_demos_folder_can_be_applied_as_it_is() {
+    let cluster = Cluster::new();
+    let folder = root().join("examples/demo");
+    for _ in 0..2 {
+        let said = cluster.run(&format!("apply -f {}", folder.display()));
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    }
 }

@@ -16,6 +16,16 @@ metadata: {name: deny, namespace: default}
 spec: {order: 10, selector: app == 'web', types: [Ingress]}
 ---
 apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: all}
+spec: {selector: all(), types: [Egress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: same, namespace: default}
+spec: {podSelector: {}}
+---
+apiVersion: projectcalico.org/v3
 kind: NetworkSet
 metadata: {name: five, namespace: default, labels: {on: 'yes'}}
 spec: {nets: [10.0.0.0/8, 10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16, 'fd00::/8']}
@@ -75,6 +85,11 @@ fn tables_are_kubectls() {
              networkset.projectcalico.org/five   10.0.0.0/8,10.1.0.0/16,10.2.0.0/16 + 2 more   3d\n",
         ),
         ("get po/web -o name", "pod/web\n"),
+        (
+            "get all -o name",
+            "pod/web\nnetworkset.projectcalico.org/five\nglobalnetworkpolicy.projectcalico.org/all\n\
+             networkpolicy.projectcalico.org/deny\nnetworkpolicy.networking.k8s.io/same\n",
+        ),
     ] {
         let said = cluster.run(words);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{words}");
