@@ -3,17 +3,20 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use oncilla_apiserver::{Options, bind, serve};
+use oncilla_kernel::process::{pidfd_open, pidfd_signal};
 use oncilla_store::rest::Client;
 use oncilla_store::{MemoryStore, Store};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+pub(crate) const INTERRUPT: i32 = 2;
+pub(crate) const TERMINATE: i32 = 15;
 /// How old every object is.
 const AGE: Duration = Duration::from_hours(72);
 
@@ -158,4 +161,9 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Said {
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Sends a signal to a command that was not waited for yet.
+pub(crate) fn signal(child: &Child, number: i32) {
+    pidfd_signal(&pidfd_open(child.id()).unwrap(), number).unwrap();
 }

@@ -218,3 +218,38 @@ fn a_closed_pipe_is_the_end_and_no_error() {
         assert_eq!((code, err.as_str()), (Some(0), ""), "{words}");
     }
 }
+
+#[test]
+fn whoever_answers_into_a_pipe_that_nobody_reads_ends_with_the_answers_code() {
+    let cluster = filled();
+    for (words, code) in [
+        ("get pods", 0),
+        ("get pods -o name", 0),
+        ("describe pod web", 0),
+        ("why default/web 203.0.113.9 tcp/443", 1),
+        ("why default/web 203.0.113.9 tcp/443 -o json", 1),
+        // No node is there.
+        ("status", 1),
+        ("status -o yaml", 1),
+        ("delete gnp all", 0),
+        ("why default/web 203.0.113.9 tcp/443", 0),
+        ("version", 0),
+        ("--help", 0),
+        ("completion bash", 0),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = cluster.command(words);
+        command
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), err.as_str()),
+            (Some(code), ""),
+            "{words}"
+        );
+    }
+}

@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use oncilla_api::{Kind, ObjectKey};
-use oncilla_kernel::process::{pidfd_open, pidfd_signal};
 use oncilla_store::{
     List, MemoryStore, Revision, Store, StoreError, StoredObject, Watch, WatchSelector,
 };
 use serde_json::Value;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, INTERRUPT, TERMINATE, signal};
 
-const INTERRUPT: i32 = 2;
-const TERMINATE: i32 = 15;
 /// The object at which something happens.
 const THIRD: &str = "set-3";
 
@@ -154,10 +151,6 @@ fn start(cluster: &Cluster, words: &str) -> Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command.spawn().unwrap()
-}
-
-fn signal(child: &Child, number: i32) {
-    pidfd_signal(&pidfd_open(child.id()).unwrap(), number).unwrap();
 }
 
 fn end(child: Child) -> (Option<i32>, String, String) {
