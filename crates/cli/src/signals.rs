@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::yield_now;
 
 /// SIGINT and SIGTERM for a command that ends between two of its steps. From its beginning on they no longer end the
 /// process by themselves.
@@ -40,6 +41,9 @@ impl Stop {
 
     /// Whether one has come.
     pub(crate) async fn has_come(&mut self) -> bool {
+        // The runtime learns of a signal when it asks the kernel, which it does not do between two pieces of work that
+        // are both ready: what came before must be seen now, not one write later.
+        yield_now().await;
         poll_fn(|context| {
             let came = self.interrupt.poll_recv(context).is_ready();
             Poll::Ready(self.terminate.poll_recv(context).is_ready() || came)
