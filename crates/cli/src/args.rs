@@ -329,10 +329,10 @@ pub(crate) struct Delete {
 
 #[derive(Args, Debug)]
 pub(crate) struct Why {
-    /// namespace/pod, pod, node:NAME, or an address
+    /// namespace/pod, pod, node:NAME, internet, or an address
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
-    /// namespace/pod, pod, service, node:NAME, or an address
+    /// namespace/pod, pod, service, node:NAME, internet, or an address
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
     /// tcp/8080, udp/53, sctp/9000, icmp, proto/47

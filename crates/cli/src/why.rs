@@ -5,6 +5,7 @@
 //! ```
 
 pub(crate) mod input;
+mod internet;
 pub(crate) mod place;
 pub(crate) mod report;
 pub(crate) mod rule;
@@ -27,6 +28,7 @@ use crate::diagnostics::{Reporter, Verb};
 use crate::exit::Exit;
 use crate::files;
 use crate::print;
+use internet::INTERNET;
 use place::Place;
 use report::{Explained, Report};
 use traffic::Traffic;
@@ -35,6 +37,8 @@ use world::World;
 
 /// Where a client's ports usually come from; only rules on source ports could tell.
 const SOURCE_PORT: u16 = 49_152;
+const INTERNET_NOTE: &str = "internet is any address outside of the cluster that no policy and no set names; \
+    ask for an address that one names to have that judged";
 
 /// Who asks what.
 #[derive(Debug)]
@@ -111,9 +115,9 @@ impl Asked {
         let unread = || world.unread.iter();
         let meant: Vec<_> = unread().filter(|one| one.may_be_meant(places)).collect();
         CannotSay::because(&meant)?;
-        let source = self.source.sender(world)?;
-        let meant = self.destination.receivers(world)?;
         let family = self.family();
+        let source = self.source.sender(world, family)?;
+        let meant = self.destination.receivers(world, family)?;
         let traffic = self.traffic.of_family(family);
         let mut answers = Vec::with_capacity(meant.parties.len());
         for destination in &meant.parties {
@@ -123,7 +127,16 @@ impl Asked {
             let answer = evaluator
                 .explain(&question)
                 .map_err(|error| helped(error, world))?;
-            answers.push(Explained::new(&answer, world, traffic));
+            let mut explained = Explained::new(&answer, world, traffic);
+            for (place, end) in [
+                (&self.source, &mut explained.source),
+                (&self.destination, &mut explained.destination),
+            ] {
+                if *place == Place::Internet {
+                    INTERNET.clone_into(&mut end.name);
+                }
+            }
+            answers.push(explained);
         }
         let service = meant.service.as_ref().map(oncilla_api::ObjectKey::path);
         let mut report = Report::new(answers, traffic, service);
@@ -132,6 +145,9 @@ impl Asked {
         report.notes.extend(
             left_out.map(|unread| format!("{unread} cannot be understood; it has no say in this")),
         );
+        if places.contains(&&Place::Internet) {
+            report.notes.push(INTERNET_NOTE.to_owned());
+        }
         report.notes.extend(meant.note(world, traffic));
         Ok(report)
     }

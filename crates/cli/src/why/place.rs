@@ -1,11 +1,14 @@
-//! Places as people write them, and whom they mean: `namespace/pod`, `pod`, a service, `node:NAME`, an address.
+//! Places as people write them, and whom they mean: `namespace/pod`, `pod`, a service, `node:NAME`, an address,
+//! `internet`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use oncilla_api::{IntOrString, Kind, Object, ObjectKey, nearest, v1};
+use oncilla_net::Family;
 use oncilla_verdict::Party;
 
+use super::internet::{self, INTERNET};
 use super::traffic::Traffic;
 use super::world::World;
 use crate::target::{DEFAULT_NAMESPACE, meant};
@@ -14,6 +17,8 @@ use crate::target::{DEFAULT_NAMESPACE, meant};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
     Address(IpAddr),
+    /// An address outside of the cluster that nothing names.
+    Internet,
     Node(String),
     /// `namespace/name` of a pod or service.
     Path(String, String),
@@ -24,7 +29,7 @@ pub(crate) enum Place {
 /// Why nobody is meant.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum PlaceError {
-    #[error("{text:?} names no place: write namespace/pod, pod, node:NAME or an address")]
+    #[error("{text:?} names no place: write namespace/pod, pod, node:NAME, internet or an address")]
     Unknown { text: String },
     #[error("{text} is more than one place: ask for one address of it")]
     Many { text: String },
@@ -35,6 +40,8 @@ pub(crate) enum PlaceError {
         nearest: Option<String>,
         see: &'static str,
     },
+    #[error("policies and sets name every part of the internet: ask for an address")]
+    NoInternet,
     #[error("{name} is in several namespaces: write one of {}", .paths.join(", "))]
     Ambiguous { name: String, paths: Vec<String> },
     #[error("service {path} sends nothing: name a pod as the source")]
@@ -64,8 +71,8 @@ impl FromStr for Place {
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
         }
-        if text == "internet" {
-            return Err(PlaceError::Many { text: owned() });
+        if text == INTERNET {
+            return Ok(Self::Internet);
         }
         let prefix = text.split_once('/').map(|(address, _)| address);
         if prefix.is_some_and(|address| address.parse::<IpAddr>().is_ok()) {
@@ -89,9 +96,13 @@ impl FromStr for Place {
 
 impl Place {
     /// Who receives at this place: a service stands for its ready pods.
-    pub(crate) fn receivers(&self, world: &World) -> Result<Meant, PlaceError> {
+    pub(crate) fn receivers(&self, world: &World, family: Family) -> Result<Meant, PlaceError> {
         let key = match self {
             Self::Address(address) => return Ok(Meant::one(Party::Address(*address))),
+            Self::Internet => {
+                let address = internet::address(world, family).ok_or(PlaceError::NoInternet)?;
+                return Ok(Meant::one(Party::Address(address)));
+            }
             Self::Node(name) => return node(name, world),
             Self::Path(namespace, name) => by_path(namespace, name, world)?,
             Self::Name(name) => by_name(name, world)?,
@@ -111,8 +122,8 @@ impl Place {
     }
 
     /// Who sends from this place.
-    pub(crate) fn sender(&self, world: &World) -> Result<Party, PlaceError> {
-        let meant = self.receivers(world)?;
+    pub(crate) fn sender(&self, world: &World, family: Family) -> Result<Party, PlaceError> {
+        let meant = self.receivers(world, family)?;
         match (meant.service, meant.parties.into_iter().next()) {
             (None, Some(party)) => Ok(party),
             (service, _) => Err(PlaceError::Sends {

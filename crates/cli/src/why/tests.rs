@@ -1,6 +1,7 @@
 //! Places, and answers as text.
 
 use oncilla_api::manifest::{Limits, Manifest, decode};
+use oncilla_net::Family;
 use oncilla_verdict::Evaluator;
 
 use super::place::Place;
@@ -62,6 +63,7 @@ fn places_are_read() {
         ("backend", Place::Name("backend".to_owned())),
         ("node:n1", Place::Node("n1".to_owned())),
         ("host:n1", Place::Node("n1".to_owned())),
+        ("internet", Place::Internet),
         (
             "203.0.113.9",
             Place::Address("203.0.113.9".parse().unwrap()),
@@ -75,7 +77,6 @@ fn places_are_read() {
     }
     for (text, message) in [
         ("10.0.0.0/8", "more than one place"),
-        ("internet", "more than one place"),
         ("", "names no place"),
         ("a/b/c", "names no place"),
         ("node:", "names no place"),
@@ -179,5 +180,64 @@ DENY   203.0.113.9 -> production/backend (198.18.0.3, node n2) tcp/8000
     tier default    not reached
       deny-all-ingress-to-backend  (Kubernetes, 1000)  not reached; no rule would match
                                                        02.yaml:4",
+    );
+}
+
+#[test]
+fn the_internet_is_what_nothing_names() {
+    let policy = |nets: &str| {
+        format!(
+            "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\n\
+             metadata: {{name: out, namespace: production}}\n\
+             spec: {{selector: app == 'frontend', types: [Egress], egress: [{{action: Deny, destination: {{nets: [{nets}]}}}}, {{action: Allow}}]}}\n"
+        )
+    };
+    let ask = |nets: &str, question: &str| {
+        ask(
+            &world(&[("00.yaml", CLUSTER), ("p.yaml", &policy(nets))]),
+            question,
+        )
+    };
+    // What is denied by name is not the internet, and everything is everything.
+    for (nets, head) in [
+        (
+            "1.0.0.0/8, 2.1.1.1/32",
+            "ALLOW  production/frontend (198.18.0.5, node n1) -> internet (3.1.1.1) tcp/443",
+        ),
+        (
+            "0.0.0.0/0",
+            "DENY   production/frontend (198.18.0.5, node n1) -> internet (1.1.1.1) tcp/443",
+        ),
+    ] {
+        let said = ask(nets, "frontend internet tcp/443").unwrap();
+        assert!(said.starts_with(head), "{said}");
+        assert!(
+            said.contains("internet is any address outside of the cluster"),
+            "{said}"
+        );
+    }
+    let said = ask("1.0.0.0/8", "internet frontend tcp/80").unwrap();
+    assert!(
+        said.starts_with("ALLOW  internet (2.1.1.1) -> production/frontend"),
+        "{said}"
+    );
+    let annotated = CLUSTER.replacen(
+        "  name: production\n",
+        "  name: production\n  annotations: {x: '[\"1.1.1.1/32\",\"2.1.1.1\"]'}\n",
+        1,
+    );
+    let annotated = world(&[("00.yaml", &annotated)]);
+    assert_eq!(
+        super::internet::address(&annotated, Family::V4),
+        Some("3.1.1.1".parse().unwrap())
+    );
+    assert_eq!(
+        super::internet::address(&annotated, Family::V6),
+        Some("2600:1::1".parse().unwrap())
+    );
+    let error = ask("0.0.0.0/1, 128.0.0.0/1", "frontend internet tcp/443").unwrap_err();
+    assert!(
+        error.contains("every part of the internet: ask for an address"),
+        "{error}"
     );
 }

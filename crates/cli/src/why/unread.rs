@@ -28,7 +28,7 @@ impl Unread {
                 self.key.name == *name && self.key.namespace.as_ref() == Some(namespace)
             }
             Place::Node(name) => self.key.kind == Kind::Node && self.key.name == *name,
-            Place::Address(_) => false,
+            Place::Address(_) | Place::Internet => false,
         })
     }
 
