@@ -334,7 +334,8 @@ fn is_policy(change: &Change) -> bool {
     }
 }
 
-fn open_pipeline(options: &Options) -> Result<Pipeline, AgentError> {
+/// The stages over the kernel's tables of the calling thread's network namespace.
+pub(crate) fn open_pipeline(options: &Options) -> Result<Pipeline, AgentError> {
     let settings = options.settings();
     let dataplane = Dataplane::open(settings.clone(), options.table_owner);
     let dataplane = dataplane.map_err(AgentError::Dataplane)?;

@@ -19,6 +19,8 @@ mod pipeline;
 mod publish;
 mod run;
 mod status;
+#[doc(hidden)]
+pub mod street;
 mod timers;
 mod wake;
 
