@@ -12,6 +12,8 @@
 mod connect;
 mod engine;
 mod join;
+mod memory;
+mod quiet;
 mod report;
 mod scene;
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<Report> {
     let mut report = Report::new();
     join::measure(&mut report)?;
+    memory::measure(&mut report)?;
     connect::measure(&mut report)?;
     Ok(report)
 }

@@ -36,6 +36,48 @@ pub(crate) fn pod(name: &str, node: &str, app: &str, address: &str) -> anyhow::R
     )
 }
 
+/// A pod as a store tells of it, with what a kubelet and a server write and nobody here reads.
+pub(crate) fn running_pod(name: &str, node: &str, app: &str, address: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "bench",
+            "uid": "3f2b1c9e-7f0d-4c43-9d0a-0e6f1f1f9a11",
+            "resourceVersion": "1",
+            "generation": 1,
+            "creationTimestamp": "2025-01-01T00:00:00Z",
+            "labels": {"app": app},
+            "annotations": {"kubernetes.io/config.source": "api"},
+        },
+        "spec": {
+            "nodeName": node,
+            "serviceAccountName": "default",
+            "restartPolicy": "Always",
+            "containers": [{
+                "name": "main",
+                "image": "registry.example/app:1",
+                "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
+                "env": [{"name": "MODE", "value": "production"}],
+            }],
+        },
+        "status": {
+            "phase": "Running",
+            "conditions": [
+                {"type": "Initialized", "status": "True"},
+                {"type": "Ready", "status": "True"},
+                {"type": "ContainersReady", "status": "True"},
+                {"type": "PodScheduled", "status": "True"},
+            ],
+            "hostIP": "10.64.0.2",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "startTime": "2025-01-01T00:00:00Z",
+        },
+    })
+}
+
 /// The label of a client.
 pub(crate) fn client_kind(number: usize) -> String {
     format!("c{}", number % CLIENT_KINDS)
