@@ -49,6 +49,8 @@ pub struct Judgement {
     pub decided_by: Option<DecidedBy>,
     /// What the earlier ends said, when the level can tell.
     pub before: Option<Vec<String>>,
+    /// Somebody said no aloud, by a reset or an ICMP error. Never expected: a denied connection is silent.
+    pub refused: bool,
 }
 
 impl Judgement {
@@ -58,7 +60,15 @@ impl Judgement {
             verdict,
             decided_by: None,
             before: None,
+            refused: false,
         }
+    }
+
+    /// A judgement of a connection that was refused aloud.
+    pub const fn refused() -> Self {
+        let mut judgement = Self::bare(Verdict::Deny);
+        judgement.refused = true;
+        judgement
     }
 
     /// Whether the judgement is what the cell expects. What the level cannot tell is not compared.
@@ -69,7 +79,8 @@ impl Judgement {
                 (None, _) | (_, None) => true,
             }
         }
-        self.verdict == cell.expect
+        !self.refused
+            && self.verdict == cell.expect
             && agrees(cell.decided_by.as_ref(), self.decided_by.as_ref())
             && agrees(cell.before.as_ref(), self.before.as_ref())
     }

@@ -56,6 +56,16 @@ pub enum RigError {
         /// In what.
         difference: String,
     },
+    /// The kernel refused a group, and the dataplane put a denial in its place.
+    #[error("the kernel of node {node} refused group {group}: {words}")]
+    Refused {
+        /// The node.
+        node: String,
+        /// The group.
+        group: String,
+        /// The kernel's words.
+        words: String,
+    },
     /// Nobody has the address.
     #[error("nobody has the address {0}")]
     Nobody(IpAddr),
@@ -289,12 +299,12 @@ impl Rig {
         Ok(verdicts)
     }
 
-    /// Opens a true TCP connection between the two ends of `packet`, to a true listener, and says whether it
-    /// came about. `expected` only tells how long to wait.
+    /// Opens a true TCP connection between the two ends of `packet`, to a true listener, and says how that
+    /// ended. `expected` only tells how long to wait.
     ///
     /// # Errors
     /// When an end is not there, or the attempt failed before the network had a say.
-    pub fn connect(&self, packet: &Packet, expected: Verdict) -> Result<Verdict, RigError> {
+    pub fn connect(&self, packet: &Packet, expected: Verdict) -> Result<Connection, RigError> {
         let (from, to) = (self.netns(packet.src)?, self.netns(packet.dst)?);
         let addr = SocketAddr::new(packet.dst, packet.dst_port);
         let _listener = listen(to, addr).map_err(RigError::Connect)?;
@@ -302,11 +312,7 @@ impl Rig {
             Verdict::Allow => CONNECT_ALLOWED,
             Verdict::Deny => CONNECT_DENIED,
         };
-        let connection = connect(from, addr, deadline).map_err(RigError::Connect)?;
-        Ok(match connection {
-            Connection::Connected => Verdict::Allow,
-            Connection::Silent | Connection::Refused => Verdict::Deny,
-        })
+        connect(from, addr, deadline).map_err(RigError::Connect)
     }
 
     fn netns(&self, address: IpAddr) -> Result<&Netns, RigError> {
@@ -369,9 +375,10 @@ fn send(
         .apply(delta, program)
         .map_err(|source| failed(node, source))?;
     match applied.isolated.first_key_value() {
-        Some((group, words)) => Err(RigError::Differs {
+        Some((group, words)) => Err(RigError::Refused {
             node: node.to_owned(),
-            difference: format!("group {group} was refused: {words}"),
+            group: group.to_string(),
+            words: words.clone(),
         }),
         None => Ok(()),
     }

@@ -167,6 +167,9 @@ fn run_step(
 
 fn difference(cell: &Cell, judgement: &Judgement) -> String {
     let mut text = format!("expected {}, got {}", cell.expect, judgement.verdict);
+    if judgement.refused {
+        text = format!("{text}: the connection was refused aloud, and what is denied is silent");
+    }
     if let (Some(expected), Some(told)) = (&cell.decided_by, &judgement.decided_by)
         && expected != told
     {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use oncilla_net::{Packet, Protocol, Verdict};
+use oncilla_testkit::connect::Connection;
 
 use super::program::address;
 use super::{Judgement, Level, LevelError};
@@ -64,12 +65,56 @@ impl Level for KernelLevel {
             })
         };
         let packets: Vec<Packet> = cells.iter().map(packet).collect::<Result<_, _>>()?;
-        let mut verdicts = rig.probe(&packets)?;
-        for (packet, verdict) in packets.iter().zip(&mut verdicts) {
-            if packet.protocol == Protocol::TCP && self.connected.insert(*verdict) {
-                *verdict = rig.connect(packet, *verdict)?;
+        let verdicts = rig.probe(&packets)?;
+        let mut judgements: Vec<Judgement> = verdicts.into_iter().map(Judgement::bare).collect();
+        for (packet, judgement) in packets.iter().zip(&mut judgements) {
+            let told = judgement.verdict;
+            if packet.protocol == Protocol::TCP && self.connected.insert(told) {
+                *judgement = heard(rig.connect(packet, told)?);
             }
         }
-        Ok(verdicts.into_iter().map(Judgement::bare).collect())
+        Ok(judgements)
+    }
+}
+
+/// What the end of a true connection says.
+const fn heard(connection: Connection) -> Judgement {
+    match connection {
+        Connection::Connected => Judgement::bare(Verdict::Allow),
+        Connection::Silent => Judgement::bare(Verdict::Deny),
+        Connection::Refused => Judgement::refused(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oncilla_net::{Family, Protocol, Verdict};
+    use oncilla_testkit::connect::Connection;
+    use oncilla_verdict::Party;
+
+    use super::heard;
+    use crate::case::Cell;
+
+    #[test]
+    fn a_refused_connection_is_no_deny() {
+        let cell = |expect| Cell {
+            source: Party::Address([10, 0, 0, 1].into()),
+            destination: Party::Address([10, 0, 0, 2].into()),
+            family: Family::V4,
+            protocol: Protocol::TCP,
+            port: 80,
+            expect,
+            decided_by: None,
+            before: None,
+        };
+        for (connection, fulfilled) in [
+            (Connection::Connected, [true, false]),
+            (Connection::Silent, [false, true]),
+            (Connection::Refused, [false, false]),
+        ] {
+            let cells = [Verdict::Allow, Verdict::Deny].map(cell);
+            let found = cells.map(|cell| heard(connection).fulfils(&cell));
+            assert_eq!(found, fulfilled, "{connection:?}");
+        }
     }
 }

@@ -59,6 +59,7 @@ fn judgement(answer: &Answer) -> Judgement {
         verdict: answer.verdict,
         decided_by: Some(DecidedBy::from(&answer.decided_by)),
         before: Some(earlier.iter().map(word).collect()),
+        refused: false,
     }
 }
 
