@@ -2,10 +2,10 @@
 //! agree on every packet.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
-use std::ops::Range;
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use oncilla_api::{Object, PolicyType};
 use oncilla_conformance::case::Change;
@@ -18,21 +18,72 @@ use oncilla_verdict::{Cluster, Evaluator, Question};
 
 /// Packets of the interpreter's run.
 const PACKETS_MIN: u64 = 1_000_000;
-/// Clusters of it, and how often each is judged: at the start and after changes.
-const CLUSTERS: u64 = 64;
+/// Its threads, each with clusters of its own.
+const THREADS: u64 = 2;
+/// Clusters of a thread at most: where clusters have too few pods for a round's packets, more are needed.
+const CLUSTERS_MAX: usize = 64;
+/// How often each cluster is judged: at the start and after changes.
 const ROUNDS: usize = 25;
 const PACKETS_A_ROUND: usize = 640;
 /// Clusters with broken objects.
 const BROKEN_CLUSTERS: u64 = 64;
 /// Real packets of the kernel's run.
 const REAL_MIN: u64 = 5_000;
-const REAL_CLUSTERS: u64 = 4;
-const REAL_ROUNDS: usize = 6;
-const REAL_A_ROUND: usize = 260;
+/// A dozen clusters, as few of them may lack passes or policies.
+const REAL_CLUSTERS_MAX: usize = 24;
+const REAL_ROUNDS: usize = 5;
+const REAL_A_ROUND: usize = 90;
 /// The least share of each outcome, in percent.
 const SHARE_MIN: u64 = 5;
 /// The least mean number of policies that apply to an endpoint.
 const POLICIES_MIN: u64 = 5;
+
+/// Seeds of one thread of the interpreter's run.
+const SEEDS_A_THREAD: u64 = 1_000;
+/// Seeds of one day.
+const SEEDS_A_DAY: u64 = 100_000;
+
+/// Why a run ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Somebody's verdict is not the judge's.
+    Mismatch(String),
+    /// The kernel holds something else than the program.
+    Differs(String),
+    /// The engine could not go on, or the kernel refused.
+    Refused(String),
+    /// What the run stands on broke: never a verdict.
+    Broken(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, text) = match self {
+            Self::Mismatch(text) => ("verdicts differ", text),
+            Self::Differs(text) => ("the kernel differs from the program", text),
+            Self::Refused(text) => ("refused", text),
+            Self::Broken(text) => ("the run itself broke", text),
+        };
+        write!(f, "{what}: {text}")
+    }
+}
+
+impl From<RigError> for Failure {
+    fn from(error: RigError) -> Self {
+        let text = chain(&error);
+        match error {
+            RigError::Differs { .. } => Self::Differs(text),
+            RigError::Refused { .. } | RigError::Dataplane { .. } | RigError::Engine(_) => {
+                Self::Refused(text)
+            }
+            RigError::Topology(_)
+            | RigError::Netns(_)
+            | RigError::Prober(_)
+            | RigError::Connect(_)
+            | RigError::Nobody(_) => Self::Broken(text),
+        }
+    }
+}
 
 /// How often each outcome occurred in one family.
 #[derive(Clone, Copy, Default, Debug)]
@@ -121,13 +172,13 @@ pub(crate) fn new_engine() -> Engine {
     Engine::new::<Unsettled>(NODES.map(str::to_owned), &mut |_, _, _| Ok(())).expect("it settles")
 }
 
-pub(crate) fn feed(engine: &mut Engine, changes: &[Change]) -> Result<(), String> {
+pub(crate) fn feed(engine: &mut Engine, changes: &[Change]) -> Result<(), Failure> {
     let applied = engine.apply::<Unsettled>(changes, &mut |_, _, _| Ok(()));
-    applied.map_err(|error| error.to_string())
+    applied.map_err(|error| Failure::Refused(chain(&error)))
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Result<Self, String> {
+    pub(crate) fn new(seed: u64) -> Result<Self, Failure> {
         let random = RandomCluster::new(seed, Size::default());
         let cluster: Cluster = random.objects().values().cloned().collect();
         let mut engine = new_engine();
@@ -144,7 +195,7 @@ impl World {
     }
 
     /// Changes everything in the same way, the engine incrementally.
-    pub(crate) fn change(&mut self) -> Result<Vec<Change>, String> {
+    pub(crate) fn change(&mut self) -> Result<Vec<Change>, Failure> {
         self.round += 1;
         let edits = changes(self.random.change());
         for edit in &edits {
@@ -158,16 +209,16 @@ impl World {
     }
 
     /// Judges packets twice and says where the two differ.
-    fn compare(&mut self, count: usize, seen: &mut Seen) -> Result<(), String> {
+    fn compare(&mut self, count: usize, seen: &mut Seen) -> Result<(), Failure> {
         let packets = self.random.packets(count);
         let evaluator = Evaluator::new(&self.cluster);
         Self::count_policies(&evaluator, &packets, seen);
         for packet in &packets {
-            let answer = evaluator.decide(&Question::from(*packet));
-            let expected = answer.map_err(|error| error.to_string())?.verdict;
+            let expected = judged(&evaluator, packet)?;
             let fate = self.engine.judge(packet);
             if fate.verdict != expected {
-                return Err(self.report(&evaluator, packet, "the interpreter", fate.verdict));
+                let report = self.report(&evaluator, packet, "the interpreter", fate.verdict);
+                return Err(Failure::Mismatch(report));
             }
             seen.count(packet, &fate);
         }
@@ -211,8 +262,15 @@ impl World {
     }
 }
 
+/// The judge's verdict.
+fn judged(evaluator: &Evaluator, packet: &Packet) -> Result<Verdict, Failure> {
+    let answer = evaluator.decide(&Question::from(*packet));
+    let answer = answer.map_err(|error| Failure::Broken(error.to_string()))?;
+    Ok(answer.verdict)
+}
+
 /// Judges one random cluster over `rounds` changes.
-pub(crate) fn interpret(seed: u64, rounds: usize, packets: usize) -> Result<Seen, String> {
+pub(crate) fn interpret(seed: u64, rounds: usize, packets: usize) -> Result<Seen, Failure> {
     let mut seen = Seen::default();
     let mut world = World::new(seed)?;
     for round in 0..rounds {
@@ -225,27 +283,25 @@ pub(crate) fn interpret(seed: u64, rounds: usize, packets: usize) -> Result<Seen
 }
 
 /// Sends real packets through one random cluster over `rounds` changes.
-pub(crate) fn send(seed: u64, rounds: usize, packets: usize) -> Result<Seen, String> {
-    let told = |error: RigError| format!("seed {seed}: {}", chain(&error));
+pub(crate) fn send(seed: u64, rounds: usize, packets: usize) -> Result<Seen, Failure> {
     let mut seen = Seen::default();
     let mut world = World::new(seed)?;
-    let mut rig = Rig::new(&NODES.map(str::to_owned)).map_err(told)?;
-    rig.become_cluster(world.random.objects()).map_err(told)?;
-    rig.add_outside(RandomCluster::outside_addresses())
-        .map_err(told)?;
+    let mut rig = Rig::new(&NODES.map(str::to_owned))?;
+    rig.become_cluster(world.random.objects())?;
+    rig.add_outside(RandomCluster::outside_addresses())?;
     for round in 0..rounds {
         if round > 0 {
-            rig.apply(&world.change()?).map_err(told)?;
+            rig.apply(&world.change()?)?;
         }
         let packets = world.random.packets(packets);
         let evaluator = Evaluator::new(&world.cluster);
         World::count_policies(&evaluator, &packets, &mut seen);
-        let verdicts = rig.probe(&packets).map_err(told)?;
+        let verdicts = rig.probe(&packets)?;
         for (packet, verdict) in packets.iter().zip(verdicts) {
-            let answer = evaluator.decide(&Question::from(*packet));
-            let expected = answer.map_err(|error| error.to_string())?.verdict;
+            let expected = judged(&evaluator, packet)?;
             if verdict != expected {
-                return Err(world.report(&evaluator, packet, "the kernel", verdict));
+                let report = world.report(&evaluator, packet, "the kernel", verdict);
+                return Err(Failure::Mismatch(report));
             }
             seen.count(packet, &world.engine.judge(packet));
         }
@@ -260,14 +316,31 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Where this run's seeds start: another place every day would hide nothing, but a red run must be repeatable.
-pub(crate) fn first_seed() -> u64 {
+/// Where a test's seeds start: at another place every day, so that every day looks at new clusters, or where
+/// `ONCILLA_SEED` says, so that a red run can be repeated. Says which.
+fn first_seed(test: &str) -> u64 {
     #[expect(
         clippy::disallowed_methods,
         reason = "a test's configuration is its environment"
     )]
-    let named = std::env::var("ONCILLA_SEED");
-    named.ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+    let named = std::env::var("ONCILLA_SEED").ok();
+    let first = named.as_deref().map_or_else(seed_of_the_day, |seed| {
+        let number = seed.parse();
+        number.unwrap_or_else(|_| panic!("ONCILLA_SEED={seed:?}: expected a number, as in 20420"))
+    });
+    say(&format!(
+        "{test}: seeds from {first}; ONCILLA_SEED={first} repeats this run"
+    ));
+    first
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the day is where the seeds of the day start"
+)]
+fn seed_of_the_day() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs() / (24 * 60 * 60) * SEEDS_A_DAY
 }
 
 fn say(line: &str) {
@@ -277,30 +350,43 @@ fn say(line: &str) {
         .expect("the terminal takes a line");
 }
 
-fn halves(range: Range<u64>) -> [Range<u64>; 2] {
-    let middle = range.start + (range.end - range.start) / 2;
-    [range.start..middle, middle..range.end]
+/// Takes clusters until enough packets were judged.
+fn judge_until(
+    packets_min: u64,
+    seeds: impl Iterator<Item = u64>,
+    judge: impl Fn(u64) -> Result<Seen, Failure>,
+) -> Seen {
+    let mut seen = Seen::default();
+    for seed in seeds {
+        if seen.packets() >= packets_min {
+            break;
+        }
+        match judge(seed) {
+            Ok(more) => seen.join(&more),
+            Err(failure) => panic!("seed {seed}: {failure}"),
+        }
+    }
+    seen
 }
 
 #[test]
 fn the_interpreter_agrees_with_the_judge() {
-    let first = first_seed();
+    let first = first_seed("interpreter");
     let mut seen = Seen::default();
     let parts: Vec<Seen> = thread::scope(|scope| {
-        let threads = halves(first..first + CLUSTERS).map(|seeds| {
-            scope.spawn(move || {
-                let mut seen = Seen::default();
-                for seed in seeds {
-                    match interpret(seed, ROUNDS, PACKETS_A_ROUND) {
-                        Ok(more) => seen.join(&more),
-                        Err(report) => panic!("{report}"),
-                    }
-                }
-                seen
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let seeds = (first + thread * SEEDS_A_THREAD..).take(CLUSTERS_MAX);
+                scope.spawn(move || {
+                    judge_until(PACKETS_MIN / THREADS, seeds, |seed| {
+                        interpret(seed, ROUNDS, PACKETS_A_ROUND)
+                    })
+                })
             })
-        });
-        let joined = threads.map(|thread| thread.join().expect("every packet is judged alike"));
-        joined.into()
+            .collect();
+        let joined = threads.into_iter();
+        let joined = joined.map(|thread| thread.join().expect("every packet is judged alike"));
+        joined.collect()
     });
     for part in &parts {
         seen.join(part);
@@ -343,7 +429,7 @@ fn broken(object: &Object, way: usize) -> Option<Object> {
 
 #[test]
 fn the_interpreter_agrees_with_the_judge_on_broken_objects() {
-    let first = first_seed() + 20_000;
+    let first = first_seed("broken") + 20_000;
     let mut seen = Seen::default();
     for seed in first..first + BROKEN_CLUSTERS {
         // Sets and tiers, of which all policies depend, most of the time; policies now and then.
@@ -381,14 +467,11 @@ fn the_interpreter_agrees_with_the_judge_on_broken_objects() {
 
 #[test]
 fn the_kernel_agrees_with_the_judge() {
-    let first = first_seed() + 10_000;
-    let mut seen = Seen::default();
-    for seed in first..first + REAL_CLUSTERS {
-        match send(seed, REAL_ROUNDS, REAL_A_ROUND) {
-            Ok(more) => seen.join(&more),
-            Err(report) => panic!("{report}"),
-        }
-    }
+    let first = first_seed("kernel");
+    let seeds = (first + 10_000..).take(REAL_CLUSTERS_MAX);
+    let seen = judge_until(REAL_MIN, seeds, |seed| {
+        send(seed, REAL_ROUNDS, REAL_A_ROUND)
+    });
     say(&format!("kernel: seeds from {first}: {seen:?}"));
     assert!(seen.packets() >= REAL_MIN, "{}", seen.packets());
     seen.assert_shares();
@@ -404,7 +487,7 @@ fn canonical(engine: &Engine) -> BTreeMap<String, Program> {
 
 #[test]
 fn programs_depend_on_the_present_objects_only() {
-    let first = first_seed() + 20_000;
+    let first = first_seed("order") + 20_000;
     for seed in first..first + 40 {
         let mut world = World::new(seed).unwrap();
         // What was dropped, changed and added again on the way must leave no trace.
