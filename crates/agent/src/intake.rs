@@ -263,6 +263,9 @@ impl Intake {
             Kind::GlobalNetworkPolicy | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => {
                 "what it may select is denied"
             }
+            Kind::ClusterNetworkPolicy => {
+                "what its faulty rules, or else the policy, may mean is denied"
+            }
             Kind::Tier => {
                 "it ends with Deny; at an unknown order it is first and allows nothing early"
             }
@@ -340,6 +343,7 @@ fn has_stand_in(kind: Kind) -> bool {
             | Kind::GlobalNetworkPolicy
             | Kind::NetworkPolicy
             | Kind::KubernetesNetworkPolicy
+            | Kind::ClusterNetworkPolicy
     )
 }
 

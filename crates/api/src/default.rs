@@ -16,7 +16,7 @@ const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 
 impl Object {
     /// Fills in what the API server would: namespace, tier, directions, protocols, default action, and the
-    /// masked form of every `ipBlock`. Doing it again changes nothing.
+    /// masked form of every `ipBlock` and of every network of a cluster's policy. Doing it again changes nothing.
     pub fn default_fields(&mut self) {
         if self.kind().namespaced() {
             let namespace = &mut self.metadata_mut().namespace;
@@ -42,6 +42,11 @@ impl Object {
                 default_types(&mut spec.types, &spec.ingress, &spec.egress);
             }
             Self::KubernetesNetworkPolicy(policy) => default_kubernetes(&mut policy.spec),
+            Self::ClusterNetworkPolicy(policy) => {
+                let peers = policy.spec.egress.iter_mut().flat_map(|rule| &mut rule.to);
+                let networks = peers.filter_map(|peer| peer.networks.as_mut());
+                networks.flatten().for_each(mask);
+            }
             Self::Pod(pod) => default_pod(pod),
         }
     }

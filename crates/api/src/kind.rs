@@ -32,13 +32,15 @@ pub enum Kind {
     NetworkPolicy,
     /// `networking.k8s.io/v1` `NetworkPolicy`.
     KubernetesNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha2` `ClusterNetworkPolicy`.
+    ClusterNetworkPolicy,
     /// `v1` `Pod`.
     Pod,
 }
 
 impl Kind {
     /// Every supported kind, in creation order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Namespace,
         Self::Node,
         Self::ServiceAccount,
@@ -49,6 +51,7 @@ impl Kind {
         Self::GlobalNetworkPolicy,
         Self::NetworkPolicy,
         Self::KubernetesNetworkPolicy,
+        Self::ClusterNetworkPolicy,
         Self::Pod,
     ];
 

@@ -18,6 +18,7 @@ pub mod manifest;
 mod meta;
 pub mod names;
 mod nearest;
+pub mod npa;
 mod object;
 mod remains;
 pub mod v1;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::field::{FieldError, Partial, decode_strict};
 use crate::kind::Kind;
 use crate::meta::ObjectMeta;
-use crate::{k8s, v1, v3};
+use crate::{k8s, npa, v1, v3};
 
 /// What tells an object from every other: unique in a store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -147,6 +147,8 @@ objects! {
     NetworkPolicy(v3::NetworkPolicy),
     /// A Kubernetes network policy.
     KubernetesNetworkPolicy(k8s::NetworkPolicy),
+    /// A Kubernetes network policy of the whole cluster.
+    ClusterNetworkPolicy(npa::ClusterNetworkPolicy),
     /// A pod.
     Pod(v1::Pod),
 }

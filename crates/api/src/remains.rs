@@ -86,6 +86,16 @@ impl Remains {
         }
     }
 
+    /// An item of a list, of a type, when nothing in it is at fault.
+    pub fn item<T: DeserializeOwned>(&self, list: &str, index: usize) -> Option<T> {
+        let path = format!("{list}[{index}]");
+        let touches = |error: &FieldError| is_inside(&error.path, &path);
+        if self.errors.iter().any(touches) {
+            return None;
+        }
+        T::deserialize(self.items(list).get(index)?).ok()
+    }
+
     /// A field of a type; the type's default when it is certainly not given, `None` when nobody can say.
     pub fn read<T: DeserializeOwned + Default>(&self, path: &str) -> Option<T> {
         match self.field(path) {
@@ -171,6 +181,8 @@ mod tests {
         assert_eq!(remains.field("spec.egress"), Remnant::Unknown);
         assert_eq!(remains.count("spec.egress"), Some(2));
         assert_eq!(remains.items("spec.egress").len(), 2);
+        let rule = |index| remains.item::<crate::v3::Rule>("spec.egress", index);
+        assert!(rule(0).is_some() && rule(1).is_none() && rule(2).is_none());
         assert_eq!(remains.text("spec.tier"), Some(""));
     }
 

@@ -60,6 +60,13 @@ pub enum TierAction {
     Deny,
 }
 
+/// Name, order and end of the tiers that are always there; nobody can move, change or delete them.
+pub const BUILT_IN_TIERS: [(&str, f64, TierAction); 3] = [
+    ("kube-admin", 1_000.0, TierAction::Pass),
+    ("default", 1_000_000.0, TierAction::Deny),
+    ("kube-baseline", 10_000_000.0, TierAction::Pass),
+];
+
 /// A policy of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

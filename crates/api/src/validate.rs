@@ -4,6 +4,7 @@
 mod k8s;
 mod labels;
 mod metadata;
+mod npa;
 mod rule;
 mod selector;
 mod strangers;
@@ -29,6 +30,7 @@ impl Object {
             Self::Service(service) => v1::service(service, &mut errors),
             Self::Pod(pod) => v1::pod(pod, &mut errors),
             Self::KubernetesNetworkPolicy(policy) => k8s::policy(policy, &mut errors),
+            Self::ClusterNetworkPolicy(policy) => npa::policy(policy, &mut errors),
             Self::Tier(tier) => v3::tier(tier, &mut errors),
             Self::GlobalNetworkSet(set) => v3::network_set(&set.metadata, &set.spec, &mut errors),
             Self::NetworkSet(set) => v3::network_set(&set.metadata, &set.spec, &mut errors),
@@ -42,6 +44,7 @@ impl Object {
     pub fn warnings(&self) -> Vec<FieldError> {
         match self {
             Self::KubernetesNetworkPolicy(policy) => k8s::warnings(policy),
+            Self::ClusterNetworkPolicy(policy) => npa::warnings(policy),
             _ => Vec::new(),
         }
     }

@@ -18,6 +18,8 @@ mod kubernetes;
 mod limits;
 #[path = "it/names.rs"]
 mod names;
+#[path = "it/npa.rs"]
+mod npa;
 #[path = "it/positions.rs"]
 mod positions;
 #[path = "it/properties.rs"]

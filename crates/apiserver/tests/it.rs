@@ -8,6 +8,7 @@
 mod it {
     mod admission;
     mod behaviour;
+    mod cluster_policies;
     mod follow;
     mod refusals;
     mod server;

@@ -118,7 +118,8 @@ impl World {
             Object::Pod(_) => self.judges(&mut text, key),
             Object::NetworkPolicy(_)
             | Object::GlobalNetworkPolicy(_)
-            | Object::KubernetesNetworkPolicy(_) => self.selected(&mut text, key),
+            | Object::KubernetesNetworkPolicy(_)
+            | Object::ClusterNetworkPolicy(_) => self.selected(&mut text, key),
             Object::Node(node) => self.node_agent(&mut text, &node.metadata.name),
             _ => {}
         }

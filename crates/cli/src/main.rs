@@ -5,6 +5,7 @@
 mod agent;
 mod apply;
 mod args;
+mod cluster_policy;
 mod connect;
 mod delete;
 mod demo;

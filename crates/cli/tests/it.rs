@@ -7,6 +7,8 @@ mod applying;
 mod bad_input;
 #[path = "it/cluster.rs"]
 mod cluster;
+#[path = "it/cluster_policies.rs"]
+mod cluster_policies;
 #[path = "it/deleting.rs"]
 mod deleting;
 #[path = "it/demo.rs"]

@@ -4,6 +4,7 @@
 //! refused policy is decided by [`Converter::closed`].
 
 mod closed;
+mod cluster;
 mod entity;
 mod kubernetes;
 mod pod;
@@ -93,7 +94,8 @@ impl Converter {
             | Object::NetworkSet(_)
             | Object::GlobalNetworkPolicy(_)
             | Object::NetworkPolicy(_)
-            | Object::KubernetesNetworkPolicy(_) => {
+            | Object::KubernetesNetworkPolicy(_)
+            | Object::ClusterNetworkPolicy(_) => {
                 checked(object).map_err(|reasons| refused(object, reasons))?
             }
         };
@@ -132,7 +134,10 @@ impl Converter {
                 },
                 None,
             ),
-            Kind::GlobalNetworkPolicy | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => {
+            Kind::GlobalNetworkPolicy
+            | Kind::NetworkPolicy
+            | Kind::KubernetesNetworkPolicy
+            | Kind::ClusterNetworkPolicy => {
                 return policy_key(object)
                     .map(|key| Change::Policy(key, None))
                     .into_iter()
@@ -148,6 +153,7 @@ pub fn policy_key(object: &ObjectKey) -> Option<PolicyKey> {
         Kind::GlobalNetworkPolicy => PolicyKind::GlobalNetworkPolicy,
         Kind::NetworkPolicy => PolicyKind::NetworkPolicy,
         Kind::KubernetesNetworkPolicy => PolicyKind::KubernetesNetworkPolicy,
+        Kind::ClusterNetworkPolicy => PolicyKind::KubernetesClusterNetworkPolicy,
         _ => return None,
     };
     let namespace = object

@@ -176,7 +176,16 @@ impl Doubts {
             return Arc::clone(policy);
         }
         let read = |rules: &Option<Arc<[Rule]>>| {
-            let rules = rules.as_ref()?.iter().flat_map(|rule| self.bounds(rule));
+            // What one written rule became, one for each of its peers, is one rule: what one peer surely passes
+            // on must not meet what another may deny.
+            let written = rules
+                .as_ref()?
+                .chunk_by(|one, next| one.index == next.index);
+            let rules = written.flat_map(|rules| {
+                let bounds = rules.iter().map(|rule| self.bounds(rule));
+                let (least, most): (Vec<_>, Vec<_>) = bounds.unzip();
+                least.into_iter().chain(most).flatten()
+            });
             let rules = rules.map(|mut rule| {
                 if is_lost && rule.action == Action::Allow {
                     rule.action = Action::Pass;
@@ -192,8 +201,8 @@ impl Doubts {
         })
     }
 
-    /// A rule as rules that match at least and at most what it can match.
-    fn bounds(&self, rule: &Rule) -> Vec<Rule> {
+    /// A rule as one that surely matches and one behind it that may match.
+    fn bounds(&self, rule: &Rule) -> (Option<Rule>, Option<Rule>) {
         let excluded: Vec<&Predicate> = [&rule.source, &rule.destination]
             .into_iter()
             .flat_map(|side| &side.none)
@@ -209,10 +218,10 @@ impl Doubts {
             most
         };
         match rule.action {
-            _ if !self.reaches(&selectors(rule)) => vec![rule.clone()],
-            Action::Allow | Action::Log => least.into_iter().collect(),
-            Action::Pass => least.into_iter().chain([most()]).collect(),
-            Action::Deny => vec![most()],
+            _ if !self.reaches(&selectors(rule)) => (Some(rule.clone()), None),
+            Action::Allow | Action::Log => (least, None),
+            Action::Pass => (least, Some(most())),
+            Action::Deny => (None, Some(most())),
         }
     }
 

@@ -81,6 +81,9 @@ pub struct Tier {
 pub enum PolicyKind {
     /// `projectcalico.org/v3` GlobalNetworkPolicy: `gnp`.
     GlobalNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha2` `ClusterNetworkPolicy`: `kcnp`. Called as Calico calls it, by which
+    /// ties are broken.
+    KubernetesClusterNetworkPolicy,
     /// `networking.k8s.io/v1` NetworkPolicy: `knp`.
     KubernetesNetworkPolicy,
     /// `projectcalico.org/v3` NetworkPolicy: `np`.
@@ -88,10 +91,11 @@ pub enum PolicyKind {
 }
 
 impl PolicyKind {
-    /// The short form used in names: `np`, `gnp`, `knp`.
+    /// The short form used in names: `np`, `gnp`, `knp`, `kcnp`.
     pub const fn short(self) -> &'static str {
         match self {
             Self::GlobalNetworkPolicy => "gnp",
+            Self::KubernetesClusterNetworkPolicy => "kcnp",
             Self::KubernetesNetworkPolicy => "knp",
             Self::NetworkPolicy => "np",
         }

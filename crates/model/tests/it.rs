@@ -4,6 +4,7 @@
 
 mod it {
     mod closed;
+    mod cluster;
     mod objects;
     mod policies;
     mod render;

@@ -97,6 +97,7 @@ pub(crate) fn define(
 fn tie_text(key: &PolicyKey) -> String {
     let kind = match key.kind {
         PolicyKind::GlobalNetworkPolicy => "GlobalNetworkPolicy",
+        PolicyKind::KubernetesClusterNetworkPolicy => "KubernetesClusterNetworkPolicy",
         PolicyKind::KubernetesNetworkPolicy => "KubernetesNetworkPolicy",
         PolicyKind::NetworkPolicy => "NetworkPolicy",
     };

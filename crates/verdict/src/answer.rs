@@ -34,7 +34,8 @@ pub struct Decision {
     pub direction: Direction,
     /// The tier, when one decided.
     pub tier: Option<Arc<str>>,
-    /// The policy or profile whose rule decided: `np/ns/name`, `knp/ns/name`, `gnp/name`, `pro/kns.ns`.
+    /// The policy or profile whose rule decided: `np/ns/name`, `knp/ns/name`, `gnp/name`, `kcnp/name`,
+    /// `pro/kns.ns`.
     pub policy: Option<Arc<str>>,
     /// The deciding policy's object.
     pub key: Option<ObjectKey>,
@@ -125,7 +126,7 @@ pub enum TierOutcome {
 pub struct PolicyTrace {
     /// The object.
     pub key: ObjectKey,
-    /// `np/ns/name`, `knp/ns/name` or `gnp/name`.
+    /// `np/ns/name`, `knp/ns/name`, `gnp/name` or `kcnp/name`.
     pub id: Arc<str>,
     /// Its order in the tier; `None` is last.
     pub order: Option<f64>,

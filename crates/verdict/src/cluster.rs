@@ -61,6 +61,7 @@ impl Cluster {
                     | Kind::GlobalNetworkPolicy
                     | Kind::NetworkPolicy
                     | Kind::KubernetesNetworkPolicy
+                    | Kind::ClusterNetworkPolicy
             )
         };
         let mut broken = self.unreadable.clone();

@@ -4,7 +4,7 @@ mod closed;
 
 use std::sync::Arc;
 
-use oncilla_api::{LabelSelector, Object, ObjectKey, PolicyType, k8s, v3};
+use oncilla_api::{LabelSelector, Object, ObjectKey, PolicyType, k8s, npa, v3};
 use oncilla_net::Direction;
 use oncilla_selector::{ParseError, Selector, parse};
 
@@ -14,12 +14,14 @@ use crate::labels::{
     NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR, Reading, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
     kubernetes_matches, matches,
 };
-use crate::rule::Rule;
+use crate::rule::{Pods, Rule};
 
 /// The tier of Kubernetes policies, and of Calico policies that name none.
 pub(crate) const DEFAULT_TIER: &str = "default";
 /// The tier of policies whose tier is unknown; no tier can be called so.
 pub(crate) const FIRST_TIER: &str = "oncilla.unreadable";
+/// What a cluster's policy is called where kinds break ties.
+const CLUSTER_KIND: &str = "KubernetesClusterNetworkPolicy";
 /// The order of every Kubernetes policy.
 const KUBERNETES_ORDER: f64 = 1000.0;
 
@@ -29,7 +31,7 @@ const UNREADABLE_RULE: &str = "a rule cannot be read";
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) key: ObjectKey,
-    /// `np/ns/name`, `knp/ns/name` or `gnp/name`.
+    /// `np/ns/name`, `knp/ns/name`, `gnp/name` or `kcnp/name`.
     pub(crate) id: Arc<str>,
     pub(crate) tier: String,
     pub(crate) order: Option<f64>,
@@ -58,6 +60,8 @@ enum Subject {
         namespace: String,
         pods: LabelSelector,
     },
+    /// Pods, by the labels of their namespaces and their own.
+    Cluster(Pods),
     /// Everybody in a namespace, or everybody: the widest meaning of selectors that cannot be read.
     Everybody { namespace: Option<String> },
 }
@@ -93,6 +97,7 @@ impl Policy {
             Object::NetworkPolicy(policy) => Some(Self::of_network_policy(policy)),
             Object::GlobalNetworkPolicy(policy) => Some(Self::of_global(policy)),
             Object::KubernetesNetworkPolicy(policy) => Some(Self::of_kubernetes(policy)),
+            Object::ClusterNetworkPolicy(policy) => Some(Self::of_cluster(policy)),
             _ => None,
         }
     }
@@ -261,6 +266,32 @@ impl Policy {
         }
     }
 
+    fn of_cluster(policy: &npa::ClusterNetworkPolicy) -> Self {
+        let spec = &policy.spec;
+        let ingress = spec.ingress.iter().map(Rule::cluster_ingress);
+        let egress = spec.egress.iter().map(Rule::cluster_egress);
+        let (ingress, egress): (Option<Vec<Rule>>, Option<Vec<Rule>>) =
+            (ingress.collect(), egress.collect());
+        let pods = Pods::read(spec.subject.namespaces.as_ref(), spec.subject.pods.as_ref());
+        let readable = ingress.is_some() && egress.is_some() && pods.is_some();
+        let key = ObjectKey::cluster(
+            oncilla_api::Kind::ClusterNetworkPolicy,
+            policy.metadata.name.clone(),
+        );
+        Self {
+            id: format!("kcnp/{}", key.path()).into(),
+            tier: cluster_tier(spec.tier).to_owned(),
+            #[expect(clippy::cast_precision_loss, reason = "a priority is at most 1000")]
+            order: spec.priority.map(|priority| priority as f64),
+            tie_break: tie_break(&key, CLUSTER_KIND),
+            problem: (!readable).then(|| UNREADABLE_RULE.into()),
+            key,
+            subject: pods.map_or(Subject::Everybody { namespace: None }, Subject::Cluster),
+            ingress: (!spec.ingress.is_empty()).then(|| ingress.unwrap_or_default()),
+            egress: (!spec.egress.is_empty()).then(|| egress.unwrap_or_default()),
+        }
+    }
+
     /// The rules for a direction; `None` when the policy does not govern it.
     pub(crate) fn rules(&self, direction: Direction) -> Option<&[Rule]> {
         match direction {
@@ -306,8 +337,17 @@ impl Policy {
                     && labels.get(ORCHESTRATOR).is_some_and(|by| by == "k8s")
                     && kubernetes_matches(pods, labels, "")
             }
+            Subject::Cluster(pods) => pods.mean(labels),
             Subject::Everybody { namespace } => namespace.iter().all(lives_in),
         }
+    }
+}
+
+/// The built-in tier of a cluster's policy; the first of the two when nobody can say.
+fn cluster_tier(tier: Option<npa::Tier>) -> &'static str {
+    match tier {
+        Some(npa::Tier::Baseline) => "kube-baseline",
+        Some(npa::Tier::Admin) | None => "kube-admin",
     }
 }
 

@@ -1,6 +1,7 @@
 //! One rule against one packet.
 
 mod calico;
+mod cluster;
 mod kubernetes;
 
 use std::net::IpAddr;
@@ -13,6 +14,8 @@ use crate::endpoint::NamedPort;
 use crate::hidden::HiddenSet;
 use crate::labels::LabelMap;
 use calico::CalicoRule;
+use cluster::ClusterRule;
+pub(crate) use cluster::Pods;
 use kubernetes::KubernetesRule;
 
 /// A packet, and who owns its addresses.
@@ -71,8 +74,11 @@ pub(crate) struct Rule {
 enum Criteria {
     Calico(Box<CalicoRule>),
     Kubernetes(KubernetesRule),
+    Cluster(ClusterRule),
     /// Matches everything.
     Everything,
+    /// Matches nothing.
+    Nothing,
 }
 
 impl Rule {
@@ -129,7 +135,9 @@ impl Rule {
         match &self.criteria {
             Criteria::Calico(rule) => rule.matches(traffic, bound),
             Criteria::Kubernetes(rule) => rule.matches(traffic),
+            Criteria::Cluster(rule) => rule.matches(traffic, bound),
             Criteria::Everything => true,
+            Criteria::Nothing => false,
         }
     }
 
@@ -137,7 +145,9 @@ impl Rule {
     pub(crate) fn may_mean(&self, set: &HiddenSet) -> bool {
         match &self.criteria {
             Criteria::Calico(rule) => rule.may_mean(set),
-            Criteria::Kubernetes(_) | Criteria::Everything => false,
+            // Accept has no negative part: what it matches, it matches without the set.
+            Criteria::Cluster(rule) => self.action != Action::Allow && rule.may_mean(set),
+            Criteria::Kubernetes(_) | Criteria::Everything | Criteria::Nothing => false,
         }
     }
 }

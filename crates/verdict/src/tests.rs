@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::{Answer, Cluster, Evaluator, Party, Question, QuestionError};
 
 mod closed;
+mod cluster_policy;
 mod kubernetes;
 mod order;
 mod path;
@@ -193,6 +194,13 @@ fn gnp(name: &str, spec: &str) -> String {
 fn knp(name: &str, spec: &str) -> String {
     format!(
         "\n---\n{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: {name}, namespace: red}}, spec: {spec}}}\n"
+    )
+}
+
+/// A policy of the whole cluster, of the tier `Admin` or `Baseline`.
+fn kcnp(name: &str, tier: &str, spec: &str) -> String {
+    format!(
+        "\n---\n{{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {{name: {name}}}, spec: {{tier: {tier}, {spec}}}}}\n"
     )
 }
 

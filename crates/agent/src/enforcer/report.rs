@@ -92,6 +92,7 @@ impl Enforcer {
             Kind::GlobalNetworkPolicy,
             Kind::NetworkPolicy,
             Kind::KubernetesNetworkPolicy,
+            Kind::ClusterNetworkPolicy,
         ];
         AgentStatus {
             state,

@@ -69,6 +69,72 @@ fn what_cannot_be_understood_is_reported_and_never_widens_access() {
     agent.stop();
 }
 
+/// It denies what it may mean in its tier; when only rules are at fault, only those fail closed.
+#[test]
+fn a_policy_of_the_cluster_that_cannot_be_understood_fails_closed_in_its_tier() {
+    let world = World::new();
+    let agent = world.agent(TableOwner::Auto);
+    world.wait("first", |status| status.state == AgentState::Enforcing);
+    let everywhere = json!([{ "namespaces": {} }]);
+    let wall = ObjectKey::cluster(Kind::ClusterNetworkPolicy, "wall");
+    let spec = |tier: &str, rules: Value| json!({ "tier": tier, "priority": 5, "subject": { "namespaces": {} }, "ingress": rules });
+    let revision = world.smuggle(
+        &wall,
+        json!({ "spec": spec("Admin", json!([{ "action": "Accept", "from": everywhere }])) }),
+    );
+    let status = world.in_force(revision);
+    assert_eq!((status.policies, status.problems.len()), (1, 0));
+    assert!(
+        world
+            .table()
+            .unwrap()
+            .contains("tier kube-admin: kcnp/wall\"")
+    );
+
+    let future = ObjectKey::cluster(Kind::ClusterNetworkPolicy, "future");
+    let mut unread = spec(
+        "Baseline",
+        json!([{ "action": "Accept", "from": everywhere }]),
+    );
+    unread["notInvented"] = json!(true);
+    let revision = world.smuggle(&future, json!({ "spec": unread }));
+    let status = world.in_force(revision);
+    assert_eq!(status.problems.len(), 1, "{status:?}");
+    assert_eq!(status.problems[0].object, "ClusterNetworkPolicy future");
+    assert!(
+        world
+            .table()
+            .unwrap()
+            .contains("tier kube-baseline: kcnp/future\"")
+    );
+
+    let partly = ObjectKey::cluster(Kind::ClusterNetworkPolicy, "partly");
+    let faulty =
+        json!([{ "action": "Deny", "from": [] }, { "action": "Accept", "from": everywhere }]);
+    let revision = world.smuggle(&partly, json!({ "spec": spec("Admin", faulty) }));
+    let status = world.in_force(revision);
+    assert_eq!(
+        (status.policies, status.problems.len()),
+        (3, 2),
+        "{status:?}"
+    );
+    let table = world.table().unwrap();
+    // Before `wall`, by its name.
+    let tier = "tier kube-admin: kcnp/partly, kcnp/wall\"";
+    assert!(table.contains(tier), "{table}");
+
+    // A tier that nobody knows: the first of the two.
+    let rules = json!([{ "action": "Accept", "from": everywhere }]);
+    let mut unread = spec("Middle", rules);
+    unread["notInvented"] = json!(true);
+    let revision = world.smuggle(&future, json!({ "spec": unread }));
+    world.in_force(revision);
+    let table = world.table().unwrap();
+    let tier = "tier kube-admin: kcnp/future, kcnp/partly, kcnp/wall\"";
+    assert!(table.contains(tier), "{table}");
+    agent.stop();
+}
+
 #[test]
 fn a_flushed_table_is_put_back_when_the_news_of_it_comes() {
     let world = World::new();

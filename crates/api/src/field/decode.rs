@@ -234,7 +234,10 @@ impl Removed {
                 Step::Field(name) => {
                     let with = TOGETHER.iter().filter(|(missing, _)| missing == name);
                     let mut with = with.map(|(_, with)| format!("{parent_text}.{with}"));
-                    is_inside(path, &path_text(missed)) || with.any(|with| with == path)
+                    // Whoever asks for one of several fields asks it of the whole.
+                    path == parent_text
+                        || is_inside(path, &path_text(missed))
+                        || with.any(|with| with == path)
                 }
             }
         })

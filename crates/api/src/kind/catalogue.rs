@@ -76,6 +76,12 @@ pub(super) fn of(kind: Kind) -> &'static Names {
             "networking.k8s.io" "v1" "networking.k8s.io/v1"
             "NetworkPolicy" "networkpolicies" "networkpolicy" ["netpol"  "knp"] true
         ),
+        // Not `cnp`, which upstream claims as well: that is Calico's NetworkPolicy here, as calicoctl has it.
+        // A short name that reads one kind and deletes another is worse than one more letter.
+        Kind::ClusterNetworkPolicy => &names!(
+            "policy.networking.k8s.io" "v1alpha2" "policy.networking.k8s.io/v1alpha2"
+            "ClusterNetworkPolicy" "clusternetworkpolicies" "clusternetworkpolicy" ["kcnp"] false
+        ),
         Kind::Tier => &calico!("Tier" "tiers" "tier" [] false),
         Kind::GlobalNetworkPolicy => &calico!(
             "GlobalNetworkPolicy" "globalnetworkpolicies" "globalnetworkpolicy"
@@ -131,8 +137,6 @@ pub(super) const FOREIGN: &[Names] = &[
     calico!("KubeControllersConfiguration" "kubecontrollersconfigurations"
         "kubecontrollersconfiguration" ["kcc" "kccs" "kubecontrollersconfig"] false),
     calico!("LiveMigration" "livemigrations" "livemigration" [] true),
-    names!("policy.networking.k8s.io" "v1alpha2" "policy.networking.k8s.io/v1alpha2"
-        "ClusterNetworkPolicy" "clusternetworkpolicies" "clusternetworkpolicy" ["kcnp"] false),
     names!("policy.networking.k8s.io" "v1alpha1" "policy.networking.k8s.io/v1alpha1"
         "AdminNetworkPolicy" "adminnetworkpolicies" "adminnetworkpolicy" ["anp"] false),
     names!("policy.networking.k8s.io" "v1alpha1" "policy.networking.k8s.io/v1alpha1"

@@ -49,7 +49,7 @@ pub(super) fn warnings(policy: &NetworkPolicy) -> Vec<FieldError> {
     warnings
 }
 
-fn masked(path: String, text: &str) -> Option<FieldError> {
+pub(super) fn masked(path: String, text: &str) -> Option<FieldError> {
     let Ok((net, true)) = parse_cidr_masking(text) else {
         return None;
     };

@@ -45,6 +45,7 @@ fn check_name(kind: Kind, name: &str, errors: &mut Errors) {
         | Kind::GlobalNetworkSet
         | Kind::NetworkSet
         | Kind::KubernetesNetworkPolicy
+        | Kind::ClusterNetworkPolicy
         | Kind::Pod => names::dns_subdomain(name),
     };
     if let Err(error) = result {

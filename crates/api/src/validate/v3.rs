@@ -7,7 +7,7 @@ use crate::field::FieldError;
 use crate::meta::{ObjectMeta, PolicyType};
 use crate::names;
 use crate::v3::{
-    GlobalNetworkPolicySpec, NetworkPolicySpec, NetworkSetSpec, Order, Rule, Tier, TierAction,
+    BUILT_IN_TIERS, GlobalNetworkPolicySpec, NetworkPolicySpec, NetworkSetSpec, Order, Rule, Tier,
 };
 
 /// Rules of one policy in one direction.
@@ -15,12 +15,7 @@ const RULES_MAX: usize = 1024;
 /// A label that membership in a namespace gives; network sets must not claim it.
 const NAMESPACE_LABEL: &str = "projectcalico.org/namespace";
 
-/// The tiers whose order and end are fixed, and the order that no order means.
-const BUILT_IN_TIERS: [(&str, f64, TierAction); 3] = [
-    ("kube-admin", 1000.0, TierAction::Pass),
-    ("default", ORDER_DEFAULT, TierAction::Deny),
-    ("kube-baseline", 10_000_000.0, TierAction::Pass),
-];
+/// The order that no order means.
 const ORDER_DEFAULT: f64 = 1_000_000.0;
 
 pub(super) fn tier(tier: &Tier, errors: &mut Errors) {

@@ -29,7 +29,7 @@ metadata:
 ",
         r#"error: policy.yaml:2:7: Banana a
        kind: unknown kind "Banana" in "example.com/v1"
-help: known kinds: GlobalNetworkPolicy, GlobalNetworkSet, Namespace, NetworkPolicy, NetworkSet, Node, Pod, Service, ServiceAccount, Tier
+help: known kinds: ClusterNetworkPolicy, GlobalNetworkPolicy, GlobalNetworkSet, Namespace, NetworkPolicy, NetworkSet, Node, Pod, Service, ServiceAccount, Tier
 "#,
     );
 }
@@ -184,6 +184,12 @@ fn words_on_the_command_line_mean_what_kubectl_and_calicoctl_mean() {
         ("cnp", Kind::NetworkPolicy),
         ("caliconetworkpolicy", Kind::NetworkPolicy),
         ("gnp", Kind::GlobalNetworkPolicy),
+        ("kcnp", Kind::ClusterNetworkPolicy),
+        ("clusternetworkpolicies", Kind::ClusterNetworkPolicy),
+        (
+            "clusternetworkpolicy.policy.networking.k8s.io",
+            Kind::ClusterNetworkPolicy,
+        ),
         ("po", Kind::Pod),
         ("pods", Kind::Pod),
         ("ns", Kind::Namespace),

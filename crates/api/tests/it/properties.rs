@@ -41,7 +41,7 @@ fn arbitrary_bytes_never_panic() {
 /// Words of manifests in any order get further than bytes do.
 #[test]
 fn arbitrary_manifests_never_panic() {
-    const WORDS: [&str; 48] = [
+    const WORDS: [&str; 56] = [
         "apiVersion: ",
         "kind: ",
         "metadata:",
@@ -88,6 +88,14 @@ fn arbitrary_manifests_never_panic() {
         "ports: [80]",
         "nets: [10.0.0.0/8]",
         "order: 1",
+        "policy.networking.k8s.io/v1alpha2",
+        "ClusterNetworkPolicy",
+        "tier: Admin",
+        "priority: 1",
+        "subject: {namespaces: {}}",
+        "action: Deny",
+        "from: [{namespaces: {}}]",
+        "protocols: [{tcp: {destinationPort: {number: 80}}}]",
         "~",
         "\t",
     ];

@@ -22,7 +22,14 @@ fn discovery_names_every_kind() {
         .iter()
         .map(|g| g["name"].as_str().unwrap())
         .collect();
-    assert_eq!(named, ["networking.k8s.io", "projectcalico.org"]);
+    assert_eq!(
+        named,
+        [
+            "networking.k8s.io",
+            "policy.networking.k8s.io",
+            "projectcalico.org"
+        ]
+    );
     assert_eq!(served.get("/apis/projectcalico.org").1["kind"], "APIGroup");
     let core = served.get("/api/v1").1;
     assert_eq!(

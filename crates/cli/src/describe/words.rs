@@ -1,9 +1,12 @@
 //! Specifications in words, rules numbered as in the file.
 
+use oncilla_api::npa::ClusterNetworkPolicy;
 use oncilla_api::v3::{EntityRule, Rule};
 use oncilla_api::{IntOrString, Object, PolicyType, k8s, v1};
+use oncilla_net::Direction;
 
 use super::line;
+use crate::cluster_policy;
 use crate::get::{label_selector, order, pairs, pod_addresses, types};
 
 /// One line below a title.
@@ -64,6 +67,7 @@ pub(super) fn specification(text: &mut String, object: &Object) {
             calico_rules(text, &spec.types, &spec.ingress, &spec.egress);
         }
         Object::KubernetesNetworkPolicy(policy) => kubernetes(text, &policy.spec),
+        Object::ClusterNetworkPolicy(policy) => cluster(text, policy),
     }
 }
 
@@ -191,6 +195,34 @@ fn kubernetes(text: &mut String, spec: &k8s::NetworkPolicySpec) {
     if spec.policy_types.contains(&PolicyType::Egress) {
         let rules = spec.egress.iter().map(|rule| (&rule.ports, &rule.to));
         kubernetes_rules(text, "egress", "to", &rules.collect::<Vec<_>>());
+    }
+}
+
+fn cluster(text: &mut String, policy: &ClusterNetworkPolicy) {
+    let spec = &policy.spec;
+    let tier = spec.tier.map(|tier| tier.built_in().to_owned());
+    let priority = spec.priority.map(|priority| priority.to_string());
+    let (tier, priority) = (
+        none(tier.unwrap_or_default()),
+        none(priority.unwrap_or_default()),
+    );
+    line(text, "Tier", &format!("{tier}, priority {priority}"));
+    line(text, "Subject", &cluster_policy::subject(&spec.subject));
+    for (name, direction) in [
+        ("ingress", Direction::Ingress),
+        ("egress", Direction::Egress),
+    ] {
+        let count = cluster_policy::count(policy, direction);
+        if count > 0 {
+            line(text, "Rules", name);
+        }
+        for index in 0..count {
+            let action = cluster_policy::action(policy, direction, index);
+            let words = cluster_policy::words(policy, direction, index);
+            if let (Some(action), Some(words)) = (action, words) {
+                item(text, &format!("{name}[{index}]  {action:?} {words}"));
+            }
+        }
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use oncilla_api::npa::ClusterNetworkPolicy;
 use oncilla_api::{IntOrString, Kind, LabelOperator, LabelSelector, Object, PolicyType, v1};
 use serde_json::Value;
+
+use crate::cluster_policy;
 
 /// Addresses of a set shown in a table; `-o wide` shows all.
 const NETS_SHOWN_MAX: usize = 3;
@@ -26,6 +29,7 @@ pub(crate) fn header(kind: Kind, is_wide: bool) -> Vec<&'static str> {
             (&["NAME", "TIER", "ORDER", "AGE"], &["TYPES", "SELECTOR"])
         }
         Kind::KubernetesNetworkPolicy => (&["NAME", "POD-SELECTOR", "AGE"], &["TYPES"]),
+        Kind::ClusterNetworkPolicy => (&["NAME", "TIER", "PRIORITY", "AGE"], &["TYPES", "SUBJECT"]),
         Kind::Pod => (
             &["NAME", "READY", "STATUS", "IP", "NODE", "AGE"],
             &["SERVICE-ACCOUNT", "LABELS"],
@@ -61,10 +65,8 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
             )
         }
         Object::Tier(tier) => {
-            let action = tier
-                .spec
-                .default_action
-                .map_or(NONE.to_owned(), |action| format!("{action:?}"));
+            let action = tier.spec.default_action;
+            let action = action.map_or(NONE.to_owned(), |action| format!("{action:?}"));
             (vec![name, order(tier.spec.order), action, age], vec![])
         }
         Object::GlobalNetworkSet(set) => (
@@ -76,21 +78,23 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
             vec![labels()],
         ),
         Object::GlobalNetworkPolicy(policy) => {
-            let spec = &policy.spec;
-            let wide = vec![types(&spec.types), or(&spec.selector, "all()")];
-            (vec![name, spec.tier.clone(), order(spec.order), age], wide)
+            let (spec, selector) = (&policy.spec, or(&policy.spec.selector, "all()"));
+            let cells = vec![name, spec.tier.clone(), order(spec.order), age];
+            (cells, vec![types(&spec.types), selector])
         }
         Object::NetworkPolicy(policy) => {
-            let spec = &policy.spec;
-            let wide = vec![types(&spec.types), or(&spec.selector, "all()")];
-            (vec![name, spec.tier.clone(), order(spec.order), age], wide)
+            let (spec, selector) = (&policy.spec, or(&policy.spec.selector, "all()"));
+            let cells = vec![name, spec.tier.clone(), order(spec.order), age];
+            (cells, vec![types(&spec.types), selector])
         }
         Object::KubernetesNetworkPolicy(policy) => {
+            let types = types(&policy.spec.policy_types);
             let selector = label_selector(&policy.spec.pod_selector);
-            (
-                vec![name, selector, age],
-                vec![types(&policy.spec.policy_types)],
-            )
+            (vec![name, selector, age], vec![types])
+        }
+        Object::ClusterNetworkPolicy(policy) => {
+            let [tier, priority, types, subject] = of_cluster(policy);
+            (vec![name, tier, priority, age], vec![types, subject])
         }
         Object::Pod(pod) => {
             let wide = vec![or(&pod.spec.service_account_name, "default"), labels()];
@@ -163,6 +167,19 @@ pub(crate) fn label_selector(selector: &LabelSelector) -> String {
         &labels.chain(expressions).collect::<Vec<_>>().join(","),
         "<all pods>",
     )
+}
+
+/// Tier, priority, types and subject of a policy of the cluster.
+fn of_cluster(policy: &ClusterNetworkPolicy) -> [String; 4] {
+    let spec = &policy.spec;
+    [
+        spec.tier
+            .map_or(NONE.to_owned(), |tier| format!("{tier:?}")),
+        spec.priority
+            .map_or(NONE.to_owned(), |priority| priority.to_string()),
+        types(&cluster_policy::types(policy)),
+        cluster_policy::subject(&spec.subject),
+    ]
 }
 
 fn nets(nets: &[String], is_wide: bool) -> String {

@@ -366,6 +366,7 @@ fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::GlobalNetworkPolicy => "Calico, global",
         Kind::KubernetesNetworkPolicy => "Kubernetes",
+        Kind::ClusterNetworkPolicy => "Kubernetes, of the cluster",
         _ => "Calico",
     }
 }
@@ -400,6 +401,7 @@ fn isolating(decision: &Decision, world: &World) -> Vec<ObjectKey> {
             "np" => (Kind::NetworkPolicy, true),
             "knp" => (Kind::KubernetesNetworkPolicy, true),
             "gnp" => (Kind::GlobalNetworkPolicy, false),
+            "kcnp" => (Kind::ClusterNetworkPolicy, false),
             _ => return None,
         };
         let key = match path.split_once('/').filter(|_| namespace) {

@@ -4,6 +4,8 @@ use oncilla_api::v3::{EntityRule, Port, ServiceAccountMatch};
 use oncilla_api::{IntOrString, LabelOperator, LabelSelector, Object, k8s, v3};
 use oncilla_net::Direction;
 
+use crate::cluster_policy;
+
 /// The rule `number` of a policy's list for a direction, in words; `None` when there is none.
 pub(crate) fn words(policy: &Object, direction: Direction, number: usize) -> Option<String> {
     match policy {
@@ -25,6 +27,9 @@ pub(crate) fn words(policy: &Object, direction: Direction, number: usize) -> Opt
                 kubernetes("to", &rule.to, &rule.ports)
             }
         },
+        Object::ClusterNetworkPolicy(policy) => {
+            return cluster_policy::words(policy, direction, number);
+        }
         _ => return None,
     }
     .into()
@@ -39,6 +44,7 @@ pub(crate) fn count(policy: &Object, direction: Direction) -> usize {
         (Object::GlobalNetworkPolicy(policy), Direction::Egress) => policy.spec.egress.len(),
         (Object::KubernetesNetworkPolicy(policy), Direction::Ingress) => policy.spec.ingress.len(),
         (Object::KubernetesNetworkPolicy(policy), Direction::Egress) => policy.spec.egress.len(),
+        (Object::ClusterNetworkPolicy(policy), _) => cluster_policy::count(policy, direction),
         _ => 0,
     }
 }
@@ -69,6 +75,13 @@ pub(crate) fn is_same(one: &Object, other: &Object, direction: Direction, number
             )
         }
         (Object::KubernetesNetworkPolicy(one), Object::KubernetesNetworkPolicy(other)) => {
+            let (one, other) = (&one.spec, &other.spec);
+            match direction {
+                Direction::Ingress => at(&one.ingress, &other.ingress, number),
+                Direction::Egress => at(&one.egress, &other.egress, number),
+            }
+        }
+        (Object::ClusterNetworkPolicy(one), Object::ClusterNetworkPolicy(other)) => {
             let (one, other) = (&one.spec, &other.spec);
             match direction {
                 Direction::Ingress => at(&one.ingress, &other.ingress, number),

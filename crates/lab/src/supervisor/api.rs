@@ -118,7 +118,8 @@ fn rank(kind: Kind) -> u8 {
         | Kind::NetworkSet
         | Kind::GlobalNetworkPolicy
         | Kind::NetworkPolicy
-        | Kind::KubernetesNetworkPolicy => 2,
+        | Kind::KubernetesNetworkPolicy
+        | Kind::ClusterNetworkPolicy => 2,
         Kind::Pod => 3,
     }
 }

@@ -5,6 +5,8 @@
 //! - **Policy**: it denies everything that it may select, in the directions that it may govern, at its
 //!   place. An unknown selector selects everybody (of its namespace), an unknown order is first in its tier,
 //!   and a policy of which even the tier is unknown denies in a tier of its own, before all others.
+//!   Of a policy of the cluster a faulty rule fails closed alone, as its standard asks: one that would accept
+//!   matches nothing, any other denies everything. Its tier, when unknown, is the first of the two it can have.
 //!   A packet that meets such a policy is denied; one that does not is judged as if nothing were broken.
 //! - **Tier**: it denies at its end. With an unknown order it is first, and its rules doubt, see
 //!   [`Doubts`](crate::Doubts): whatever its place, its Deny comes first and its Allow does not come early.
@@ -20,7 +22,9 @@ use oncilla_net::{IpNet, parse_address, parse_cidr};
 use oncilla_selector::Selector;
 
 use super::entity::in_namespace;
-use super::{Converter, TIER_ORDER, kubernetes, network_set, policy, policy_key, unconditional};
+use super::{
+    Converter, TIER_ORDER, cluster, kubernetes, network_set, policy, policy_key, unconditional,
+};
 use crate::doubt::{Doubt, Obscure};
 use crate::{
     Action, Change, NetworkSetKey, Order, Policy, PolicyKey, PolicyKind, Rule, Tier, TierEnd,
@@ -52,14 +56,15 @@ impl Converter {
     /// known; such a one stays in force.
     pub fn closed(&self, key: &ObjectKey, remains: &Remains) -> Closed {
         match key.kind {
-            Kind::GlobalNetworkPolicy | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => {
-                Closed {
-                    changes: policy_key(key)
-                        .map(|key| closed_policy(key, remains))
-                        .unwrap_or_default(),
-                    doubt: None,
-                }
-            }
+            Kind::GlobalNetworkPolicy
+            | Kind::NetworkPolicy
+            | Kind::KubernetesNetworkPolicy
+            | Kind::ClusterNetworkPolicy => Closed {
+                changes: policy_key(key)
+                    .map(|key| closed_policy(key, remains))
+                    .unwrap_or_default(),
+                doubt: None,
+            },
             Kind::Tier => closed_tier(&key.name, remains),
             Kind::GlobalNetworkSet | Kind::NetworkSet => closed_set(key, remains),
             Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Service | Kind::Pod => {
@@ -70,6 +75,10 @@ impl Converter {
 }
 
 fn closed_policy(key: PolicyKey, remains: &Remains) -> Vec<Change> {
+    if key.kind == PolicyKind::KubernetesClusterNetworkPolicy {
+        let policy = cluster::closed(key.clone(), remains);
+        return vec![Change::Policy(key, Some(Arc::new(policy)))];
+    }
     let (tier, order) = place(key.kind, remains);
     let types = directions(key.kind, remains);
     let deny: Arc<[Rule]> = [unconditional(Action::Deny)].into();
@@ -120,7 +129,9 @@ fn order(remains: &Remains, default: Order) -> Option<Order> {
 fn directions(kind: PolicyKind, remains: &Remains) -> Vec<PolicyType> {
     let field = match kind {
         PolicyKind::KubernetesNetworkPolicy => "spec.policyTypes",
-        PolicyKind::GlobalNetworkPolicy | PolicyKind::NetworkPolicy => "spec.types",
+        PolicyKind::GlobalNetworkPolicy
+        | PolicyKind::NetworkPolicy
+        | PolicyKind::KubernetesClusterNetworkPolicy => "spec.types",
     };
     let both = vec![PolicyType::Ingress, PolicyType::Egress];
     match remains.read::<Vec<PolicyType>>(field) {
@@ -160,6 +171,8 @@ fn selects(key: &PolicyKey, remains: &Remains) -> Option<Selector> {
             let pods: LabelSelector = remains.read("spec.podSelector")?;
             Some(kubernetes::selects(namespace, &pods))
         }
+        // Closed by itself.
+        PolicyKind::KubernetesClusterNetworkPolicy => None,
     }
 }
 

@@ -233,14 +233,14 @@ fn peer(
 }
 
 /// Pods with these labels: never host endpoints or network sets.
-fn pods(selector: &LabelSelector) -> Selector {
+pub(super) fn pods(selector: &LabelSelector) -> Selector {
     both(vec![
         Selector::eq(ORCHESTRATOR_LABEL, KUBERNETES),
         labels(selector),
     ])
 }
 
-fn labels(selector: &LabelSelector) -> Selector {
+pub(super) fn labels(selector: &LabelSelector) -> Selector {
     let equal = selector
         .match_labels
         .iter()

@@ -7,7 +7,7 @@ use oncilla_net::{Family, Protocol};
 use oncilla_selector::Selector;
 
 use super::entity::{Scope, both, in_namespace, of_namespaces, selector, side};
-use super::{ACCOUNT_LABEL, ACCOUNT_PREFIX, NAMESPACE_LABEL, kubernetes, policy_key};
+use super::{ACCOUNT_LABEL, ACCOUNT_PREFIX, NAMESPACE_LABEL, cluster, kubernetes, policy_key};
 use crate::{Action, Families, Order, Policy, PolicyKey, ProtocolMatch, Rule, TierName};
 
 /// The policy of a defaulted, validated object.
@@ -19,6 +19,7 @@ pub(super) fn convert(object: &Object) -> Result<Policy, Vec<FieldError>> {
         Object::GlobalNetworkPolicy(policy) => global(key, &policy.spec),
         Object::NetworkPolicy(policy) => namespaced(key, &policy.spec),
         Object::KubernetesNetworkPolicy(policy) => kubernetes::policy(key, &policy.spec),
+        Object::ClusterNetworkPolicy(policy) => cluster::policy(key, policy),
         _ => Err(vec![FieldError::new("kind", "is no policy")]),
     }
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use oncilla_api::{Kind, Object, ObjectKey, PolicyType, Remains, Remnant};
+use oncilla_api::{Kind, Object, ObjectKey, PolicyType, Remains, Remnant, npa};
 use oncilla_net::Direction;
 
-use super::{DEFAULT_TIER, FIRST_TIER, KUBERNETES_ORDER, Policy, Subject, optional, tie_break};
-use crate::rule::Rule;
+use super::{
+    CLUSTER_KIND, DEFAULT_TIER, FIRST_TIER, KUBERNETES_ORDER, Policy, Subject, cluster_tier,
+    optional, tie_break,
+};
+use crate::rule::{Pods, Rule};
 
 impl Policy {
     /// What stands for a policy that the API would refuse; `None` for other kinds. The object is there when
@@ -19,6 +22,7 @@ impl Policy {
         object: Option<&Object>,
     ) -> Option<Self> {
         let short = match key.kind {
+            Kind::ClusterNetworkPolicy => return Some(Self::closed_cluster(key, remains)),
             Kind::NetworkPolicy => "np",
             Kind::GlobalNetworkPolicy => "gnp",
             Kind::KubernetesNetworkPolicy => "knp",
@@ -65,6 +69,58 @@ impl Policy {
             key: key.clone(),
         })
     }
+}
+
+impl Policy {
+    /// A fault in a rule is that rule's, the others hold as written; any other fault is the whole policy's.
+    fn closed_cluster(key: &ObjectKey, remains: &Remains) -> Self {
+        let faults: Vec<String> = remains.errors().iter().map(ToString::to_string).collect();
+        let lists = ["spec.ingress[", "spec.egress["];
+        let is_whole = !remains
+            .errors()
+            .iter()
+            .all(|fault| lists.iter().any(|list| fault.path.starts_with(list)));
+        let rules = |list: &str| match remains.count(list) {
+            Some(0) => None,
+            Some(_) if !is_whole => {
+                let rules = 0..remains.items(list).len();
+                let rules = rules.map(|number| cluster_rule(list, number, remains));
+                Some(rules.collect())
+            }
+            _ => Some(vec![Rule::deny_everything()]),
+        };
+        let subject: Option<npa::Subject> = remains.read("spec.subject");
+        let pods = subject.and_then(|who| Pods::read(who.namespaces.as_ref(), who.pods.as_ref()));
+        let tier: Option<Option<npa::Tier>> = remains.read("spec.tier");
+        let priority: Option<Option<f64>> = remains.read("spec.priority");
+        Self {
+            id: format!("kcnp/{}", key.path()).into(),
+            tier: cluster_tier(tier.flatten()).to_owned(),
+            order: Some(priority.flatten().unwrap_or(f64::NEG_INFINITY)),
+            tie_break: tie_break(key, CLUSTER_KIND),
+            problem: Some(faults.join("; ").into()),
+            subject: pods.map_or(Subject::Everybody { namespace: None }, Subject::Cluster),
+            ingress: rules("spec.ingress"),
+            egress: rules("spec.egress"),
+            key: key.clone(),
+        }
+    }
+}
+
+/// One rule as written when nothing in it is at fault.
+fn cluster_rule(list: &str, number: usize, remains: &Remains) -> Rule {
+    let read = match list {
+        "spec.ingress" => remains
+            .item(list, number)
+            .and_then(|rule| Rule::cluster_ingress(&rule)),
+        _ => remains
+            .item(list, number)
+            .and_then(|rule| Rule::cluster_egress(&rule)),
+    };
+    read.unwrap_or_else(|| {
+        let action = &remains.items(list)[number]["action"];
+        Rule::cluster_broken(action.as_str() == Some("Accept"))
+    })
 }
 
 /// Whom the policy selects; `None` when one of its selectors cannot be read.
