@@ -1,6 +1,7 @@
 //! Reading case files. Which format a file has is seen from its keys.
 
 mod cyclonus;
+mod npa;
 mod objects;
 mod seeds;
 
@@ -51,20 +52,12 @@ pub enum FormatError {
     },
     /// The keys are those of no format.
     #[error(
-        "{} is of no known case format: expected the keys of a cyclonus file (`cases`), of a spread one (`layouts`) or of scenarios (`scenarios`)",
+        "{} is of no known case format: expected the keys of a cyclonus file (`cases`), of a spread one (`layouts`), of scenarios (`scenarios`) or of ClusterNetworkPolicy's tests (`tests` and `hostNetworkPorts`)",
         path.display()
     )]
     Unknown {
         /// The file.
         path: PathBuf,
-    },
-    /// A format that we know and cannot judge.
-    #[error("{} is not supported yet: its cases need {needs}", path.display())]
-    NotSupported {
-        /// The file.
-        path: PathBuf,
-        /// What is missing.
-        needs: &'static str,
     },
     /// The case file is well-formed, but a value in it makes no sense.
     #[error("{}: {message}", path.display())]
@@ -94,10 +87,7 @@ pub fn read(path: &Path) -> Result<Suite, FormatError> {
     } else if has("scenarios") {
         seeds::read(path, &serde_json::from_value(value).map_err(json)?)
     } else if has("tests") && has("hostNetworkPorts") {
-        Err(FormatError::NotSupported {
-            path: path.to_owned(),
-            needs: "ClusterNetworkPolicy",
-        })
+        npa::read(path, &serde_json::from_value(value).map_err(json)?)
     } else {
         Err(FormatError::Unknown {
             path: path.to_owned(),

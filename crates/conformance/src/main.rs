@@ -19,8 +19,9 @@ const USAGE: u8 = 2;
 
 /// Judge case files at one level of the engine.
 ///
-/// Formats: cyclonus' cases (compact, and spread over layouts) and scenarios with probes and matrices; which
-/// one a file has is seen from its keys. Paths inside a file start from that file's folder.
+/// Formats: cyclonus' cases (compact, and spread over layouts), scenarios with probes and matrices, and the
+/// tests of the network policy API with their events; which one a file has is seen from its keys. Paths
+/// inside a file start from that file's folder.
 ///
 /// Every mismatch is a line with the case and the cell. The last line is `N passed, N failed`: each cell of
 /// a matrix and each probe counts once, and so does each refusal that a step expects. What is not judged is

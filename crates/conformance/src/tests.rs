@@ -1,5 +1,7 @@
 //! Tests of the runner: what it reads, what it refuses, what it counts.
 
+mod npa;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -360,10 +362,6 @@ fn files_that_hold_no_cases_are_refused() {
     let folder = Folder::new(
         "refused",
         &[
-            (
-                "npa.json",
-                json!({"tests": [], "hostNetworkPorts": [], "podIPs": {}}).to_string(),
-            ),
             ("other.json", json!({"name": "x"}).to_string()),
             ("broken.json", "{\"cases\": ".to_owned()),
             ("shape.json", json!({"cases": 5}).to_string()),
@@ -376,12 +374,6 @@ fn files_that_hold_no_cases_are_refused() {
         ],
     );
     let refusal = |file: &str| format::read(&folder.file(file)).expect_err("it holds no cases");
-    let npa = refusal("npa.json");
-    assert!(
-        npa.to_string()
-            .ends_with("is not supported yet: its cases need ClusterNetworkPolicy"),
-        "{npa}"
-    );
     assert!(matches!(refusal("other.json"), FormatError::Unknown { .. }));
     assert!(matches!(refusal("broken.json"), FormatError::Json { .. }));
     assert!(matches!(refusal("shape.json"), FormatError::Json { .. }));

@@ -65,6 +65,42 @@ fn cyclonus_spread_at_level_verdict() {
     }
 }
 
+/// 24 tests, 301 pokes; two tests are about peers of nodes, which are not supported yet.
+fn check_cluster_policies(level: &mut dyn Level) {
+    if let Some(report) = judge("npa_conformance_cases.json", level) {
+        assert_eq!((report.cases, report.passed), (22, 292));
+        let left_out: Vec<(&str, usize)> = report.left_out.iter().collect();
+        assert_eq!(
+            left_out,
+            [
+                (
+                    "pokes of test CNPAdminTierEgressNodePeers (peers of nodes)",
+                    5
+                ),
+                (
+                    "pokes of test CNPBaselineTierEgressNodePeers (peers of nodes)",
+                    4
+                ),
+            ]
+        );
+    }
+}
+
+#[test]
+fn cluster_policies_at_level_verdict() {
+    check_cluster_policies(&mut VerdictLevel::default());
+}
+
+#[test]
+fn cluster_policies_at_level_program() {
+    check_cluster_policies(&mut ProgramLevel::default());
+}
+
+#[test]
+fn cluster_policies_at_level_kernel() {
+    check_cluster_policies(&mut KernelLevel::default());
+}
+
 #[test]
 fn the_seeds_at_level_verdict() {
     if let Some(report) = judge("seeds/scenarios.json", &mut VerdictLevel::default()) {
