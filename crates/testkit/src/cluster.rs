@@ -2,6 +2,7 @@
 //! meet them, and changes that keep happening to them. Everything follows from the seed.
 
 mod endpoints;
+mod npa;
 mod policies;
 mod selectors;
 mod traffic;
@@ -26,7 +27,7 @@ pub(crate) const TIERS: [&str; 4] = ["audit", "security", "team", "zeta"];
 pub struct Size {
     /// Pods.
     pub pods: usize,
-    /// Policies of all three kinds together.
+    /// Policies of all kinds together.
     pub policies: usize,
     /// Network sets of both kinds together.
     pub sets: usize,
@@ -36,7 +37,7 @@ impl Default for Size {
     fn default() -> Self {
         Self {
             pods: 18,
-            policies: 26,
+            policies: 30,
             sets: 5,
         }
     }
@@ -193,9 +194,10 @@ impl RandomCluster {
     }
 }
 
-const POLICIES: [Kind; 3] = [
+const POLICIES: [Kind; 4] = [
     Kind::GlobalNetworkPolicy,
     Kind::NetworkPolicy,
     Kind::KubernetesNetworkPolicy,
+    Kind::ClusterNetworkPolicy,
 ];
 const SETS: [Kind; 2] = [Kind::GlobalNetworkSet, Kind::NetworkSet];

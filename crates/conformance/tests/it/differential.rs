@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use oncilla_api::{Object, PolicyType};
+use oncilla_api::{Object, PolicyType, npa};
 use oncilla_conformance::case::Change;
 use oncilla_conformance::engine::{Engine, Fate, Unsettled};
 use oncilla_conformance::rig::{Rig, RigError};
@@ -422,6 +422,24 @@ fn broken(object: &Object, way: usize) -> Option<Object> {
             _ => object.metadata_mut().labels.extend([bad_label]),
         },
         Object::KubernetesNetworkPolicy(_) => object.metadata_mut().labels.extend([bad_label]),
+        Object::ClusterNetworkPolicy(policy) => {
+            let spec = &mut policy.spec;
+            match way % 5 {
+                0 => spec.tier = None,
+                1 => spec.subject = npa::Subject::default(),
+                2 => spec.priority = Some(1001),
+                3 => object.metadata_mut().labels.extend([bad_label]),
+                // Every second rule, which then fails closed alone.
+                _ => {
+                    for rule in spec.ingress.iter_mut().step_by(2) {
+                        rule.from.push(npa::IngressPeer::default());
+                    }
+                    for rule in spec.egress.iter_mut().step_by(2) {
+                        rule.to.push(npa::EgressPeer::default());
+                    }
+                }
+            }
+        }
         _ => return None,
     }
     Some(object)
@@ -441,6 +459,7 @@ fn the_interpreter_agrees_with_the_judge_on_broken_objects() {
                 Object::NetworkPolicy(_)
                     | Object::GlobalNetworkPolicy(_)
                     | Object::KubernetesNetworkPolicy(_)
+                    | Object::ClusterNetworkPolicy(_)
             );
             let turn = usize::try_from(seed).unwrap_or_default() + place;
             if turn % if is_policy { 61 } else { 4 } != 0 {

@@ -35,7 +35,13 @@ enum By {
     Verify,
 }
 
-const FAULTS: [(&str, By); 34] = [
+const FAULTS: [(&str, By); 40] = [
+    ("model/baseline-is-admin", By::Interpreter),
+    ("model/priority-ignored", By::Interpreter),
+    ("model/accept-passes", By::Interpreter),
+    ("model/pods-of-any-namespace", By::Interpreter),
+    ("model/last-network-forgotten", By::Interpreter),
+    ("model/port-name-of-tcp-only", By::Interpreter),
     ("resolve/inherited-labels-forgotten", By::Interpreter),
     ("resolve/inherited-label-wins", By::Interpreter),
     ("resolve/port-name-of-any-protocol", By::Interpreter),
@@ -173,7 +179,7 @@ fn only_what_a_fault_does_counts_as_catching_it() {
 }
 
 #[test]
-fn the_interpreter_run_catches_every_fault_of_resolve_and_compile() {
+fn the_interpreter_run_catches_every_fault_of_model_resolve_and_compile() {
     assert_caught(By::Interpreter, 3, CLUSTERS_MAX);
 }
 
@@ -191,7 +197,7 @@ fn verification_catches_every_fault_of_changes_in_place() {
 fn the_list_names_every_switch_of_the_sources() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut switches = BTreeSet::new();
-    for name in ["resolve", "compile", "nft", "dataplane"] {
+    for name in ["model", "resolve", "compile", "nft", "dataplane"] {
         collect(&crates.join(name).join("src"), &mut switches);
     }
     let listed: BTreeSet<String> = FAULTS.iter().map(|(name, _)| (*name).to_owned()).collect();

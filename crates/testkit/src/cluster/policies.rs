@@ -1,4 +1,4 @@
-//! Policies of the three kinds, with every field that is supported.
+//! Policies of namespaces and of Calico, with every field that is supported.
 
 use oncilla_api::k8s::{
     self, EgressRule, IngressRule, IpBlock, NetworkPolicyPeer, NetworkPolicyPort,
@@ -13,7 +13,7 @@ use oncilla_net::{Family, PortRange};
 use super::endpoints::{ACCOUNTS, PORT_NAMES};
 use super::selectors::{self, LABELS, NAMESPACE_LABELS};
 use super::traffic::{NETS_V4, NETS_V6, OTHERS, PORTS, SOURCE_PORTS};
-use super::{Edit, NAMESPACES, POLICIES, RandomCluster, TIERS};
+use super::{Edit, NAMESPACES, POLICIES, RandomCluster, TIERS, npa};
 use crate::rng::Rng;
 
 /// Orders of policies; equal ones are told apart by name.
@@ -29,10 +29,11 @@ impl RandomCluster {
     pub(super) fn new_policy(&mut self) -> Object {
         let name = format!("policy-{}", self.number());
         let rng = &mut self.rng;
-        match rng.below(8) {
+        match rng.below(10) {
             0..=3 => global(rng, name),
             4 | 5 => namespaced(rng, name),
-            _ => kubernetes(rng, name),
+            6 | 7 => kubernetes(rng, name),
+            _ => npa::policy(rng, name),
         }
     }
 
@@ -56,6 +57,7 @@ impl RandomCluster {
         let mut object = match key.kind {
             oncilla_api::Kind::GlobalNetworkPolicy => global(rng, key.name),
             oncilla_api::Kind::NetworkPolicy => namespaced(rng, key.name),
+            oncilla_api::Kind::ClusterNetworkPolicy => npa::policy(rng, key.name),
             _ => kubernetes(rng, key.name),
         };
         if key.namespace.is_some() {
@@ -66,10 +68,11 @@ impl RandomCluster {
 }
 
 fn tier(rng: &mut Rng) -> String {
-    match rng.below(8) {
+    match rng.below(9) {
         0 | 1 => String::new(),
         2 => "default".to_owned(),
         3 => "kube-admin".to_owned(),
+        4 => "kube-baseline".to_owned(),
         _ => (*rng.pick(&TIERS)).to_owned(),
     }
 }
@@ -298,7 +301,7 @@ fn ports(rng: &mut Rng, rule: &mut Rule) {
     if rng.chance(3, 4) {
         rule.destination.ports = (0..rng.between(1, 3)).map(|_| port(rng)).collect();
     }
-    if rng.chance(1, 6) {
+    if rng.chance(1, 3) {
         rule.destination.not_ports = vec![port(rng)];
     }
     if rng.chance(1, 6) {
