@@ -18,6 +18,8 @@ pub enum ProbeProtocol {
     Tcp,
     /// A UDP datagram that is to be echoed.
     Udp,
+    /// The INIT of an SCTP association, which is to be answered.
+    Sctp,
 }
 
 /// A knock at a door.
@@ -39,7 +41,7 @@ pub struct Probe {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// TCP: the connection was made. UDP: the datagram came back.
+    /// TCP: the connection was made. UDP: the datagram came back. SCTP: the association was accepted.
     Connected,
     /// Nothing, until the deadline.
     Silent,

@@ -23,6 +23,7 @@ mod reaper;
 mod responder;
 mod rise;
 mod sandbox;
+mod sctp;
 mod workload;
 
 use std::io::{self, BufRead as _, BufReader};

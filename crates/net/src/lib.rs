@@ -4,6 +4,7 @@
 //! that later stages can keep their output deterministic.
 #![forbid(unsafe_code)]
 
+mod checksum;
 mod cidr;
 pub mod fault;
 mod mark;
@@ -11,6 +12,7 @@ mod packet;
 mod port;
 mod protocol;
 
+pub use checksum::crc32c;
 pub use cidr::{
     AddressError, CidrError, Family, family_of, masked, parse_address, parse_cidr,
     parse_cidr_masking,

@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use oncilla_net::Protocol;
 
-pub use checksum::{crc32c, internet};
+pub use checksum::internet;
+pub use oncilla_net::crc32c;
 
 /// What marks our payloads; the cookie follows.
 const MAGIC: [u8; 4] = *b"ONCL";

@@ -11,7 +11,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
 
-use super::clock;
+use super::{clock, sctp};
 use crate::probe::{HoldEvent, HoldRequest, Outcome, Probe, ProbeProtocol, ProbeResult};
 use crate::protocol::encode_line;
 
@@ -25,6 +25,8 @@ const READINESS_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) enum Knocker {
     Tcp(TcpSocket),
     Udp(std::net::UdpSocket),
+    /// A raw socket.
+    Sctp(std::net::UdpSocket),
 }
 
 impl Knocker {
@@ -41,6 +43,7 @@ impl Knocker {
                 socket.set_nonblocking(true)?;
                 Ok(Self::Udp(socket))
             }
+            ProbeProtocol::Sctp => sctp::open(probe.to).map(Self::Sctp),
         }
     }
 
@@ -52,6 +55,7 @@ impl Knocker {
         let answer = match self {
             Self::Tcp(socket) => timeout(deadline, connect(socket, to)).await,
             Self::Udp(socket) => timeout(deadline, ask(socket, to)).await,
+            Self::Sctp(socket) => timeout(deadline, sctp::ask(socket, to)).await,
         };
         let (outcome, detail) = match answer {
             Ok(Ok(())) => (Outcome::Connected, None),
@@ -170,7 +174,9 @@ async fn ask(socket: std::net::UdpSocket, to: SocketAddr) -> io::Result<()> {
 fn outcome(error: &io::Error) -> Outcome {
     let errno = error.raw_os_error();
     let is = |known: Errno| errno == Some(known.raw_os_error());
-    if is(Errno::CONNREFUSED) || is(Errno::CONNRESET) {
+    let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+    // A kernel without SCTP says that there is no such protocol.
+    if refused || is(Errno::CONNRESET) || is(Errno::NOPROTOOPT) {
         Outcome::Refused
     } else if is(Errno::HOSTUNREACH) || is(Errno::NETUNREACH) || is(Errno::ACCESS) {
         Outcome::Unreachable

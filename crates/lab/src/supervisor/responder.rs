@@ -2,7 +2,7 @@
 //!
 //! TCP: an HTTP request gets 200 and the pod's name; any other line comes back as it is, so that a live connection can
 //! be watched. The connection stays open. UDP: datagrams come back. SCTP: as TCP, where the kernel has SCTP sockets;
-//! where it has none, nothing answers and probes are judged by what arrives.
+//! where it has none, the first packet of an association is answered by a raw socket.
 //!
 //! A socket belongs to the network namespace it was opened in; who serves it does not matter. So one thread serves
 //! all pods, and a pod costs its sockets and a few kilobytes.
@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use super::sctp::{self, RawResponder};
 use crate::options::ListenPort;
 
 /// Connections open at once at one port; further clients wait in the kernel's queue.
@@ -79,6 +80,12 @@ impl ResponderThread {
                 Err(error) => responder.problems.push(error.to_string()),
             }
         }
+        if let Some(raw) = sockets.sctp {
+            for socket in raw.sockets {
+                let task = sctp::answer(socket, raw.ports.clone());
+                responder.tasks.spawn_on(task, &self.handle);
+            }
+        }
         responder
     }
 }
@@ -106,6 +113,8 @@ pub(crate) struct Sockets {
     /// TCP and SCTP: both speak streams.
     streams: Vec<std::net::TcpListener>,
     datagrams: Vec<std::net::UdpSocket>,
+    /// SCTP where the kernel has no sockets for it.
+    sctp: Option<RawResponder>,
     listens: Vec<ListenPort>,
     problems: Vec<String>,
 }
@@ -123,9 +132,6 @@ impl Sockets {
             for &port in ports {
                 match sockets.add(port, addresses) {
                     Ok(()) => sockets.listens.push(port),
-                    Err(error) if no_protocol(&error) => sockets.problems.push(format!(
-                        "{port}: this kernel has no such sockets, nothing answers; judge by what arrives"
-                    )),
                     Err(error) => sockets.problems.push(format!("{port}: {error}")),
                 }
             }
@@ -155,14 +161,27 @@ impl Sockets {
                     self.datagrams.push(socket);
                 }
             }
-            TransportProtocol::Sctp => self.streams.push(sctp(port.port)?),
+            TransportProtocol::Sctp => match listen_sctp(port.port) {
+                Ok(listener) => self.streams.push(listener),
+                Err(error) if no_protocol(&error) => self.add_raw(port.port, addresses)?,
+                Err(error) => return Err(error),
+            },
         }
+        Ok(())
+    }
+
+    fn add_raw(&mut self, port: u16, addresses: &[IpAddr]) -> io::Result<()> {
+        let raw = match &mut self.sctp {
+            Some(raw) => raw,
+            none => none.insert(RawResponder::open(addresses)?),
+        };
+        raw.ports.insert(port);
         Ok(())
     }
 }
 
 /// An SCTP socket of the one-to-one style: it listens, accepts, reads and writes as a TCP socket does.
-fn sctp(port: u16) -> io::Result<std::net::TcpListener> {
+fn listen_sctp(port: u16) -> io::Result<std::net::TcpListener> {
     let socket = rustix::net::socket_with(
         AddressFamily::INET6,
         SocketType::STREAM,

@@ -28,16 +28,17 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         a_held_connection_lives_and_dies_with_its_pod,
     ),
     ("the_responder_speaks_http", the_responder_speaks_http),
+    ("sctp_is_answered", sctp_is_answered),
 ];
 
 fn probe(from: &str, to: IpAddr, port: ListenPort) -> Probe {
     Probe {
         from: from.parse().unwrap(),
         to,
-        protocol: if port.to_string().starts_with("udp") {
-            ProbeProtocol::Udp
-        } else {
-            ProbeProtocol::Tcp
+        protocol: match port.to_string().split('/').next() {
+            Some("udp") => ProbeProtocol::Udp,
+            Some("sctp") => ProbeProtocol::Sctp,
+            _ => ProbeProtocol::Tcp,
         },
         port: port.port,
         deadline_ms: 5000,
@@ -249,5 +250,56 @@ fn the_responder_speaks_http() {
         &["curl", "-sSi", "-d", "a=b", url],
     );
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    lab.down().unwrap();
+}
+
+/// Where the kernel has no SCTP sockets (as here) as well as where it has.
+fn sctp_is_answered() {
+    let home = Home::new();
+    let manifest = r#"
+apiVersion: v1
+kind: Pod
+metadata: { name: client }
+spec: { nodeName: n1, containers: [{ name: c, image: x }] }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: server, annotations: { lab.oncilla/listen: "sctp/9000,sctp/9002" } }
+spec: { nodeName: n2, containers: [{ name: c, image: x }] }
+"#;
+    let lab = home.up(&options("t7", &objects(manifest)));
+    let status = lab.status().unwrap();
+    let server = pod(&status, "server");
+    assert_eq!(server.listens, ["sctp/9000", "sctp/9002"]);
+    assert_eq!(server.notes, [""; 0]);
+    assert_eq!(server.addresses.len(), 2, "both families");
+    for &address in &server.addresses {
+        for (port, expected) in [
+            (9000, Outcome::Connected),
+            (9001, Outcome::Refused),
+            (9002, Outcome::Connected),
+        ] {
+            let port: ListenPort = format!("sctp/{port}").parse().unwrap();
+            let found = outcomes(&lab, &[probe("client", address, port)]);
+            assert_eq!(found, [expected], "{address} {port}");
+        }
+    }
+    // A kernel without the protocol, at the node itself, never accepts.
+    let node: IpAddr = "127.0.0.1".parse().unwrap();
+    let found = outcomes(
+        &lab,
+        &[Probe {
+            deadline_ms: 300,
+            ..probe("node:n1", node, "sctp/9000".parse().unwrap())
+        }],
+    );
+    assert_ne!(found, [Outcome::Connected]);
+    // The path to the pod is cut: silence, not refusal.
+    home.text("t7", "node:n2", &["ip", "link", "set", "eth0", "down"]);
+    let silent = Probe {
+        deadline_ms: 300,
+        ..probe("client", server.addresses[0], "sctp/9000".parse().unwrap())
+    };
+    assert_eq!(outcomes(&lab, &[silent]), [Outcome::Silent]);
     lab.down().unwrap();
 }

@@ -1,4 +1,4 @@
-//! The two checksums of the network and transport layers.
+//! The checksum of the network and transport layers.
 
 /// The ones' complement sum of RFC 1071 over `parts`, of which all but the last have even length.
 pub fn internet(parts: &[&[u8]]) -> u16 {
@@ -15,20 +15,4 @@ pub fn internet(parts: &[&[u8]]) -> u16 {
         }
     }
     !u16::try_from(sum).expect("carries were folded in")
-}
-
-/// CRC-32C (Castagnoli), as SCTP uses it; it is sent lowest byte first.
-pub fn crc32c(bytes: &[u8]) -> u32 {
-    let mut crc = !0_u32;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            let carry = crc & 1 != 0;
-            crc >>= 1;
-            if carry {
-                crc ^= 0x82f6_3b78;
-            }
-        }
-    }
-    !crc
 }
