@@ -201,7 +201,6 @@ impl Intake {
                 ) {
                     self.whole.insert(key.clone());
                 }
-                self.doubt(&key, None, changes);
                 for change in converted {
                     changes.push(match change {
                         Change::Policy(policy_key, Some(policy)) => {
@@ -212,6 +211,9 @@ impl Intake {
                         other => other,
                     });
                 }
+                // Last: what these changes say goes in force one after the other, and whoever doubts must go on
+                // doubting until the whole object is there.
+                self.doubt(&key, None, changes);
             }
             Err(reasons) => self.refuse(&key, written.as_ref(), (&reasons, unix_ms), changes),
         }
@@ -279,8 +281,9 @@ impl Intake {
         if let Some(written) = written.filter(|_| !has_previous) {
             let remains = Remains::new(key.kind, written, reasons);
             let closed = self.converter.closed(key, &remains);
-            changes.extend(closed.changes);
+            // The other way round: closed before anything of the object counts.
             self.doubt(key, closed.doubt, changes);
+            changes.extend(closed.changes);
         }
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
         let message: String = reasons.join("; ").chars().take(MESSAGE_CHARS_MAX).collect();
@@ -363,4 +366,55 @@ fn digest(mut node: Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     node.to_string().hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use oncilla_api::{Kind, ObjectKey};
+    use oncilla_model::Change;
+    use oncilla_store::{Revision, StoredObject};
+    use serde_json::{Value, json};
+
+    use super::Intake;
+    use crate::follow::News;
+
+    fn taken(intake: &mut Intake, key: ObjectKey, value: Value) -> Vec<&'static str> {
+        let mut changes = Vec::new();
+        let revision = Revision(1);
+        let object = StoredObject {
+            key,
+            revision,
+            value,
+        };
+        intake.take(News::Applied(object), 0, &mut changes);
+        let kinds = changes.iter().map(|change| match change {
+            Change::NetworkSet(..) => "set",
+            Change::Policy(..) => "policy",
+            _ => "other",
+        });
+        kinds.collect()
+    }
+
+    /// What these changes say goes in force one after the other: rules doubt as long as the set is not whole.
+    #[test]
+    fn rules_doubt_before_a_broken_set_counts_and_until_it_is_whole() {
+        let mut intake = Intake::new("cali");
+        let policy = ObjectKey::cluster(Kind::GlobalNetworkPolicy, "deny");
+        let source = json!({ "selector": "role == 'bad'" });
+        let rules = json!([{ "action": "Deny", "source": source }]);
+        let value = json!({ "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy",
+            "metadata": { "name": "deny" }, "spec": { "ingress": rules } });
+        assert_eq!(taken(&mut intake, policy, value), ["policy"]);
+        let set = |nets: [&str; 2]| {
+            let key = ObjectKey::cluster(Kind::GlobalNetworkSet, "bad");
+            let value = json!({ "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkSet",
+                "metadata": { "name": "bad", "labels": { "role": "bad" } },
+                "spec": { "nets": nets } });
+            (key, value)
+        };
+        let (key, broken) = set(["192.0.2.0/24", "nowhere"]);
+        assert_eq!(taken(&mut intake, key, broken), ["policy", "set"]);
+        let (key, whole) = set(["192.0.2.0/24", "198.51.100.0/24"]);
+        assert_eq!(taken(&mut intake, key, whole), ["set", "policy"]);
+    }
 }

@@ -210,7 +210,7 @@ impl Teller {
         // The number of an error tells people nothing that its text does not.
         let reason = reason.split(" (os error").next().unwrap_or_default();
         Ok(format!(
-            "a connection frontend -> backend was open when the label went: cut after {:.1} ms, and it stays cut\n     \
+            "a connection frontend -> backend was open when the label went: cut after {:.1} ms, and no new one gets through\n     \
              (lines there and back until then: {exchanges}; it ended with: {reason}).",
             cut_at.saturating_duration_since(sent_at).as_secs_f64() * 1000.0,
         ))

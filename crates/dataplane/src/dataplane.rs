@@ -42,7 +42,7 @@ pub struct Applied {
     pub elements: u64,
     /// Transactions that changed verdicts.
     pub flips: u64,
-    /// The whole table was put in place at once.
+    /// The whole table was put in place anew.
     pub replaced: bool,
     /// Groups that the kernel refused: their endpoints are denied. With the kernel's words.
     pub isolated: BTreeMap<GroupId, String>,
@@ -296,7 +296,7 @@ impl Dataplane {
 
 /// What is held when everything in the kernel but addresses is as desired; leftovers are garbage.
 ///
-/// Anything else is replaced as a whole, in one transaction: class numbers in the kernel may mean
+/// Anything else is replaced as a whole, through a stand-in (ADR 0003): class numbers in the kernel may mean
 /// something else than ours, and only new sets beside the old ones keep every packet's verdict.
 fn adoptable(desired: &Program, found: &Ruleset) -> Option<Held> {
     let mask = desired.settings.mask;
