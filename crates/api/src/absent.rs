@@ -55,7 +55,7 @@ impl Visitor<'_> for IntOrStringVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<IntOrString, E> {
         i64::try_from(value)
             .map(IntOrString::Int)
-            .map_err(|_too_large| E::custom(with_help("the number is too large", PORT_HELP)))
+            .map_err(|_too_large| E::custom(with_help("the number is too large", PORT_HELP, None)))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<IntOrString, E> {

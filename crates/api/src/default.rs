@@ -5,7 +5,7 @@ use oncilla_net::{parse_address, parse_cidr_masking};
 use crate::k8s::{self, IpBlock, NetworkPolicyPeer};
 use crate::meta::PolicyType;
 use crate::object::Object;
-use crate::{v1, v3};
+use crate::{names, v1, v3};
 
 /// The tier of Calico policies that name none, and of every Kubernetes policy.
 const DEFAULT_TIER: &str = "default";
@@ -57,7 +57,8 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 fn default_namespace(namespace: &mut v1::Namespace) {
     let metadata = &mut namespace.metadata;
-    if !metadata.name.is_empty() {
+    // A name that is no label would be refused twice.
+    if !metadata.name.is_empty() && names::label_value(&metadata.name).is_ok() {
         metadata
             .labels
             .insert(NAMESPACE_NAME_LABEL.to_owned(), metadata.name.clone());

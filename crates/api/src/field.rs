@@ -58,6 +58,9 @@ pub struct FieldError {
     /// How to mend it, when we know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// The [`Check`](crate::Check) that is broken, by its id; `None` for what no row of the table says.
+    #[serde(skip)]
+    pub check: Option<&'static str>,
     /// Where to point when that is not `path` itself: the path of another field.
     #[serde(skip)]
     pub at: Option<String>,
@@ -80,6 +83,7 @@ impl FieldError {
             path: path.into(),
             message: message.into(),
             help: None,
+            check: None,
             at: None,
             see: None,
             at_key: false,
@@ -103,6 +107,13 @@ impl FieldError {
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// The same fault, said by this row of the table.
+    #[must_use]
+    pub(crate) fn of_check(mut self, id: &'static str) -> Self {
+        self.check = Some(id);
         self
     }
 

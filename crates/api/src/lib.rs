@@ -34,3 +34,4 @@ pub use meta::{
 pub use nearest::nearest;
 pub use object::{Object, ObjectKey};
 pub use remains::{Remains, Remnant};
+pub use validate::{Check, checks};

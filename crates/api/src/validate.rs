@@ -1,5 +1,6 @@
 //! What makes an object invalid: one module a family of kinds, each a list of checks in the order of the
-//! fields. Texts that users of Calico know are kept (semantics page §4).
+//! fields. What is said of Calico's kinds stands in the table, with its source; texts that users of Calico know
+//! are kept (semantics page §4).
 
 mod k8s;
 mod labels;
@@ -8,15 +9,16 @@ mod npa;
 mod rule;
 mod selector;
 mod strangers;
+pub(crate) mod table;
 mod v1;
 mod v3;
-
-pub(crate) use rule::PROTOCOL_HELP;
 
 use oncilla_net::{CidrError, IpNet};
 
 use crate::field::FieldError;
 use crate::object::Object;
+
+pub use table::{Check, checks};
 
 impl Object {
     /// Everything that is wrong with a defaulted object, in the order of its fields; empty when it is valid.
@@ -62,6 +64,18 @@ struct Errors {
 impl Errors {
     fn push(&mut self, error: FieldError) {
         self.list.push(error);
+    }
+
+    /// A field that breaks a row of the table.
+    fn broken(&mut self, check: &Check, path: impl Into<String>) {
+        self.push(check.at(path));
+    }
+
+    /// A list with more items than a row of the table allows.
+    fn too_many(&mut self, check: &Check, path: &str, count: usize, max: usize) {
+        if count > max {
+            self.push(check.with(path, &[&count]).pointing_at_key());
+        }
     }
 
     /// A value that is not allowed.

@@ -28,6 +28,8 @@ mod properties;
 mod reading;
 #[path = "it/seeds.rs"]
 mod seeds;
+#[path = "it/table.rs"]
+mod table;
 
 use oncilla_api::manifest::{Limits, Manifest, decode};
 

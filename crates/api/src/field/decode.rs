@@ -10,15 +10,19 @@ use serde_path_to_error::Segment;
 use super::strict::Strict;
 use super::{Code, FieldError};
 use crate::nearest::nearest;
+use crate::validate::checks;
 
 /// How many faults of one object are reported.
 pub(crate) const ERRORS_MAX: usize = 50;
 /// Stands between a fault and its remedy in the one text that serde carries.
 const HELP_MARK: &str = "\nhelp: ";
+/// Stands before the row of the table that is broken.
+const CHECK_MARK: &str = "\ncheck: ";
 
-/// The text of a fault that a type finds while it is read, with its remedy.
-pub(crate) fn with_help(message: &str, help: &str) -> String {
-    format!("{message}{HELP_MARK}{help}")
+/// The text of a fault that a type finds while it is read, with its remedy and its row of the table.
+pub(crate) fn with_help(message: &str, help: &str, check: Option<&str>) -> String {
+    let check = check.map_or_else(String::new, |id| format!("{CHECK_MARK}{id}"));
+    format!("{message}{HELP_MARK}{help}{check}")
 }
 
 /// Fields beside each other, the second of which is only right with the first.
@@ -390,7 +394,12 @@ impl Fault {
                     .with_help(help)
             }
             Self::Other(message) => match message.split_once(HELP_MARK) {
-                Some((message, help)) => FieldError::new(path, message).with_help(help),
+                Some((message, rest)) => {
+                    let (help, id) = rest.split_once(CHECK_MARK).unwrap_or((rest, ""));
+                    let mut error = FieldError::new(path, message).with_help(help);
+                    error.check = checks().map(|check| check.id).find(|known| *known == id);
+                    error
+                }
                 None => FieldError::new(path, message),
             },
         }

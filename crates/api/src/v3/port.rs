@@ -7,11 +7,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::field::with_help;
-use crate::validate::{PORT_HELP, PROTOCOL_HELP};
-
-/// How to mend a text that is no port.
-const FORMAT_HELP: &str =
-    "write a port, as in 80, a range, as in \"8000:8080\", or the name of a port";
+use crate::validate::table::rule::{PORT, PORT_FORMAT, PORT_ORDER, PROTOCOL_NUMBER};
 
 /// The longest name of a port, in bytes.
 pub(crate) const PORT_NAME_LENGTH_MAX: usize = 128;
@@ -32,19 +28,19 @@ impl Port {
     /// A message that says what is wrong, in upstream's words.
     fn parse(text: &str) -> Result<Self, String> {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let port = text
-                .parse()
-                .map_err(|_above| with_help(&format!("invalid port format ({text})"), PORT_HELP));
+            let port = text.parse().map_err(|_above| {
+                let says = format!("invalid port format ({text})");
+                with_help(&says, PORT.mend, Some(PORT_FORMAT.id))
+            });
             return port.map(|port| Self::Range(PortRange::single(port)));
         }
-        let invalid = || with_help(&format!("invalid port format ({text})"), FORMAT_HELP);
+        let invalid = || PORT_FORMAT.text(&[&text]);
         if let Some((first, last)) = text.split_once(':') {
             let number = |part: &str| part.parse::<u16>().map_err(|_not_u16| invalid());
             let range = PortRange::new(number(first)?, number(last)?);
-            return range.map(Self::Range).map_err(|error| {
-                let help = format!("write \"{}:{}\"", error.last, error.first);
-                with_help(&error.to_string(), &help)
-            });
+            return range
+                .map(Self::Range)
+                .map_err(|error| PORT_ORDER.text(&[&error.first, &error.last]));
         }
         if is_port_name(text) {
             Ok(Self::Name(text.to_owned()))
@@ -146,22 +142,17 @@ impl Visitor<'_> for PortVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<Port, E> {
         u16::try_from(value)
             .map(|port| Port::Range(PortRange::single(port)))
-            .map_err(|_too_large| E::custom(with_help(OUT_OF_RANGE, PORT_HELP)))
+            .map_err(|_too_large| E::custom(PORT.text(&[])))
     }
 
     fn visit_i64<E: Error>(self, _value: i64) -> Result<Port, E> {
-        Err(E::custom(with_help(OUT_OF_RANGE, PORT_HELP)))
+        Err(E::custom(PORT.text(&[])))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Port, E> {
         Port::parse(value).map_err(E::custom)
     }
 }
-
-/// Upstream's words for a port that is no port.
-pub(crate) const OUT_OF_RANGE: &str = "port range invalid, port number must be between 1 and 65535";
-
-const PROTOCOL_NUMBER: &str = "protocol number invalid: expected 1 to 255";
 
 struct ProtocolVisitor;
 
@@ -175,11 +166,11 @@ impl Visitor<'_> for ProtocolVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<Protocol, E> {
         u8::try_from(value)
             .map(Protocol::Number)
-            .map_err(|_too_large| E::custom(with_help(PROTOCOL_NUMBER, PROTOCOL_HELP)))
+            .map_err(|_too_large| E::custom(PROTOCOL_NUMBER.text(&[])))
     }
 
     fn visit_i64<E: Error>(self, _value: i64) -> Result<Protocol, E> {
-        Err(E::custom(with_help(PROTOCOL_NUMBER, PROTOCOL_HELP)))
+        Err(E::custom(PROTOCOL_NUMBER.text(&[])))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Protocol, E> {

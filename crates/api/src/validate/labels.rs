@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Errors;
+use super::table::metadata as table;
+use super::{Check, Errors};
 use crate::field::FieldError;
 use crate::meta::{LabelOperator, LabelRequirement, LabelSelector};
 use crate::names;
@@ -13,7 +14,7 @@ const ANNOTATIONS_SIZE_MAX: usize = 256 * 1024;
 pub(super) fn check(path: &str, labels: &BTreeMap<String, String>, errors: &mut Errors) {
     for (name, value) in labels {
         let path = format!("{path}.{name}");
-        check_key(&path, "label name", name, errors);
+        check_key(&path, &table::LABEL_NAME, name, errors);
         check_value(&path, value, errors);
     }
 }
@@ -28,12 +29,16 @@ pub(super) fn check_annotations(
         size += name.len() + value.len();
         // Kubernetes compares the names of annotations in lower case.
         let lower = name.to_ascii_lowercase();
-        check_key(&format!("{path}.{name}"), "annotation name", &lower, errors);
+        let path = format!("{path}.{name}");
+        check_key(&path, &table::ANNOTATION_NAME, &lower, errors);
     }
     if size > ANNOTATIONS_SIZE_MAX {
         let over = size - ANNOTATIONS_SIZE_MAX;
-        let message = format!("total size of annotations is too large by {over} bytes");
-        errors.push(FieldError::new(path, message).pointing_at_key());
+        errors.push(
+            table::ANNOTATIONS_SIZE
+                .with(path, &[&over])
+                .pointing_at_key(),
+        );
     }
 }
 
@@ -51,7 +56,8 @@ pub(super) fn check_selector(path: &str, selector: &LabelSelector, errors: &mut 
 
 fn check_requirement(path: &str, requirement: &LabelRequirement, errors: &mut Errors) {
     if let Err(error) = names::qualified_name(&requirement.key) {
-        errors.invalid(format!("{path}.key"), format!("label name {error}"));
+        let path = format!("{path}.key");
+        errors.push(table::LABEL_NAME.with(path, &[&error]));
     }
     let values = &requirement.values;
     match requirement.operator {
@@ -78,14 +84,14 @@ fn check_requirement(path: &str, requirement: &LabelRequirement, errors: &mut Er
     }
 }
 
-fn check_key(path: &str, what: &str, name: &str, errors: &mut Errors) {
+fn check_key(path: &str, check: &Check, name: &str, errors: &mut Errors) {
     if let Err(error) = names::qualified_name(name) {
-        errors.push(FieldError::new(path, format!("{what} {error}")).pointing_at_key());
+        errors.push(check.with(path, &[&error]).pointing_at_key());
     }
 }
 
 fn check_value(path: &str, value: &str, errors: &mut Errors) {
     if let Err(error) = names::label_value(value) {
-        errors.invalid(path, format!("label value {error}"));
+        errors.push(table::LABEL_VALUE.with(path, &[&error]));
     }
 }

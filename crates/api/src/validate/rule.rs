@@ -1,9 +1,16 @@
 //! Calico's checks of one rule.
 
-use oncilla_net::{Family, IpNet, Protocol as Number, parse_cidr};
+mod http;
+mod icmp;
+mod services;
 
+use oncilla_net::{CidrError, Family, IpNet, Protocol as Number, parse_cidr};
+
+use super::table::rule as table;
 use super::{Errors, labels, selector};
 use crate::field::FieldError;
+use crate::kind::Kind;
+use crate::meta::PolicyType;
 use crate::names;
 use crate::nearest::nearest;
 use crate::v3::{EntityRule, Port, Protocol, Rule};
@@ -14,48 +21,42 @@ const NETS_MAX: usize = 256;
 const PORTS_MAX: usize = 50;
 
 const PROTOCOL_NAMES: [&str; 6] = ["TCP", "UDP", "SCTP", "ICMP", "ICMPv6", "UDPLite"];
-const NUMERIC_WITHOUT_PROTOCOL: &str =
-    "rules with numeric port or port range must set protocol to TCP or UDP or SCTP";
-const PORTS_WITH_OTHER_PROTOCOL: &str =
-    "rules that specify ports must set protocol to TCP or UDP or SCTP";
-const PORT_RANGE: &str = "port range invalid, port number must be between 1 and 65535";
-pub(crate) const PROTOCOL_HELP: &str = "write a name, as in TCP, or a number from 1 to 255";
-const ICMP_HELP: &str = "leave the rule out, or write it for every type and code, with `protocol: ICMP` or `ICMPv6` alone";
-const HTTP_HELP: &str =
-    "leave the rule out, or write it for every request, with `protocol: TCP` and ports";
-const NEGATED_CATCH_ALL: &str =
-    "catch-all CIDR in negation creates logical contradiction (matches no traffic)";
 
-pub(super) fn check(path: &str, rule: &Rule, errors: &mut Errors) {
+/// Where a rule stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// Its path in the object.
+    pub(super) path: &'a str,
+    /// The kind of the object.
+    pub(super) kind: Kind,
+    /// The direction that it judges.
+    pub(super) direction: PolicyType,
+}
+
+pub(super) fn check(place: Place<'_>, rule: &Rule, errors: &mut Errors) {
+    let path = place.path;
     if rule
         .ip_version
         .is_some_and(|version| version != 4 && version != 6)
     {
-        errors.push(
-            FieldError::new(format!("{path}.ipVersion"), "expected 4 or 6")
-                .with_help("write `ipVersion: 4` or `ipVersion: 6`, or leave it out for both"),
-        );
+        errors.broken(&table::IP_VERSION, format!("{path}.ipVersion"));
     }
-    check_protocol(path, "protocol", rule, rule.protocol.as_ref(), errors);
-    check_protocol(
-        path,
-        "notProtocol",
-        rule,
-        rule.not_protocol.as_ref(),
-        errors,
-    );
-    for (given, field, help) in [
-        (rule.icmp.is_some(), "icmp", ICMP_HELP),
-        (rule.not_icmp.is_some(), "notICMP", ICMP_HELP),
-        (rule.http.is_some(), "http", HTTP_HELP),
-    ] {
-        if given {
-            let error = FieldError::not_supported(format!("{path}.{field}"), field);
-            errors.push(error.with_help(help));
+    let protocols = [
+        ("protocol", &rule.protocol),
+        ("notProtocol", &rule.not_protocol),
+    ];
+    for (field, protocol) in protocols {
+        if let Some(protocol) = protocol {
+            check_protocol(format!("{path}.{field}"), rule, protocol, errors);
         }
+    }
+    icmp::check(path, rule, errors);
+    if let Some(http) = &rule.http {
+        http::check(place, rule, http, errors);
     }
     check_entity(&format!("{path}.source"), &rule.source, errors);
     check_entity(&format!("{path}.destination"), &rule.destination, errors);
+    services::check(place, rule, errors);
     check_families(path, rule, errors);
     check_ports_have_protocol(path, rule, errors);
     if let Some(metadata) = &rule.metadata {
@@ -64,48 +65,25 @@ pub(super) fn check(path: &str, rule: &Rule, errors: &mut Errors) {
     }
 }
 
-fn check_protocol(
-    path: &str,
-    field: &str,
-    rule: &Rule,
-    protocol: Option<&Protocol>,
-    errors: &mut Errors,
-) {
-    let Some(protocol) = protocol else {
-        return;
-    };
-    let path = format!("{path}.{field}");
+fn check_protocol(path: String, rule: &Rule, protocol: &Protocol, errors: &mut Errors) {
     match (protocol.number(), protocol) {
         (Some(number), _) => {
-            let family = match number {
-                Number::ICMP => Some(("ICMP", 4)),
-                Number::ICMPV6 => Some(("ICMPv6", 6)),
-                _ => None,
+            let (check, version) = match number {
+                Number::ICMP => (&table::ICMP_VERSION, 4),
+                Number::ICMPV6 => (&table::ICMPV6_VERSION, 6),
+                _ => return,
             };
-            if let Some((name, version)) = family
-                && rule.ip_version.is_some_and(|written| written != version)
-            {
-                let message = format!("protocol {name} requires ipVersion {version}");
-                errors.push(
-                    FieldError::new(path, message)
-                        .with_help(format!("write `ipVersion: {version}`, or leave it out")),
-                );
+            if rule.ip_version.is_some_and(|written| written != version) {
+                errors.broken(check, path);
             }
         }
-        (None, Protocol::Number(_)) => {
-            let message = "protocol number invalid: expected 1 to 255";
-            errors.push(FieldError::new(path, message).with_help(PROTOCOL_HELP));
-        }
+        (None, Protocol::Number(_)) => errors.broken(&table::PROTOCOL_NUMBER, path),
         (None, Protocol::Name(name)) => {
-            let message = format!("protocol name invalid: {name:?}");
-            let help = match nearest(name, PROTOCOL_NAMES) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => format!(
-                    "expected {} or a number from 1 to 255",
-                    PROTOCOL_NAMES.join(", ")
-                ),
-            };
-            errors.push(FieldError::new(path, message).with_help(help));
+            let fault = table::PROTOCOL_NAME.with(path, &[&format_args!("{name:?}")]);
+            errors.push(match nearest(name, PROTOCOL_NAMES) {
+                Some(known) => fault.with_help(format!("did you mean `{known}`?")),
+                None => fault,
+            });
         }
     }
 }
@@ -116,44 +94,49 @@ fn check_entity(path: &str, entity: &EntityRule, errors: &mut Errors) {
     check_nets(&not_nets, &entity.not_nets, errors);
     for (index, net) in entity.not_nets.iter().enumerate() {
         if parse_cidr(net).is_ok_and(|net| net.prefix_len() == 0) {
-            errors.push(
-                FieldError::new(format!("{not_nets}[{index}]"), NEGATED_CATCH_ALL)
-                    .with_help("remove it, or leave the rule out: it never matches"),
-            );
+            errors.broken(&table::NEGATED_CATCH_ALL, format!("{not_nets}[{index}]"));
         }
     }
     selector::check(&format!("{path}.selector"), &entity.selector, errors);
     selector::check(&format!("{path}.notSelector"), &entity.not_selector, errors);
     let namespaces = &entity.namespace_selector;
     selector::check_rule_namespaces(&format!("{path}.namespaceSelector"), namespaces, errors);
-    if entity.services.is_some() {
-        let error = FieldError::not_supported(format!("{path}.services"), "services");
-        errors.push(error.with_help("select the pods behind the service with `selector:`"));
-    }
     check_ports(&format!("{path}.ports"), &entity.ports, errors);
     check_ports(&format!("{path}.notPorts"), &entity.not_ports, errors);
     if let Some(accounts) = &entity.service_accounts {
         let path = format!("{path}.serviceAccounts");
         for (index, name) in accounts.names.iter().enumerate() {
-            let result = names::dns_subdomain(name).map_err(|error| format!("name {error}"));
-            errors.check(&format!("{path}.names[{index}]"), result);
+            if let Err(error) = names::dns_subdomain(name) {
+                let path = format!("{path}.names[{index}]");
+                errors.push(table::ACCOUNT_NAME.with(path, &[&error]));
+            }
         }
-        selector::check(&format!("{path}.selector"), &accounts.selector, errors);
+        let path = format!("{path}.selector");
+        selector::check_of_any_length(&path, &accounts.selector, errors);
     }
 }
 
 fn check_nets(path: &str, nets: &[String], errors: &mut Errors) {
-    errors.count(path, nets.len(), NETS_MAX);
+    errors.too_many(&table::NETS_MAX, path, nets.len(), NETS_MAX);
     for (index, net) in nets.iter().enumerate() {
-        errors.cidr(&format!("{path}[{index}]"), parse_cidr(net));
+        let Err(error) = parse_cidr(net) else {
+            continue;
+        };
+        let check = match error {
+            CidrError::HostBits { .. } => &table::CIDR_MASKED,
+            CidrError::NoPrefix { .. } => &table::CIDR_BARE,
+            _ => &table::CIDR,
+        };
+        let fault = FieldError::of_cidr(format!("{path}[{index}]"), &error);
+        errors.push(fault.of_check(check.id));
     }
 }
 
 fn check_ports(path: &str, ports: &[Port], errors: &mut Errors) {
-    errors.count(path, ports.len(), PORTS_MAX);
+    errors.too_many(&table::PORTS_MAX, path, ports.len(), PORTS_MAX);
     for (index, port) in ports.iter().enumerate() {
         if matches!(port, Port::Range(range) if range.first() == 0) {
-            errors.port(format!("{path}[{index}]"), PORT_RANGE);
+            errors.broken(&table::PORT, format!("{path}[{index}]"));
         }
     }
 }
@@ -177,18 +160,15 @@ fn check_families(path: &str, rule: &Rule, errors: &mut Errors) {
             let Some(family) = family(net) else {
                 continue;
             };
-            let message = match (wanted, first) {
-                (Some(wanted), _) if wanted != family => {
-                    "rule IP version doesn't match CIDR version"
-                }
-                (None, Some(first)) if first != family => "rule contains both IPv4 and IPv6 CIDRs",
+            let check = match (wanted, first) {
+                (Some(wanted), _) if wanted != family => &table::FAMILY,
+                (None, Some(first)) if first != family => &table::FAMILIES,
                 _ => {
                     first = Some(family);
                     continue;
                 }
             };
-            let error = FieldError::new(format!("{path}.{field}[{index}]"), message);
-            return errors.push(error.with_help("write one rule for each IP version"));
+            return errors.broken(check, format!("{path}.{field}[{index}]"));
         }
     }
 }
@@ -200,10 +180,10 @@ fn family(net: &str) -> Option<Family> {
 /// A port number means nothing without a protocol that has ports.
 fn check_ports_have_protocol(path: &str, rule: &Rule, errors: &mut Errors) {
     let with_ports = [Number::TCP, Number::UDP, Number::SCTP];
-    let message = match &rule.protocol {
-        None => NUMERIC_WITHOUT_PROTOCOL,
+    let check = match &rule.protocol {
+        None => &table::PORTS_NO_PROTOCOL,
         Some(protocol) => match protocol.number() {
-            Some(number) if !with_ports.contains(&number) => PORTS_WITH_OTHER_PROTOCOL,
+            Some(number) if !with_ports.contains(&number) => &table::PORTS_PROTOCOL,
             // An invalid protocol was reported already.
             Some(_) | None => return,
         },
@@ -223,14 +203,11 @@ fn check_ports_have_protocol(path: &str, rule: &Rule, errors: &mut Errors) {
     let Some((field, _)) = offending else {
         return;
     };
-    let error = FieldError::new(path, message).pointing_at(format!("{path}.{field}"));
-    errors.push(if named_is_enough {
-        error
-            .with_help("add `protocol: TCP` beside `action:`")
-            .seeing(format!("{path}.action"))
+    let see = if named_is_enough {
+        "action"
     } else {
-        error
-            .with_help("remove the ports, or change `protocol:`")
-            .seeing(format!("{path}.protocol"))
-    });
+        "protocol"
+    };
+    let error = check.at(path).pointing_at(format!("{path}.{field}"));
+    errors.push(error.seeing(format!("{path}.{see}")));
 }

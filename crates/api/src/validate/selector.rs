@@ -3,44 +3,53 @@
 use oncilla_selector::{ParseErrorKind, parse};
 
 use super::Errors;
-use crate::field::{Code, FieldError};
+use super::table::policy::{SELECTOR, SELECTOR_GLOBAL, SELECTOR_LENGTH};
+use super::table::rule::GLOBAL_ALONE;
+use crate::field::Code;
 
 /// The longest selector, in characters.
 const SELECTOR_LENGTH_MAX: usize = 1024;
 /// How much of a faulty selector a message repeats, in characters.
 const REPEATED_MAX: usize = 24;
 
-const GLOBAL_PLACE: &str = "global() can only be used in an EntityRule namespaceSelector";
-const GLOBAL_ALONE: &str = "global() cannot be combined with other selectors";
-
 /// A selector anywhere but in a rule's `namespaceSelector`.
 pub(super) fn check(path: &str, text: &str, errors: &mut Errors) {
+    if is_short(path, text, errors) {
+        check_of_any_length(path, text, errors);
+    }
+}
+
+/// The same where upstream has no limit: the selector of a rule's service accounts.
+pub(super) fn check_of_any_length(path: &str, text: &str, errors: &mut Errors) {
     if parses(path, text, errors) && text.contains("global(") {
-        errors
-            .push(FieldError::new(path, GLOBAL_PLACE).with_help(
-                "move it to the `namespaceSelector:` of a rule's source or destination",
-            ));
+        errors.broken(&SELECTOR_GLOBAL, path);
     }
 }
 
 /// The `namespaceSelector` of a rule's end: `global()` may stand there alone.
 pub(super) fn check_rule_namespaces(path: &str, text: &str, errors: &mut Errors) {
-    let alone = parse(text).is_ok_and(|selector| selector.to_string() == "global()");
-    if parses(path, text, errors) && text.contains("global(") && !alone {
-        errors.invalid(path, GLOBAL_ALONE);
+    if !is_short(path, text, errors) || !parses(path, text, errors) {
+        return;
     }
+    let alone = parse(text).is_ok_and(|selector| selector.to_string() == "global()");
+    if text.contains("global(") && !alone {
+        errors.broken(&GLOBAL_ALONE, path);
+    }
+}
+
+/// Reports a selector that is too long; `true` when it is not.
+fn is_short(path: &str, text: &str, errors: &mut Errors) -> bool {
+    let length = text.chars().count();
+    let short = length <= SELECTOR_LENGTH_MAX;
+    if !short {
+        let error = SELECTOR_LENGTH.with(path, &[&length]);
+        errors.push(error.with_code(Code::InvalidSelector));
+    }
+    short
 }
 
 /// Reports why a selector cannot be used; `true` when it can.
 fn parses(path: &str, text: &str, errors: &mut Errors) -> bool {
-    let length = text.chars().count();
-    if length > SELECTOR_LENGTH_MAX {
-        let message = format!(
-            "the selector has {length} characters, more than the limit of {SELECTOR_LENGTH_MAX}"
-        );
-        errors.push(FieldError::new(path, message).with_code(Code::InvalidSelector));
-        return false;
-    }
     let Err(error) = parse(text) else {
         return true;
     };
@@ -62,7 +71,8 @@ fn parses(path: &str, text: &str, errors: &mut Errors) -> bool {
     };
     let end = (error.offset + error.length).min(text.len());
     errors.push(
-        FieldError::new(path, format!("invalid selector: {}, {place}", error.kind))
+        SELECTOR
+            .with(path, &[&format_args!("{}, {place}", error.kind)])
             .with_code(Code::InvalidSelector)
             .with_help(help(&error.kind))
             .marking(error.offset..end),
@@ -84,6 +94,6 @@ fn help(kind: &ParseErrorKind) -> &'static str {
         ParseErrorKind::ExpectedBrace | ParseErrorKind::ExpectedSet => {
             "write a set, as in app in {'web', 'api'}"
         }
-        _ => "selectors look like: app == 'web' && role in {'a', 'b'} && !has(legacy)",
+        _ => SELECTOR.mend,
     }
 }

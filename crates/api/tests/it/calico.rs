@@ -150,6 +150,7 @@ spec:
         &text,
         r"error: policy.yaml:7:13: NetworkPolicy production/deny
        spec.selector: the selector has 1109 characters, more than the limit of 1024
+help: give the endpoints a label of their own, or split the policy
 ",
     );
 }
@@ -176,6 +177,7 @@ spec:
 help: move it to the `namespaceSelector:` of a rule's source or destination
 error: policy.yaml:10:26: GlobalNetworkPolicy deny
        spec.ingress[0].source.namespaceSelector: global() cannot be combined with other selectors
+help: write `namespaceSelector: global()`, or another selector without it
 ",
     );
 }
@@ -370,6 +372,7 @@ spec:
 ",
         r"error: policy.yaml:7:20: NetworkPolicy production/deny
        spec.types[1]: 'Ingress' type specified more than once
+help: name each direction once
 ",
     );
 }
@@ -402,6 +405,9 @@ help: remove it: only workloads are protected yet, not hosts
 error: policy.yaml:7:3: GlobalNetworkPolicy deny
        spec.preDNAT: preDNAT: true is not supported yet
 help: remove it: only workloads are protected yet, not hosts
+error: policy.yaml:7:3: GlobalNetworkPolicy deny
+       spec.preDNAT: preDNAT and doNotTrack cannot both be true
+help: remove one of them, or write two policies
 error: policy.yaml:8:3: GlobalNetworkPolicy deny
        spec.applyOnForward: applyOnForward: true is not supported yet
 help: remove it: only workloads are protected yet, not hosts
@@ -415,7 +421,7 @@ error: policy.yaml:16:7: GlobalNetworkPolicy deny
        spec.ingress[0].source.services: services is not supported yet
 help: select the pods behind the service with `selector:`
 error: policy.yaml:18:5: GlobalNetworkPolicy deny
-       spec.ingress[1].http: http is not supported yet
+       spec.ingress[1].http: http is not supported: rules judge packets, not requests
 help: leave the rule out, or write it for every request, with `protocol: TCP` and ports
 ",
     );
@@ -439,6 +445,7 @@ spec:
 ",
         r"error: policy.yaml:11:17: NetworkPolicy production/deny
        spec.ingress[0].source.serviceAccounts.names[0]: name must consist of lower case alphanumeric characters, '-' or '.', and start and end with an alphanumeric character
+help: write the name of a service account
 error: policy.yaml:12:26: NetworkPolicy production/deny
        spec.ingress[0].source.serviceAccounts.selector: invalid selector: expected string, at the end
 help: put the value in quotes, as in app == 'web'

@@ -156,8 +156,10 @@ spec:
 ",
         r#"error: policy.yaml:8:12: NetworkPolicy default/deny
        spec.podSelector.matchLabels.app: label value must be empty or consist of alphanumeric characters, '-', '_' or '.', and start and end with an alphanumeric character
+help: write letters, digits, '-', '_' and '.', or the empty value
 error: policy.yaml:10:13: NetworkPolicy default/deny
        spec.podSelector.matchExpressions[0].key: label name must consist of alphanumeric characters, '-', '_' or '.', start and end with an alphanumeric character, optionally with a DNS name and '/' in front
+help: write a name like app or example.org/app
 error: policy.yaml:11:26: NetworkPolicy default/deny
        spec.podSelector.matchExpressions[1]: values must be specified when operator is In or NotIn
 help: add `values:` with at least one value
@@ -269,6 +271,7 @@ spec:
 ",
         r#"error: policy.yaml:4:9: Service default/1a
        metadata.name: name must consist of lower case alphanumeric characters or '-', start with a letter and end with an alphanumeric character
+help: write a name like my-name
 error: policy.yaml:6:14: Service default/1a
        spec.clusterIP: invalid IP address "here"
 help: write an address, as in 10.0.0.1 or fd00::1

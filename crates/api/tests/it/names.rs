@@ -44,6 +44,7 @@ metadata:
 ",
         r"error: policy.yaml:4:9: Tier aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
        metadata.name: name is too long by 7 bytes
+help: write at most 63 bytes
 ",
     );
 }
@@ -58,6 +59,7 @@ metadata:
 ",
         r"error: policy.yaml:4:9: Tier a.b
        metadata.name: name must consist of lower case alphanumeric characters or '-', and start and end with an alphanumeric character
+help: write a name like my-name: without dots, at most 63 bytes
 ",
     );
 }
@@ -74,6 +76,7 @@ spec:
 ",
         r"error: policy.yaml:4:9: GlobalNetworkPolicy a.b.c
        metadata.name: name must consist of lower case alphanumeric characters or '-', with at most one '.', and start and end with an alphanumeric character
+help: write a name like my-policy or my-tier.my-policy, each part at most 63 bytes
 ",
     );
 }
@@ -109,10 +112,13 @@ metadata:
 ",
         r"error: policy.yaml:6:5: Namespace a
        metadata.labels.-app: label name must consist of alphanumeric characters, '-', '_' or '.', start and end with an alphanumeric character, optionally with a DNS name and '/' in front
+help: write a name like app or example.org/app
 error: policy.yaml:7:11: Namespace a
        metadata.labels.role: label value must be empty or consist of alphanumeric characters, '-', '_' or '.', and start and end with an alphanumeric character
+help: write letters, digits, '-', '_' and '.', or the empty value
 error: policy.yaml:9:5: Namespace a
        metadata.annotations.a/b/c: annotation name must consist of alphanumeric characters, '-', '_' or '.', start and end with an alphanumeric character, optionally with a DNS name and '/' in front
+help: write a name like note or example.org/note
 ",
     );
 }

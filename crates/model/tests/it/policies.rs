@@ -209,7 +209,7 @@ fn what_cannot_be_carried_over_is_refused() {
     check(json!({"doNotTrack": true}), "not supported yet");
     check(
         json!({"ingress": [{"action": "Allow", "http": {"methods": ["GET"]}}]}),
-        "not supported yet",
+        "not supported",
     );
     check(json!({"selector": "a = b"}), "expected ==");
     check(

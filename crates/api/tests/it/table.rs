@@ -1,0 +1,238 @@
+//! The validation table: every row with one object that it accepts and one that it refuses, for every kind that
+//! has the row.
+
+#[path = "table/metadata.rs"]
+mod metadata;
+#[path = "table/policy.rs"]
+mod policy;
+#[path = "table/rule.rs"]
+mod rule;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oncilla_api::manifest::{Limits, decode};
+use oncilla_api::{Check, Code, FieldError, Kind, Object, checks};
+
+/// Stands in [`Case::also`] for "not supported yet".
+const UNSUPPORTED: &str = "unsupported";
+
+/// What one row accepts and refuses. Texts are YAML below `kind:`; `metadata:` and `spec:` are filled in when they
+/// are not there.
+struct Case {
+    /// The row.
+    check: &'static str,
+    accepts: String,
+    refuses: String,
+    /// The field that is named.
+    at: &'static str,
+    /// The whole message; empty when the row says enough.
+    says: &'static str,
+    /// Rows that speak beside this one, in both objects.
+    also: &'static [&'static str],
+}
+
+/// A case whose message is the row's own.
+fn case(
+    check: &'static str,
+    accepts: impl Into<String>,
+    refuses: impl Into<String>,
+    at: &'static str,
+) -> Case {
+    Case {
+        check,
+        accepts: accepts.into(),
+        refuses: refuses.into(),
+        at,
+        says: "",
+        also: &[],
+    }
+}
+
+impl Case {
+    fn says(self, says: &'static str) -> Self {
+        Self { says, ..self }
+    }
+
+    fn also(self, also: &'static [&'static str]) -> Self {
+        Self { also, ..self }
+    }
+}
+
+fn cases() -> Vec<Case> {
+    [metadata::cases(), policy::cases(), rule::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// A whole object of a kind.
+fn object(kind: Kind, text: &str) -> String {
+    let mut whole = format!(
+        "apiVersion: {}\nkind: {}\n",
+        kind.api_version(),
+        kind.kind_name()
+    );
+    if !text.contains("metadata: ") {
+        whole.push_str("metadata: {name: a}\n");
+    }
+    if !text.contains("spec: ") {
+        whole.push_str(match kind {
+            Kind::Pod => "spec: {containers: [{name: c, image: i}]}\n",
+            Kind::ClusterNetworkPolicy => {
+                "spec: {tier: Admin, priority: 1, subject: {namespaces: {}}}\n"
+            }
+            Kind::KubernetesNetworkPolicy => "spec: {podSelector: {}}\n",
+            _ => "",
+        });
+    }
+    whole.push_str(text);
+    whole
+}
+
+/// Everything that is wrong with an object, also with its place in the file.
+fn faults(kind: Kind, text: &str) -> Vec<FieldError> {
+    let text = object(kind, text);
+    let manifest = decode("case.yaml", text.as_bytes(), &Limits::default());
+    let value: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let faults = Object::from_value(kind, value).err().unwrap_or_default();
+    assert_eq!(manifest.has_errors(), !faults.is_empty(), "{text}");
+    for diagnostic in &manifest.diagnostics {
+        assert!(diagnostic.line > 2, "no place for {diagnostic}");
+    }
+    faults
+}
+
+/// The rows that a case may break besides its own.
+fn is_beside(case: &Case, error: &FieldError) -> bool {
+    case.also.iter().any(|also| {
+        error.check == Some(also) || (*also == UNSUPPORTED && error.code == Code::NotSupported)
+    })
+}
+
+fn judge(check: &Check, case: &Case, kind: Kind) {
+    let id = check.id;
+    let faults_of = |text: &str| {
+        let mut found = faults(kind, text);
+        found.retain(|error| !is_beside(case, error));
+        found
+    };
+    assert_eq!(faults_of(&case.accepts), [], "{id}: {kind} is not accepted");
+    let found = faults_of(&case.refuses);
+    let [error] = found.as_slice() else {
+        panic!("{id}: {kind}: one fault expected, found {found:#?}");
+    };
+    let message = error.message.as_str();
+    assert_eq!(error.path, case.at, "{id}: {kind}: {message}");
+    if !case.says.is_empty() {
+        assert_eq!(
+            message,
+            case.says.replace("{kind}", kind.kind_name()),
+            "{id}"
+        );
+    }
+    assert!(
+        fits(check.says, message),
+        "{id} says {:?}, not {message:?}",
+        check.says
+    );
+    // What is no value of its type is said by the reader of types, which knows no rows.
+    assert!(
+        error.check.is_none_or(|found| found == id),
+        "{id}: {kind}: {error:?}"
+    );
+    assert!(
+        error.check.is_some() || BY_TYPE.contains(&id),
+        "{id}: {kind}: {error:?}"
+    );
+    assert!(
+        error.help.as_ref().is_some_and(|help| !help.is_empty()),
+        "{id}: {error:?}"
+    );
+}
+
+/// Rows that the types themselves hold.
+const BY_TYPE: &[&str] = &[
+    "policy.performance-hints",
+    "policy.types-value",
+    "rule.action-missing",
+    "rule.action-value",
+    "tier.default-action-value",
+];
+
+/// Whether a message is a row's text with something in the places of `{0}`, `{1}`, ….
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut rest = text;
+    let mut first = true;
+    for piece in pattern.split_inclusive(['{', '}']) {
+        let literal = piece.trim_end_matches(['{', '}']);
+        if piece.ends_with('}') && literal.bytes().all(|byte| byte.is_ascii_digit()) {
+            first = false;
+            continue;
+        }
+        match rest.split_once(literal) {
+            Some((before, behind)) if !first || before.is_empty() => rest = behind,
+            _ => return false,
+        }
+    }
+    rest.is_empty() || pattern.ends_with('}')
+}
+
+#[test]
+fn every_row_accepts_and_refuses() {
+    let mut cases: BTreeMap<&str, Case> = BTreeMap::new();
+    for case in self::cases() {
+        let id = case.check;
+        assert!(cases.insert(id, case).is_none(), "{id} has two cases");
+    }
+    for check in checks() {
+        let case = cases.remove(check.id);
+        let case = case.unwrap_or_else(|| panic!("the row {} has no case", check.id));
+        for kind in check.kinds {
+            judge(check, &case, *kind);
+        }
+    }
+    let without: Vec<_> = cases.keys().collect();
+    assert!(without.is_empty(), "cases without a row: {without:?}");
+}
+
+#[test]
+fn every_row_can_be_read() {
+    let mut ids = BTreeSet::new();
+    for check in checks() {
+        let id = check.id;
+        assert!(ids.insert(id), "{id} is there twice");
+        for text in [check.field, check.source, check.says, check.mend] {
+            assert!(!text.is_empty(), "{id} lacks a column");
+        }
+        assert!(!check.kinds.is_empty(), "{id} is of no kind");
+        let kinds: BTreeSet<_> = check.kinds.iter().collect();
+        assert_eq!(kinds.len(), check.kinds.len(), "{id} names a kind twice");
+        assert!(!check.says.ends_with('.'), "{id} ends with a full stop");
+        for id in BY_TYPE {
+            assert!(checks().any(|check| check.id == *id), "no row {id}");
+        }
+    }
+}
+
+/// The modules that check Calico's kinds say nothing that is not in the table.
+#[test]
+fn calicos_kinds_speak_through_the_table() {
+    let modules = [
+        include_str!("../../src/validate/metadata.rs"),
+        include_str!("../../src/validate/rule/http.rs"),
+        include_str!("../../src/validate/selector.rs"),
+    ];
+    for module in modules {
+        for free in [
+            "FieldError::new(",
+            ".invalid(",
+            ".check(\"",
+            "errors.count(",
+        ] {
+            assert!(
+                !module.contains(free),
+                "{free} stands in a module of Calico's kinds"
+            );
+        }
+    }
+}
