@@ -10,8 +10,14 @@ fn rules(count: usize) -> String {
     )
 }
 
-#[expect(clippy::too_many_lines, reason = "a table, a case after the other")]
 pub(super) fn cases() -> Vec<Case> {
+    [policies(), stages(), selectors()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn policies() -> Vec<Case> {
     vec![
         case(
             "tier.order",
@@ -64,6 +70,12 @@ pub(super) fn cases() -> Vec<Case> {
             "spec.performanceHints[0]",
         )
         .says("unknown value \"Fast\""),
+    ]
+}
+
+/// Policies that judge before connection tracking or address translation.
+fn stages() -> Vec<Case> {
+    vec![
         case(
             "policy.pre-dnat-and-untracked",
             "spec: {preDNAT: true, doNotTrack: false, applyOnForward: true}",
@@ -92,6 +104,11 @@ pub(super) fn cases() -> Vec<Case> {
             "spec.applyOnForward",
         )
         .also(&[UNSUPPORTED]),
+    ]
+}
+
+fn selectors() -> Vec<Case> {
+    vec![
         case(
             "selector.syntax",
             "spec: {selector: \"app == 'web'\"}",

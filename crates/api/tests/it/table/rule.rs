@@ -134,7 +134,6 @@ fn icmp() -> Vec<Case> {
 }
 
 /// HTTP clauses are refused whatever they say; what upstream refuses of them is said besides.
-#[expect(clippy::too_many_lines, reason = "a table, a case after the other")]
 fn http() -> Vec<Case> {
     let refused = "rule.http";
     let mut cases = vec![
@@ -183,6 +182,23 @@ fn http() -> Vec<Case> {
             "spec.ingress[0].http.paths",
         )
         .says("has 21 items, more than the limit of 20"),
+    ];
+    cases.extend(http_paths());
+    for case in &mut cases {
+        case.also = &["rule.http"];
+    }
+    let plain = of_rule(
+        refused,
+        "protocol: TCP",
+        "http: {methods: [GET]}",
+        "spec.ingress[0].http",
+    );
+    cases.push(plain);
+    cases
+}
+
+fn http_paths() -> Vec<Case> {
+    vec![
         of_rule(
             "rule.http-path-both",
             "http: {paths: [{exact: /a}, {prefix: /b}]}",
@@ -209,18 +225,7 @@ fn http() -> Vec<Case> {
             "spec.ingress[0].http.paths[0].exact",
         )
         .says("the path has 1025 characters, more than the limit of 1024"),
-    ];
-    for case in &mut cases {
-        case.also = &["rule.http"];
-    }
-    let plain = of_rule(
-        refused,
-        "protocol: TCP",
-        "http: {methods: [GET]}",
-        "spec.ingress[0].http",
-    );
-    cases.push(plain);
-    cases
+    ]
 }
 
 fn nets() -> Vec<Case> {
@@ -344,9 +349,10 @@ fn peers() -> Vec<Case> {
     ]
 }
 
-#[expect(clippy::too_many_lines, reason = "a table, a case after the other")]
+/// What stands for any service.
+const SERVICE: &str = "services: {name: web, namespace: shop}";
+
 fn services() -> Vec<Case> {
-    const SERVICE: &str = "services: {name: web, namespace: shop}";
     let beside = |check, accepts: &str, refuses: &str| {
         let with = |more: &str| format!("source: {{{SERVICE}}}, {more}");
         let case = of_rule(
@@ -401,6 +407,16 @@ fn services() -> Vec<Case> {
             "destination: {nets: [10.0.0.0/8]}",
             "source: {notNets: [10.0.0.0/8]}",
         ),
+    ];
+    cases.extend(service_places());
+    for case in &mut cases {
+        case.also = &[UNSUPPORTED];
+    }
+    cases
+}
+
+fn service_places() -> Vec<Case> {
+    vec![
         case(
             "rule.services-egress-source",
             egress(&format!("action: Deny, destination: {{{SERVICE}}}")),
@@ -419,9 +435,5 @@ fn services() -> Vec<Case> {
             "services: {name: web}",
             "spec.ingress[0].source.services",
         ),
-    ];
-    for case in &mut cases {
-        case.also = &[UNSUPPORTED];
-    }
-    cases
+    ]
 }
