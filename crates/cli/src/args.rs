@@ -103,6 +103,11 @@ pub(crate) enum Command {
     /// Enforce policy on this node
     #[command(after_help = "Example:\n  oncilla agent --node n1")]
     Agent(Agent),
+    /// Say whether files hold valid objects: no server, no root
+    #[command(after_help = "Example:\n  oncilla validate -f policies/ -R\n\n\
+        Exit codes: 0 all valid, 1 an object is invalid or a file is neither YAML nor JSON, 2 wrong usage or a file \
+        that cannot be read")]
+    Validate(Validate),
     /// Create or change objects from files; all are checked before the first is written
     #[command(after_help = "Example:\n  oncilla apply -f policies/")]
     Apply(Apply),
@@ -268,6 +273,28 @@ pub(crate) struct Apply {
     /// How to print
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Validate {
+    /// Files, folders, or `-` for standard input; YAML or JSON, several documents allowed
+    #[arg(short, long = "filename", value_name = "FILES", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Go into the folders of folders
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// For objects without a namespace
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// `json` prints what is wrong as a list for machines
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<ReportFormat>,
+}
+
+/// How faults are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum ReportFormat {
+    Json,
 }
 
 #[derive(Args, Debug)]

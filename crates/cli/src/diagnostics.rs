@@ -118,8 +118,8 @@ fn exit_of(diagnostics: &[Diagnostic]) -> Exit {
     if judged { Exit::No } else { Exit::CannotJudge }
 }
 
-/// `nothing was applied: 1 of 3 documents is invalid`.
-fn summary(diagnostics: &[Diagnostic], valid: &[Located<Object>], verb: Verb) -> String {
+/// How many objects are invalid, and how many there are. A file that is no manifest counts as one.
+pub(crate) fn count(diagnostics: &[Diagnostic], valid: &[Located<Object>]) -> (usize, usize) {
     // A double has the name of a valid object: its line tells them apart.
     let errors = diagnostics
         .iter()
@@ -138,7 +138,12 @@ fn summary(diagnostics: &[Diagnostic], valid: &[Located<Object>], verb: Verb) ->
         let label = located.object.key().to_string();
         !faulty.contains(&(located.file(), Some(label.as_str()), 0))
     });
-    let (bad, all) = (faulty.len(), faulty.len() + others.count());
+    (faulty.len(), faulty.len() + others.count())
+}
+
+/// `nothing was applied: 1 of 3 documents is invalid`.
+fn summary(diagnostics: &[Diagnostic], valid: &[Located<Object>], verb: Verb) -> String {
+    let (bad, all) = count(diagnostics, valid);
     let documents = if all == 1 { "document" } else { "documents" };
     let are = if bad == 1 { "is" } else { "are" };
     format!(

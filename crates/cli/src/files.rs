@@ -1,4 +1,6 @@
 //! What `-f` names: files, folders and `-`, read and decoded with every fault reported.
+//!
+//! Commands that write stop at the first file that cannot be read; `validate` goes on and says of every one.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,6 +18,46 @@ use crate::print;
 pub(crate) const STDIN: &str = "<stdin>";
 /// Which files of a folder are manifests.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Folders inside each other that `validate -R` goes into.
+const FOLDERS_DEEP_MAX: usize = 64;
+
+/// Which files of a folder are meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Folders {
+    /// Its own.
+    Flat,
+    /// Its own and those of every folder below it.
+    Recursive,
+}
+
+/// What could be read of some paths.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// The files, each for itself.
+    pub(crate) manifests: Vec<Manifest>,
+    /// Why the others could not be read.
+    pub(crate) unread: Vec<String>,
+}
+
+/// Reads and decodes everything these paths name, also when some of it cannot be read.
+pub(crate) fn contents(paths: &[PathBuf], folders: Folders, reporter: &Reporter) -> Contents {
+    let limits = Limits::default();
+    let mut contents = Contents::default();
+    for path in paths {
+        let files = files(path, folders, reporter).unwrap_or_else(|error| {
+            contents.unread.push(format!("{error:#}"));
+            Vec::new()
+        });
+        for file in files {
+            match read_file(&file, &limits) {
+                Ok(manifest) => contents.manifests.push(manifest),
+                Err(error) => contents.unread.push(format!("{error:#}")),
+            }
+        }
+    }
+    contents
+}
 
 /// Reads and checks everything these paths name, and prints what is wrong with it. Warnings do not stop it.
 ///
@@ -52,7 +94,7 @@ fn read(paths: &[PathBuf], reporter: &Reporter) -> Result<Manifest> {
     let limits = Limits::default();
     let mut manifests = Vec::new();
     for path in paths {
-        for file in files(path, reporter)? {
+        for file in files(path, Folders::Flat, reporter)? {
             manifests.push(read_file(&file, &limits)?);
         }
     }
@@ -61,14 +103,43 @@ fn read(paths: &[PathBuf], reporter: &Reporter) -> Result<Manifest> {
 
 /// The file itself, or the manifests of a folder in the order of their names. Of a folder only regular files are read:
 /// a pipe that lies there would be waited for.
-fn files(path: &Path, reporter: &Reporter) -> Result<Vec<PathBuf>> {
+fn files(path: &Path, folders: Folders, reporter: &Reporter) -> Result<Vec<PathBuf>> {
     let cannot = || format!("cannot read {}", path.display());
     if is_stdin(path) || !fs::metadata(path).with_context(cannot)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
-    for entry in fs::read_dir(path).with_context(cannot)? {
-        let file = entry.with_context(cannot)?.path();
+    let mut inside = vec![(path.to_owned(), 0)];
+    while let Some((folder, depth)) = inside.pop() {
+        if depth > FOLDERS_DEEP_MAX {
+            bail!(
+                "{} is deeper than the limit of {FOLDERS_DEEP_MAX} folders",
+                folder.display()
+            );
+        }
+        let below = listed(&folder, reporter, &mut files)?;
+        if folders == Folders::Recursive {
+            inside.extend(below.into_iter().map(|folder| (folder, depth + 1)));
+        }
+    }
+    if files.is_empty() {
+        bail!("{} holds no .yaml, .yml or .json file", path.display());
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Adds the manifests of a folder to the others; the folders in it. A link to a folder is none: it may lead back.
+fn listed(folder: &Path, reporter: &Reporter, files: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let cannot = || format!("cannot read {}", folder.display());
+    let mut below = Vec::new();
+    for entry in fs::read_dir(folder).with_context(cannot)? {
+        let entry = entry.with_context(cannot)?;
+        let file = entry.path();
+        if entry.file_type().with_context(cannot)?.is_dir() {
+            below.push(file);
+            continue;
+        }
         let extension = file.extension().and_then(|extension| extension.to_str());
         if extension.is_none_or(|extension| !EXTENSIONS.contains(&extension)) {
             continue;
@@ -83,11 +154,7 @@ fn files(path: &Path, reporter: &Reporter) -> Result<Vec<PathBuf>> {
             ));
         }
     }
-    if files.is_empty() {
-        bail!("{} holds no .yaml, .yml or .json file", path.display());
-    }
-    files.sort();
-    Ok(files)
+    Ok(below)
 }
 
 fn is_stdin(path: &Path) -> bool {
@@ -146,7 +213,7 @@ fn too_large(name: &str, limits: &Limits) -> Diagnostic {
 }
 
 /// Puts the objects that name no namespace into one; two objects may thereby become one.
-fn placed(manifest: Manifest, namespace: &str) -> Manifest {
+pub(crate) fn placed(manifest: Manifest, namespace: &str) -> Manifest {
     let Manifest {
         objects,
         mut diagnostics,

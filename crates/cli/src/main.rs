@@ -5,6 +5,7 @@
 mod agent;
 mod apply;
 mod args;
+mod calicoctl;
 mod cluster_policy;
 mod connect;
 mod delete;
@@ -24,6 +25,7 @@ mod server;
 mod signals;
 mod status;
 mod target;
+mod validate;
 mod why;
 
 use std::process::ExitCode;
@@ -36,6 +38,9 @@ fn main() -> ExitCode {
     // The processes of a lab are this executable too; they start before any thread.
     if let Some(code) = oncilla_lab::run_role(std::env::args_os().skip(1)) {
         return code;
+    }
+    if calicoctl::is_meant() {
+        return calicoctl::run().into();
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -66,6 +71,7 @@ fn run(arguments: &Arguments) -> ExitCode {
         Command::Demo { output } => demo::run(global, *output),
         Command::Status(status) => status::run(global, status),
         Command::Why(why) => why::run(global, why),
+        Command::Validate(validate) => validate::run(global, validate),
         Command::Apply(apply) => apply::run(global, apply),
         Command::Get(get) => get::run(global, get),
         Command::Describe(select) => describe::run(global, select),

@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::CommandFactory as _;
 
 use crate::args::Arguments;
+use crate::calicoctl::Calicoctl;
 use crate::exit::Exit;
 
 /// Prints the version.
@@ -28,7 +29,8 @@ pub(crate) fn completion(shell: clap_complete::Shell) -> Exit {
 /// Writes a man page for every command into a folder.
 pub(crate) fn man(folder: &Path) -> Exit {
     let written = fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder));
+        .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder))
+        .and_then(|()| clap_mangen::generate_to(Calicoctl::command(), folder));
     match written {
         Ok(()) => Exit::Done,
         Err(error) => {

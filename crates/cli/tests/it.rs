@@ -35,6 +35,8 @@ mod serving;
 mod standing_alone;
 #[path = "it/stating.rs"]
 mod stating;
+#[path = "it/validating.rs"]
+mod validating;
 #[path = "it/why.rs"]
 mod why;
 #[path = "it/why_online.rs"]
