@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{LABEL_LENGTH_MAX, NESTING_MAX, ParseError, Selector, parse};
 
+mod cases;
 mod grammar;
 mod properties;
 mod tree;
