@@ -362,7 +362,7 @@ pub(crate) struct Why {
     /// namespace/pod, pod, service, node:NAME, internet, or an address
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
-    /// tcp/8080, udp/53, sctp/9000, icmp, proto/47
+    /// tcp/8080, udp/53, sctp/9000, icmp, icmp/8, proto/47
     #[arg(value_name = "PROTO/PORT")]
     pub(crate) traffic: String,
     /// Judge these files instead of a running cluster: no root, no server

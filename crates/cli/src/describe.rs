@@ -162,6 +162,7 @@ impl World {
                 protocol: Protocol::TCP,
                 source_port: 0,
                 destination_port: 0,
+                icmp: None,
             };
             let answer = self.evaluator.explain(&question).ok()?;
             answer

@@ -178,6 +178,7 @@ pub(crate) fn question(
         protocol: traffic.protocol,
         source_port: if with_ports { SOURCE_PORT } else { 0 },
         destination_port: traffic.port,
+        icmp: traffic.icmp,
     }
 }
 

@@ -107,6 +107,8 @@ impl Lowering<'_> {
         let plan = self.plan(peer, rule.families)?;
         let mut base = Rule::new(origin.verdict, Arc::clone(&origin.comment));
         base.family = only_family(rule.families);
+        base.icmp = rule.icmp;
+        base.not_icmp = rule.not_icmp;
         base.local = self.local_criteria(local);
         let mut lowered = Vec::new();
         let asks_ports = |side: &Side| side.ports.is_some() || side.not_ports.is_some();
@@ -348,6 +350,8 @@ fn fail_closed(rule: &ModelRule, origin: &Origin) -> Vec<Lowered> {
     deny.family = only_family(rule.families);
     deny.protocol = rule.protocol.is;
     deny.not_protocol = rule.protocol.is_not;
+    deny.icmp = rule.icmp;
+    deny.not_icmp = rule.not_icmp;
     vec![deny.into()]
 }
 

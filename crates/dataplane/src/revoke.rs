@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use oncilla_kernel::conntrack::{Conntrack, Flow};
-use oncilla_net::{Packet, Verdict};
+use oncilla_net::{Icmp, Packet, Verdict};
 use oncilla_nft::TOMBSTONES_MAX;
 use oncilla_program::{Hook, Passage, Program};
 
@@ -154,6 +154,10 @@ fn first_packet(flow: &Flow) -> Packet {
         protocol: flow.orig.protocol,
         src_port: flow.orig.src_port,
         dst_port: flow.reply.src_port,
+        icmp: flow.orig.icmp.map(|icmp| Icmp {
+            kind: icmp.kind,
+            code: icmp.code,
+        }),
     }
 }
 

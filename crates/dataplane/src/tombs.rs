@@ -45,6 +45,7 @@ impl Tomb {
             protocol: self.protocol,
             src_port: self.src_port,
             dst_port: self.dst_port,
+            icmp: None,
         }
     }
 

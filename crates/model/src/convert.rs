@@ -173,6 +173,8 @@ pub(crate) fn unconditional(action: Action) -> Rule {
         action,
         families: Families::BOTH,
         protocol: ProtocolMatch::default(),
+        icmp: None,
+        not_icmp: None,
         source: Side::default(),
         destination: Side::default(),
         index: 0,

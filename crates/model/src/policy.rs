@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use oncilla_net::{Family, PortSet, Protocol};
+use oncilla_net::{Family, IcmpMatch, PortSet, Protocol};
 use oncilla_selector::Selector;
 
 use crate::Predicate;
@@ -241,6 +241,10 @@ pub struct Rule {
     pub families: Families,
     /// The protocol.
     pub protocol: ProtocolMatch,
+    /// Only these ICMP messages. The rule names its protocol.
+    pub icmp: Option<IcmpMatch>,
+    /// Not these ICMP messages. The rule names its protocol.
+    pub not_icmp: Option<IcmpMatch>,
     /// The source.
     pub source: Side,
     /// The destination.

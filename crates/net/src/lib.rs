@@ -19,6 +19,6 @@ pub use cidr::{
 };
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use mark::{Mark, MarkMask, MaskError};
-pub use packet::{Direction, Packet, Verdict};
+pub use packet::{Direction, Icmp, IcmpMatch, Packet, Verdict};
 pub use port::{PORTS_KEYED_MAX, PortRange, PortRangeError, PortSet};
 pub use protocol::{Protocol, ProtocolError};

@@ -42,7 +42,8 @@ pub(crate) fn lower(
     };
     heads
         .into_iter()
-        .map(|head| finish(criteria(head, rule, around), rule, verdict))
+        .flat_map(|head| icmp(criteria(head, rule, around), rule))
+        .map(|head| finish(head, rule, verdict))
         .collect()
 }
 
@@ -178,6 +179,31 @@ fn criteria(head: Rule, rule: &oncilla_program::Rule, around: Surroundings<'_>) 
     rule.named_ports
         .iter()
         .fold(out, |out, found| named_port(out, found, class))
+}
+
+/// Every way in which the criteria on ICMP messages can hold.
+fn icmp(head: Rule, rule: &oncilla_program::Rule) -> Vec<Rule> {
+    let (kind, code) = match rule.protocol {
+        Some(Protocol::ICMPV6) => (Load::Icmpv6Type, Load::Icmpv6Code),
+        _ => (Load::IcmpType, Load::IcmpCode),
+    };
+    let mut head = head;
+    if let Some(wanted) = rule.icmp {
+        head = head.eq(kind, Value::byte(wanted.kind));
+        if let Some(wanted) = wanted.code.filter(|_| !fault::is("nft/icmp-code-ignored")) {
+            head = head.eq(code, Value::byte(wanted));
+        }
+    }
+    let Some(unwanted) = rule.not_icmp else {
+        return vec![head];
+    };
+    let other_type = head.clone().ne(kind, Value::byte(unwanted.kind));
+    // Another type, or the same with another code: no packet is both.
+    let other_code = unwanted.code.map(|unwanted_code| {
+        head.eq(kind, Value::byte(unwanted.kind))
+            .ne(code, Value::byte(unwanted_code))
+    });
+    [other_type].into_iter().chain(other_code).collect()
 }
 
 fn has_ports(rule: &oncilla_program::Rule) -> bool {

@@ -11,7 +11,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_net::{Direction, Packet, PortSet, Protocol, Verdict};
+use oncilla_net::{Direction, IcmpMatch, Packet, PortSet, Protocol, Verdict};
 
 use crate::{
     AddressSet, Bank, ClassId, ClassPort, ClassSet, Dispatch, EndpointToHost, Group, GroupId,
@@ -489,8 +489,18 @@ impl Asked<'_> {
             .is_none_or(|family| family == self.packet.family())
             && rule.protocol.is_none_or(|is| is == protocol)
             && rule.not_protocol.is_none_or(|is_not| is_not != protocol)
+            && self.matches_icmp(rule)
             && self.matches_ports(rule)
             && self.matches_addresses(rule)
+    }
+
+    /// A message of unknown type fulfils neither criterion.
+    fn matches_icmp(&self, rule: &Rule) -> bool {
+        let holds = |wanted: IcmpMatch| self.packet.icmp.map(|icmp| wanted.holds(icmp));
+        rule.icmp.is_none_or(|wanted| holds(wanted) == Some(true))
+            && rule
+                .not_icmp
+                .is_none_or(|unwanted| holds(unwanted) == Some(false))
     }
 
     fn matches_ports(&self, rule: &Rule) -> bool {

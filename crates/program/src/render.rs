@@ -60,6 +60,12 @@ impl fmt::Display for Rule {
         if let Some(protocol) = self.not_protocol {
             write!(f, " !{protocol}")?;
         }
+        if let Some(icmp) = self.icmp {
+            write!(f, " type {icmp}")?;
+        }
+        if let Some(icmp) = self.not_icmp {
+            write!(f, " type !{icmp}")?;
+        }
         let ports: [(&str, &Option<PortSet>); 4] = [
             ("src", &self.src_ports),
             ("src !", &self.not_src_ports),

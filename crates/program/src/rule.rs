@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oncilla_net::{Family, PortSet, Protocol};
+use oncilla_net::{Family, IcmpMatch, PortSet, Protocol};
 
 use crate::{ClassId, SetName};
 
@@ -94,6 +94,10 @@ pub struct Rule {
     pub protocol: Option<Protocol>,
     /// Not this protocol.
     pub not_protocol: Option<Protocol>,
+    /// Only these messages. Only with `protocol` ICMP or `ICMPv6`.
+    pub icmp: Option<IcmpMatch>,
+    /// Not these messages. Only with `protocol` ICMP or `ICMPv6`.
+    pub not_icmp: Option<IcmpMatch>,
     /// The source port is in the set.
     pub src_ports: Option<PortSet>,
     /// The source port is not in the set.
@@ -118,6 +122,8 @@ impl Rule {
             local: Vec::new(),
             protocol: None,
             not_protocol: None,
+            icmp: None,
+            not_icmp: None,
             src_ports: None,
             not_src_ports: None,
             dst_ports: None,

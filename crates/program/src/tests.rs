@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oncilla_net::{Direction, Packet, Protocol, Verdict};
+use oncilla_net::{Direction, Icmp, Packet, Protocol, Verdict};
 
 use crate::{
     AddressMap, Bank, BankPlace, ClassId, ClassSet, Dispatch, EndpointToHost, Group, GroupId,
@@ -18,6 +18,7 @@ fn packet(src: &str, dst: &str, protocol: Protocol, dst_port: u16) -> Packet {
         protocol,
         src_port: 40_000,
         dst_port,
+        icmp: Icmp::echo(protocol),
     }
 }
 

@@ -145,6 +145,8 @@ fn ending(direction: Direction, profiles: &[Option<&Arc<Profile>>]) -> Ending {
 fn is_unconditional(rule: &Rule) -> bool {
     rule.families == oncilla_model::Families::BOTH
         && rule.protocol == oncilla_model::ProtocolMatch::default()
+        && rule.icmp.is_none()
+        && rule.not_icmp.is_none()
         && rule.source == Side::default()
         && rule.destination == Side::default()
 }
@@ -155,6 +157,8 @@ fn allow_all() -> Arc<Profile> {
         action: Action::Allow,
         families: oncilla_model::Families::BOTH,
         protocol: oncilla_model::ProtocolMatch::default(),
+        icmp: None,
+        not_icmp: None,
         source: Side::default(),
         destination: Side::default(),
         index: 0,

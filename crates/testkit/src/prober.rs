@@ -46,7 +46,7 @@ use oncilla_kernel::netns::{Netns, NetnsError};
 use oncilla_kernel::plumb::HOST_MAC;
 use oncilla_kernel::process;
 use oncilla_kernel::raw::{Layer, PacketError, PacketSocket};
-use oncilla_net::{Packet, Protocol, Verdict};
+use oncilla_net::{Icmp, Packet, Protocol, Verdict};
 use thiserror::Error;
 
 use crate::packet::MixedFamilies;
@@ -143,8 +143,10 @@ pub struct Probe {
     pub src: IpAddr,
     /// Destination address.
     pub dst: IpAddr,
-    /// TCP sends a SYN, SCTP an INIT, ICMP an echo request, other protocols without ports a bare packet.
+    /// TCP sends a SYN, SCTP an INIT, ICMP a message, other protocols without ports a bare packet.
     pub protocol: Protocol,
+    /// Which ICMP message; an echo request when none.
+    pub icmp: Option<Icmp>,
     /// Source port; the prober's choice when none.
     pub src_port: Option<u16>,
     /// Destination port; 0 without ports.
@@ -160,6 +162,7 @@ impl Probe {
             src: packet.src,
             dst: packet.dst,
             protocol: packet.protocol,
+            icmp: packet.icmp,
             src_port: (packet.src_port != 0).then_some(packet.src_port),
             dst_port: packet.dst_port,
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use oncilla_api::{Kind, Object, ObjectKey};
-use oncilla_net::{Direction, Family, Packet, Verdict, family_of};
+use oncilla_net::{Direction, Family, Icmp, Packet, Verdict, family_of};
 
 use crate::answer::{Answer, DecidedRule, Decision, Leg};
 use crate::cluster::Cluster;
@@ -172,6 +172,7 @@ impl Evaluator {
             protocol: question.protocol,
             src_port: question.source_port,
             dst_port: question.destination_port,
+            icmp: question.icmp.or(Icmp::echo(question.protocol)),
         };
         let traffic = Traffic {
             packet,

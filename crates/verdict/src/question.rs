@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use oncilla_net::{Family, Packet, Protocol, family_of};
+use oncilla_net::{Family, Icmp, Packet, Protocol, family_of};
 
 /// One end of the traffic in a question.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -57,6 +57,8 @@ pub struct Question {
     pub source_port: u16,
     /// The destination port; 0 for protocols without ports.
     pub destination_port: u16,
+    /// Type and code of an ICMP message; `None`: an echo request.
+    pub icmp: Option<Icmp>,
 }
 
 impl From<Packet> for Question {
@@ -68,6 +70,7 @@ impl From<Packet> for Question {
             protocol: packet.protocol,
             source_port: packet.src_port,
             destination_port: packet.dst_port,
+            icmp: packet.icmp,
         }
     }
 }

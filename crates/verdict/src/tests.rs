@@ -3,7 +3,7 @@
 //! Objects are decoded without the API's defaulting and validation, so that the judge's own are tested.
 
 use oncilla_api::{Kind, Object};
-use oncilla_net::{Family, Protocol, family_of};
+use oncilla_net::{Family, Icmp, Protocol, family_of};
 use serde_json::Value;
 
 use crate::{Answer, Cluster, Evaluator, Party, Question, QuestionError};
@@ -99,7 +99,8 @@ fn cluster(manifests: &str) -> Cluster {
     cluster
 }
 
-/// `red/web -> blue/db tcp/80`, with `v6` behind it for IPv6 and `from 5` for the source port.
+/// `red/web -> blue/db tcp/80`, with `v6` behind it for IPv6 and `from 5` for the source port. Behind an ICMP
+/// stands a type, or type and code as in `icmp/3:1`.
 fn question(text: &str) -> Question {
     let words: Vec<&str> = text.split_whitespace().collect();
     let party = |text: &str| match (text.parse(), text.split_once('/'), text.split_once(':')) {
@@ -116,16 +117,22 @@ fn question(text: &str) -> Question {
         _ if words.contains(&"v6") => Family::V6,
         _ => Family::V4,
     };
+    let protocol = protocol
+        .parse()
+        .unwrap_or_else(|_| Protocol(protocol.parse().unwrap()));
+    let (port, code) = port.split_once(':').unwrap_or((port, "0"));
     let from = words.iter().position(|word| *word == "from");
     Question {
         source,
         destination,
         family,
-        protocol: protocol
-            .parse()
-            .unwrap_or_else(|_| Protocol(protocol.parse().unwrap())),
+        protocol,
         source_port: from.map_or(40_000, |at| words[at + 1].parse().unwrap()),
         destination_port: port.parse().unwrap(),
+        icmp: Icmp::echo(protocol).map(|_| Icmp {
+            kind: port.parse().unwrap(),
+            code: code.parse().unwrap(),
+        }),
     }
 }
 

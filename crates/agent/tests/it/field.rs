@@ -93,6 +93,7 @@ impl Field {
             protocol: Protocol::TCP,
             src_port: 0,
             dst_port: flow.port,
+            icmp: None,
         }
     }
 

@@ -22,10 +22,10 @@ pub struct Rule {
     /// Every protocol but this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_protocol: Option<Protocol>,
-    /// Only this ICMP type and code. Not supported yet.
+    /// Only this ICMP type and code. Needs `protocol` ICMP or `ICMPv6`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpFields>,
-    /// Every ICMP type and code but this one. Not supported yet.
+    /// Every ICMP type and code but this one. Needs `protocol` ICMP or `ICMPv6`.
     #[serde(rename = "notICMP", default, skip_serializing_if = "Option::is_none")]
     pub not_icmp: Option<IcmpFields>,
     /// Where the traffic comes from.

@@ -411,12 +411,6 @@ help: remove one of them, or write two policies
 error: policy.yaml:8:3: GlobalNetworkPolicy deny
        spec.applyOnForward: applyOnForward: true is not supported yet
 help: remove it: only workloads are protected yet, not hosts
-error: policy.yaml:13:5: GlobalNetworkPolicy deny
-       spec.ingress[0].icmp: icmp is not supported yet
-help: leave the rule out, or write it for every type and code, with `protocol: ICMP` or `ICMPv6` alone
-error: policy.yaml:14:5: GlobalNetworkPolicy deny
-       spec.ingress[0].notICMP: notICMP is not supported yet
-help: leave the rule out, or write it for every type and code, with `protocol: ICMP` or `ICMPv6` alone
 error: policy.yaml:16:7: GlobalNetworkPolicy deny
        spec.ingress[0].source.services: services is not supported yet
 help: select the pods behind the service with `selector:`

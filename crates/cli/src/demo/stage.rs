@@ -280,6 +280,7 @@ fn verdict(evaluator: &Evaluator, source: Pod, destination: Pod, port: u16) -> R
     let traffic = Traffic {
         protocol: Protocol::TCP,
         port,
+        icmp: None,
     };
     let question = question(&party(source), &party(destination), Family::V4, traffic);
     Ok(evaluator.decide(&question)?.verdict)

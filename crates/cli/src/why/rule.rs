@@ -1,6 +1,6 @@
 //! One rule in a few words, as its author wrote it.
 
-use oncilla_api::v3::{EntityRule, Port, ServiceAccountMatch};
+use oncilla_api::v3::{EntityRule, IcmpFields, Port, ServiceAccountMatch};
 use oncilla_api::{IntOrString, LabelOperator, LabelSelector, Object, k8s, v3};
 use oncilla_net::Direction;
 
@@ -114,6 +114,9 @@ fn calico(rule: &v3::Rule) -> String {
     if let Some(protocol) = &rule.not_protocol {
         parts.push(format!("not {protocol}"));
     }
+    parts.extend(rule.icmp.and_then(messages));
+    let others = rule.not_icmp.and_then(messages);
+    parts.extend(others.map(|messages| format!("not {messages}")));
     for (name, end) in [("source", &rule.source), ("destination", &rule.destination)] {
         let conditions = conditions(end);
         if !conditions.is_empty() {
@@ -121,6 +124,14 @@ fn calico(rule: &v3::Rule) -> String {
         }
     }
     everything_if_empty(&parts, ", ")
+}
+
+fn messages(icmp: IcmpFields) -> Option<String> {
+    let kind = icmp.icmp_type?;
+    Some(match icmp.code {
+        Some(code) => format!("type {kind} code {code}"),
+        None => format!("type {kind}"),
+    })
 }
 
 fn conditions(end: &EntityRule) -> Vec<String> {
@@ -259,6 +270,7 @@ spec:
       source: {namespaceSelector: all(), notNets: [10.0.0.0/8], serviceAccounts: {names: [a, b], selector: has(x)}}
       destination: {ports: [80, '8000:8080', web], notPorts: [81]}
     - {action: Pass}
+    - {action: Deny, protocol: ICMP, icmp: {type: 8}, notICMP: {type: 8, code: 1}}
   egress:
     - {action: Allow, ipVersion: 6, notProtocol: UDP, destination: {nets: ['fd00::/8'], notSelector: has(y)}}
 ---
@@ -288,6 +300,7 @@ spec:
              and not in 10.0.0.0/8, destination port 80, 8000:8080, web and not port 81"
         );
         assert_eq!(said(calico, ingress, 2), "everything");
+        assert_eq!(said(calico, ingress, 3), "ICMP, type 8, not type 8 code 1");
         assert_eq!(
             said(calico, egress, 0),
             "IPv6, not UDP, destination not (has(y)) and in fd00::/8"
@@ -299,6 +312,6 @@ spec:
         );
         assert_eq!(said(kubernetes, egress, 0), "everything");
         assert_eq!(words(kubernetes, egress, 1), None);
-        assert_eq!((count(calico, ingress), count(kubernetes, egress)), (3, 1));
+        assert_eq!((count(calico, ingress), count(kubernetes, egress)), (4, 1));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use oncilla_net::{Direction, Packet, PortRange, PortSet, Protocol};
+use oncilla_net::{Direction, Icmp, IcmpMatch, Packet, PortRange, PortSet, Protocol};
 use oncilla_program::{Bank, ClassId, Peer, Program, Rule, RuleVerdict, SetName};
 
 use super::Random;
@@ -19,6 +19,7 @@ fn packet(protocol: Protocol, src_port: u16, dst_port: u16) -> Packet {
         protocol,
         src_port,
         dst_port,
+        icmp: Icmp::echo(protocol),
     }
 }
 
@@ -26,7 +27,11 @@ fn packet(protocol: Protocol, src_port: u16, dst_port: u16) -> Packet {
 fn packets() -> Vec<(ClassId, Packet)> {
     let mut packets = Vec::new();
     for class in CLASSES {
-        packets.push((class, packet(Protocol::ICMP, 0, 0)));
+        for (kind, code) in [(8, 0), (8, 1), (13, 0)] {
+            let mut packet = packet(Protocol::ICMP, 0, 0);
+            packet.icmp = Some(Icmp { kind, code });
+            packets.push((class, packet));
+        }
         for protocol in [Protocol::TCP, Protocol::UDP] {
             for port in PORTS {
                 packets.extend([1, 2].map(|src_port| (class, packet(protocol, src_port, port))));
@@ -63,6 +68,16 @@ fn random_rule(random: &mut Random) -> Rule {
         if protocol.has_ports() && random.chance(12) {
             rule.src_ports = Some([1].into_iter().collect());
         }
+        let messages = |random: &mut Random| IcmpMatch {
+            kind: *random.pick(&[8, 13]),
+            code: *random.pick(&[None, Some(0), Some(1)]),
+        };
+        if protocol == Protocol::ICMP && random.chance(40) {
+            rule.icmp = Some(messages(random));
+        }
+        if protocol == Protocol::ICMP && random.chance(20) {
+            rule.not_icmp = Some(messages(random));
+        }
     } else if random.chance(10) {
         rule.not_protocol = Some(*random.pick(&PROTOCOLS));
     }
@@ -84,10 +99,18 @@ fn naive(rules: &[Rule], class: ClassId, packet: &Packet) -> Option<RuleVerdict>
                 .protocol
                 .is_none_or(|protocol| protocol == packet.protocol)
             && rule.not_protocol != Some(packet.protocol)
+            && rule.icmp.is_none_or(|wanted| is_message(wanted, packet))
+            && rule.not_icmp.is_none_or(|other| !is_message(other, packet))
             && has(&rule.src_ports, packet.src_port)
             && has(&rule.dst_ports, packet.dst_port)
     };
     rules.iter().find(matching).map(|rule| rule.verdict)
+}
+
+fn is_message(wanted: IcmpMatch, packet: &Packet) -> bool {
+    packet.icmp.is_some_and(|icmp| {
+        icmp.kind == wanted.kind && wanted.code.is_none_or(|code| code == icmp.code)
+    })
 }
 
 /// The verdict and the level; level 0 is the tail.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_net::{Direction, Packet, Protocol, Verdict, family_of};
+use oncilla_net::{Direction, Icmp, Packet, Protocol, Verdict, family_of};
 use oncilla_program::{Outcome, Passage, Place, Program, Settings, Tally};
 
 use super::Random;
-use super::world::{PORTS, World, group_id, interface, naive_end};
+use super::world::{ICMP_TYPES, PORTS, World, group_id, interface, naive_end};
 use crate::Compiler;
 
 fn random_packet(random: &mut Random, local: IpAddr, direction: Direction) -> Packet {
@@ -42,6 +42,10 @@ fn random_packet(random: &mut Random, local: IpAddr, direction: Direction) -> Pa
         protocol,
         src_port: port(random),
         dst_port: port(random),
+        icmp: Icmp::echo(protocol).map(|_| Icmp {
+            kind: *random.pick(&ICMP_TYPES),
+            code: u8::try_from(random.below(2)).unwrap(),
+        }),
     }
 }
 

@@ -8,7 +8,9 @@ use oncilla_model::{
     Action, Families, Order, Policy, PolicyKey, PolicyKind, Ports, Predicate, Profile, ProfileName,
     ProtocolMatch, Rule, Side, TierEnd, TierName,
 };
-use oncilla_net::{Direction, Family, IpNet, Packet, PortRange, Protocol, Verdict, family_of};
+use oncilla_net::{
+    Direction, Family, IcmpMatch, IpNet, Packet, PortRange, Protocol, Verdict, family_of,
+};
 use oncilla_program::{
     AddressChange, AddressSet, ClassId, Dispatch, GroupId, LocalEndpoint, NetChange,
 };
@@ -22,6 +24,8 @@ pub(super) type Truth = (BTreeSet<Predicate>, BTreeMap<Predicate, Vec<u16>>);
 type Signature = (Family, BTreeSet<Predicate>, BTreeMap<Predicate, Vec<u16>>);
 
 pub(super) const PORTS: [u16; 4] = [80, 81, 443, 9000];
+/// Of messages that rules ask for.
+pub(super) const ICMP_TYPES: [u8; 2] = [8, 13];
 /// Not known to any rule unless by a prefix.
 pub(super) const STRANGERS: [&str; 2] = ["203.0.113.9", "2001:db8::9"];
 
@@ -302,6 +306,8 @@ impl World {
             action: *random.pick(&actions),
             families: Families::BOTH,
             protocol: ProtocolMatch::default(),
+            icmp: None,
+            not_icmp: None,
             source: self.random_side(random, !is_ingress),
             destination: self.random_side(random, is_ingress),
             index,
@@ -315,6 +321,14 @@ impl World {
         }
         if random.chance(5) {
             rule.protocol.is_not = Some(*random.pick(&protocols));
+        }
+        if rule.protocol.is == Some(Protocol::ICMP) {
+            let messages = |random: &mut Random| IcmpMatch {
+                kind: *random.pick(&ICMP_TYPES),
+                code: *random.pick(&[None, Some(0), Some(1)]),
+            };
+            rule.icmp = random.chance(40).then(|| messages(random));
+            rule.not_icmp = random.chance(20).then(|| messages(random));
         }
         if random.chance(40) {
             rule.destination.ports = Some(self.random_ports(random));
@@ -526,6 +540,8 @@ pub(super) fn allow_all() -> Rule {
         action: Action::Allow,
         families: Families::BOTH,
         protocol: ProtocolMatch::default(),
+        icmp: None,
+        not_icmp: None,
         source: Side::default(),
         destination: Side::default(),
         index: 0,
@@ -610,6 +626,8 @@ fn naive_match(world: &World, def: &GroupDef, rule: &Rule, packet: &Packet) -> b
             .protocol
             .is_not
             .is_some_and(|is_not| is_not == packet.protocol)
+        || rule.icmp.is_some_and(|wanted| !is_message(wanted, packet))
+        || rule.not_icmp.is_some_and(|other| is_message(other, packet))
     {
         return false;
     }
@@ -632,5 +650,11 @@ fn naive_match(world: &World, def: &GroupDef, rule: &Rule, packet: &Packet) -> b
             && !side.none.iter().any(|predicate| holds.contains(predicate))
             && side.ports.as_ref().is_none_or(|ports| has_ports && in_ports(ports))
             && side.not_ports.as_ref().is_none_or(|ports| has_ports && !in_ports(ports))
+    })
+}
+
+fn is_message(wanted: IcmpMatch, packet: &Packet) -> bool {
+    packet.icmp.is_some_and(|icmp| {
+        icmp.kind == wanted.kind && wanted.code.is_none_or(|code| code == icmp.code)
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use oncilla_net::{Packet, Protocol, Verdict};
+use oncilla_net::{Icmp, Packet, Protocol, Verdict};
 use oncilla_testkit::connect::Connection;
 
 use super::program::address;
@@ -62,6 +62,7 @@ impl Level for KernelLevel {
                 protocol: cell.protocol,
                 src_port: 0,
                 dst_port: cell.port,
+                icmp: Icmp::echo(cell.protocol),
             })
         };
         let packets: Vec<Packet> = cells.iter().map(packet).collect::<Result<_, _>>()?;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use oncilla_net::{Family, Packet, family_of};
+use oncilla_net::{Family, Icmp, Packet, family_of};
 use oncilla_verdict::Party;
 
 use super::{Judgement, Level, LevelError};
@@ -52,6 +52,7 @@ impl Level for ProgramLevel {
                 protocol: cell.protocol,
                 src_port: SOURCE_PORT,
                 dst_port: cell.port,
+                icmp: Icmp::echo(cell.protocol),
             };
             Ok(Judgement::bare(engine.judge(&packet).verdict))
         };

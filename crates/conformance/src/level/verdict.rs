@@ -45,6 +45,7 @@ impl Level for VerdictLevel {
                 protocol: cell.protocol,
                 source_port: SOURCE_PORT,
                 destination_port: cell.port,
+                icmp: None,
             };
             Ok(judgement(&evaluator.decide(&question)?))
         };

@@ -35,7 +35,7 @@ enum By {
     Verify,
 }
 
-const FAULTS: [(&str, By); 40] = [
+const FAULTS: [(&str, By); 42] = [
     ("model/baseline-is-admin", By::Interpreter),
     ("model/priority-ignored", By::Interpreter),
     ("model/accept-passes", By::Interpreter),
@@ -62,6 +62,8 @@ const FAULTS: [(&str, By); 40] = [
     ("compile/tail-joined", By::Interpreter),
     ("compile/overlap-skipped", By::Interpreter),
     ("compile/ip-version-of-peer-ignored", By::Interpreter),
+    ("compile/icmp-keyed", By::Interpreter),
+    ("nft/icmp-code-ignored", By::Kernel),
     ("nft/key-without-protocol", By::Kernel),
     ("nft/class-off-by-a-bit", By::Kernel),
     ("nft/levels-swapped", By::Kernel),

@@ -184,6 +184,7 @@ fn cut(take: impl Fn(&[IpAddr]) -> IpAddr) {
         protocol: Protocol::TCP,
         src_port: revoked.cut[0].src_port,
         dst_port: PORT,
+        icmp: None,
     };
     let outcome = prober.run_one(&Probe::of_packet(from, to, &again)).unwrap();
     assert_eq!(outcome.verdict(), Verdict::Allow, "the tombstone is gone");

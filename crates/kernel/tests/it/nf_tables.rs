@@ -249,6 +249,13 @@ fn matches() -> Vec<Rule> {
         r().l4proto(132).in_set(&[Load::DstPort], "ports").return_(),
         r().l4proto_not(6).drop(),
         r().icmp_type(8).return_(),
+        r().ne(Load::IcmpType, Value::byte(13)).return_(),
+        r().icmp_type(8)
+            .ne(Load::IcmpCode, Value::byte(3))
+            .return_(),
+        r().icmpv6_type(1)
+            .ne(Load::Icmpv6Code, Value::byte(1))
+            .return_(),
         r().icmp_type(3)
             .eq(Load::IcmpCode, Value::byte(4))
             .return_(),

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use oncilla_api::v3::IcmpFields;
 use oncilla_api::{FieldError, Object, PolicyType, v3};
-use oncilla_net::{Family, Protocol};
+use oncilla_net::{Family, IcmpMatch, Protocol};
 use oncilla_selector::Selector;
 
 use super::entity::{Scope, both, in_namespace, of_namespaces, selector, side};
@@ -205,17 +206,11 @@ fn convert_rule(
     index: usize,
 ) -> Result<Rule, Vec<FieldError>> {
     let mut errors = Vec::new();
-    for (is_given, field) in [
-        (rule.icmp.is_some(), "icmp"),
-        (rule.not_icmp.is_some(), "notICMP"),
-        (rule.http.is_some(), "http"),
-    ] {
-        if is_given {
-            errors.push(FieldError::new(
-                format!("{path}.{field}"),
-                "is not supported yet",
-            ));
-        }
+    if rule.http.is_some() {
+        errors.push(FieldError::new(
+            format!("{path}.http"),
+            "is not supported yet",
+        ));
     }
     let mut number = |given: &Option<v3::Protocol>, field: &str| {
         let found = given.as_ref()?.number();
@@ -228,18 +223,16 @@ fn convert_rule(
         is: number(&rule.protocol, "protocol"),
         is_not: number(&rule.not_protocol, "notProtocol"),
     };
-    let version = match rule.ip_version {
-        None => Families::BOTH,
-        Some(4) => Families::only(Family::V4),
-        Some(6) => Families::only(Family::V6),
-        Some(_) => {
-            errors.push(FieldError::new(
-                format!("{path}.ipVersion"),
-                "must be 4 or 6",
-            ));
-            Families::BOTH
-        }
+    let mut messages = |given: &Option<IcmpFields>, field: &str| {
+        icmp(given.as_ref()?, protocol)
+            .map_err(|message| errors.push(FieldError::new(format!("{path}.{field}"), message)))
+            .ok()?
     };
+    let (icmp, not_icmp) = (
+        messages(&rule.icmp, "icmp"),
+        messages(&rule.not_icmp, "notICMP"),
+    );
+    let version = version(path, rule.ip_version, &mut errors);
     let at = |end: &str| format!("{path}.{end}");
     let (source_path, destination_path) = (at("source"), at("destination"));
     let source = side(
@@ -263,6 +256,8 @@ fn convert_rule(
             action: action(rule.action),
             families: version.and(protocol_families(protocol)).and(from).and(to),
             protocol,
+            icmp,
+            not_icmp,
             source,
             destination,
             index: u32::try_from(index).unwrap_or(u32::MAX),
@@ -273,6 +268,38 @@ fn convert_rule(
             Err(errors)
         }
     }
+}
+
+/// The families of `ipVersion`.
+fn version(path: &str, given: Option<i64>, errors: &mut Vec<FieldError>) -> Families {
+    match given {
+        None => Families::BOTH,
+        Some(4) => Families::only(Family::V4),
+        Some(6) => Families::only(Family::V6),
+        Some(_) => {
+            let path = format!("{path}.ipVersion");
+            errors.push(FieldError::new(path, "must be 4 or 6"));
+            Families::BOTH
+        }
+    }
+}
+
+/// The messages of a criterion; `None` when it names no type, which asks nothing.
+fn icmp(given: &IcmpFields, protocol: ProtocolMatch) -> Result<Option<IcmpMatch>, &'static str> {
+    if !matches!(protocol.is, Some(Protocol::ICMP | Protocol::ICMPV6)) {
+        return Err("needs protocol ICMP or ICMPv6");
+    }
+    let Some(kind) = given.icmp_type else {
+        return if given.code.is_none() {
+            Ok(None)
+        } else {
+            Err("code needs a type")
+        };
+    };
+    let kind = u8::try_from(kind).map_err(|_range| "type is out of range")?;
+    let code = given.code.map(u8::try_from).transpose();
+    let code = code.map_err(|_range| "code is out of range")?;
+    Ok(Some(IcmpMatch { kind, code }))
 }
 
 fn action(action: v3::Action) -> Action {

@@ -153,6 +153,24 @@ fn named_ports_stand_for_every_allowed_protocol() {
 }
 
 #[test]
+fn icmp_is_a_type_with_or_without_a_code() {
+    let spec = json!({"ingress": [
+        {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8}, "notICMP": {"type": 8, "code": 3}},
+        {"action": "Deny", "protocol": 58, "icmp": {"type": 0, "code": 0}},
+        {"action": "Pass", "protocol": "ICMP", "notICMP": {}},
+    ]});
+    let policy = policy(calico("NetworkPolicy", spec));
+    assert_eq!(
+        rules(policy.ingress.as_deref()),
+        [
+            "0 Allow v4 icmp type 8 not type 8/3",
+            "1 Deny v6 icmpv6 type 0/0",
+            "2 Pass v4 icmp"
+        ]
+    );
+}
+
+#[test]
 fn kubernetes_policies_become_ordinary_ones() {
     let policy = policy(kubernetes(json!({
         "podSelector": {"matchLabels": {"app": "web"}},

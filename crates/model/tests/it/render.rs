@@ -45,6 +45,12 @@ fn rule(rule: &Rule) -> String {
     if let Some(protocol) = rule.protocol.is_not {
         write!(text, " not {protocol}").unwrap();
     }
+    if let Some(icmp) = rule.icmp {
+        write!(text, " type {icmp}").unwrap();
+    }
+    if let Some(icmp) = rule.not_icmp {
+        write!(text, " not type {icmp}").unwrap();
+    }
     side(&mut text, "from", &rule.source);
     side(&mut text, "to", &rule.destination);
     text

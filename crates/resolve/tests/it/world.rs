@@ -311,6 +311,8 @@ pub(crate) fn plain(action: Action) -> Rule {
         action,
         families: Families::BOTH,
         protocol: ProtocolMatch::default(),
+        icmp: None,
+        not_icmp: None,
         source: Side::default(),
         destination: Side::default(),
         index: 0,

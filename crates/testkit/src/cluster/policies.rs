@@ -4,7 +4,7 @@ use oncilla_api::k8s::{
     self, EgressRule, IngressRule, IpBlock, NetworkPolicyPeer, NetworkPolicyPort,
 };
 use oncilla_api::v3::{
-    Action, EntityRule, GlobalNetworkPolicy, NetworkPolicy, Port, Protocol, Rule,
+    Action, EntityRule, GlobalNetworkPolicy, IcmpFields, NetworkPolicy, Port, Protocol, Rule,
     ServiceAccountMatch,
 };
 use oncilla_api::{IntOrString, Object, PolicyType, TransportProtocol};
@@ -12,7 +12,7 @@ use oncilla_net::{Family, PortRange};
 
 use super::endpoints::{ACCOUNTS, PORT_NAMES};
 use super::selectors::{self, LABELS, NAMESPACE_LABELS};
-use super::traffic::{NETS_V4, NETS_V6, OTHERS, PORTS, SOURCE_PORTS};
+use super::traffic::{CODES, MESSAGES, MESSAGES_V6, NETS_V4, NETS_V6, OTHERS, PORTS, SOURCE_PORTS};
 use super::{Edit, NAMESPACES, POLICIES, RandomCluster, TIERS, npa};
 use crate::rng::Rng;
 
@@ -207,19 +207,14 @@ fn rule(rng: &mut Rng) -> Rule {
                 _ => Protocol::Name(name.to_owned()),
             });
         }
-        4 => {
-            let icmp = if family == Family::V4 {
-                "ICMP"
-            } else {
-                "ICMPv6"
-            };
-            rule.protocol = Some(match rng.below(3) {
-                0 => Protocol::Name(icmp.to_owned()),
-                1 => Protocol::Name("UDPLite".to_owned()),
+        4 => icmp(rng, &mut rule, family),
+        5 => {
+            rule.protocol = Some(match rng.below(2) {
+                0 => Protocol::Name("UDPLite".to_owned()),
                 _ => Protocol::Number(*rng.pick(&OTHERS)),
             });
         }
-        5 => {
+        6 => {
             let name = *rng.pick(&["TCP", "UDP"]);
             rule.not_protocol = Some(Protocol::Name(name.to_owned()));
         }
@@ -242,6 +237,40 @@ fn rule(rng: &mut Rng) -> Rule {
         rule.destination.ports = vec![Port::Name((*rng.pick(&PORT_NAMES)).to_owned())];
     }
     rule
+}
+
+/// Messages of the family's ICMP: all, one type, one code, all others.
+fn icmp(rng: &mut Rng, rule: &mut Rule, family: Family) {
+    let (name, number, types): (_, _, &[u8]) = match family {
+        Family::V4 => ("ICMP", 1, &MESSAGES),
+        Family::V6 => ("ICMPv6", 58, &MESSAGES_V6),
+    };
+    rule.protocol = Some(match rng.below(4) {
+        0 => Protocol::Number(number),
+        _ => Protocol::Name(name.to_owned()),
+    });
+    let messages = |rng: &mut Rng| {
+        // Echo requests are what most packets are.
+        let kind = if rng.chance(1, 2) {
+            types[0]
+        } else {
+            *rng.pick(types)
+        };
+        IcmpFields {
+            icmp_type: Some(kind.into()),
+            code: rng.chance(1, 2).then(|| (*rng.pick(&CODES)).into()),
+        }
+    };
+    match rng.below(8) {
+        0..=2 => rule.icmp = Some(messages(rng)),
+        3 | 4 => rule.not_icmp = Some(messages(rng)),
+        5 => {
+            rule.icmp = Some(messages(rng));
+            rule.not_icmp = Some(messages(rng));
+        }
+        6 => rule.icmp = Some(IcmpFields::default()),
+        _ => {}
+    }
 }
 
 fn entity(rng: &mut Rng, family: Family) -> EntityRule {

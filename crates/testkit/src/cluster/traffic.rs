@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use oncilla_api::Object;
-use oncilla_net::{Family, Packet, Protocol, family_of};
+use oncilla_net::{Family, Icmp, Packet, Protocol, family_of};
 
 use super::RandomCluster;
 use crate::rng::Rng;
@@ -55,6 +55,14 @@ pub(super) const PORTS: [u16; 7] = [80, 81, 443, 8080, 53, 9000, 9063];
 pub(super) const SOURCE_PORTS: [u16; 3] = [1234, 5000, 40_000];
 /// Protocols without ports that nothing tracks specially.
 pub(super) const OTHERS: [u8; 2] = [89, 253];
+
+/// Messages that open a flow of their own for connection tracking, or that it leaves alone: policy decides on
+/// them. All others are invalid, or part of what they report on.
+pub(super) const MESSAGES: [u8; 4] = [8, 13, 15, 17];
+/// The same in IPv6: echo, multicast listener done and node information query.
+pub(super) const MESSAGES_V6: [u8; 3] = [128, 132, 139];
+/// Codes that rules and packets know.
+pub(super) const CODES: [u8; 3] = [0, 1, 3];
 
 impl RandomCluster {
     /// The addresses of the pods that have any.
@@ -123,7 +131,18 @@ fn packet(rng: &mut Rng, src: IpAddr, dst: IpAddr) -> Packet {
         protocol,
         src_port: 0,
         dst_port: 0,
+        icmp: Icmp::echo(protocol),
     };
+    if let Some(icmp) = &mut packet.icmp
+        && rng.chance(1, 2)
+    {
+        let messages: &[u8] = match protocol {
+            Protocol::ICMP => &MESSAGES,
+            _ => &MESSAGES_V6,
+        };
+        icmp.kind = *rng.pick(messages);
+        icmp.code = *rng.pick(&CODES);
+    }
     if protocol.has_ports() {
         packet.src_port = *rng.pick(&SOURCE_PORTS);
         packet.dst_port = match rng.below(8) {

@@ -116,11 +116,15 @@ impl Prober {
                 Some(port) => port,
                 None => self.fresh_port()?,
             };
-            let (protocol, dst_port) = (probe.protocol, probe.dst_port);
+            let mut transport =
+                Transport::opening(probe.protocol, probe.dst, src_port, probe.dst_port);
+            if let (Some(icmp), Transport::Icmp { kind, code, .. }) = (probe.icmp, &mut transport) {
+                (*kind, *code) = (icmp.kind, icmp.code);
+            }
             let bytes = packet::build(&PacketSpec {
                 src: probe.src,
                 dst: probe.dst,
-                transport: Transport::opening(protocol, probe.dst, src_port, dst_port),
+                transport,
                 cookie,
                 hops_max: HOPS,
             })?;

@@ -54,6 +54,7 @@ fn probe(
         src: address(from, v6),
         dst: address(to, v6),
         protocol,
+        icmp: None,
         src_port: None,
         dst_port: port,
     }

@@ -1,7 +1,7 @@
 //! A rule of a Calico policy: every criterion must hold, lists hold when one member does.
 
 use oncilla_api::v3;
-use oncilla_net::{Family, IpNet, PortRange, Protocol, parse_cidr};
+use oncilla_net::{Family, Icmp, IpNet, PortRange, Protocol, parse_cidr};
 use oncilla_selector::{Selector, parse};
 
 use super::{Bound, Owner, Side, Traffic, nets_hold};
@@ -18,8 +18,17 @@ pub(super) struct CalicoRule {
     family: Option<Family>,
     protocol: Option<Protocol>,
     not_protocol: Option<Protocol>,
+    icmp: Option<Messages>,
+    not_icmp: Option<Messages>,
     source: Entity,
     destination: Entity,
+}
+
+/// ICMP messages of one type, and of one code or any.
+#[derive(Clone, Copy, Debug)]
+struct Messages {
+    icmp_type: i64,
+    code: Option<i64>,
 }
 
 /// One side of a rule.
@@ -62,7 +71,7 @@ enum Port {
 impl CalicoRule {
     /// Reads a rule; `None` when some part of it cannot be read or is not supported.
     pub(super) fn read(rule: &v3::Rule, namespace: Option<&str>) -> Option<Self> {
-        if rule.icmp.is_some() || rule.not_icmp.is_some() || rule.http.is_some() {
+        if rule.http.is_some() {
             return None;
         }
         let protocol = |written: &Option<v3::Protocol>| match written {
@@ -78,6 +87,8 @@ impl CalicoRule {
             },
             protocol: protocol(&rule.protocol)?,
             not_protocol: protocol(&rule.not_protocol)?,
+            icmp: Messages::read(rule.icmp, rule)?,
+            not_icmp: Messages::read(rule.not_icmp, rule)?,
             source: Entity::read(&rule.source, namespace)?,
             destination: Entity::read(&rule.destination, namespace)?,
         })
@@ -93,6 +104,12 @@ impl CalicoRule {
                 .is_none_or(|only| only == family)
             && self.protocol.is_none_or(|wanted| wanted == protocol)
             && self.not_protocol.is_none_or(|other| other != protocol)
+            && self
+                .icmp
+                .is_none_or(|wanted| wanted.hold(traffic.packet.icmp))
+            && self
+                .not_icmp
+                .is_none_or(|unwanted| !unwanted.hold(traffic.packet.icmp))
             && self.source.matches(&traffic.source, protocol, bound)
             && self
                 .destination
@@ -104,6 +121,37 @@ impl CalicoRule {
         [&self.source, &self.destination]
             .into_iter()
             .any(|side| side.may_mean(set) || (side.peers.is_none() && side.may_exclude(set)))
+    }
+}
+
+impl Messages {
+    /// `Some(None)` when the criterion asks nothing: it is absent or names no type. `None` when it cannot be
+    /// read.
+    #[expect(
+        clippy::option_option,
+        reason = "unreadable and absent are different, and only this module sees it"
+    )]
+    fn read(fields: Option<v3::IcmpFields>, rule: &v3::Rule) -> Option<Option<Self>> {
+        let Some(fields) = fields else {
+            return Some(None);
+        };
+        let protocol = rule.protocol.as_ref()?.number()?;
+        match (family_of_icmp(protocol), fields.icmp_type, fields.code) {
+            (None, ..) | (_, None, Some(_)) => None,
+            (_, None, None) => Some(None),
+            (_, Some(icmp_type), code) => {
+                let in_range = (0..=254).contains(&icmp_type)
+                    && code.is_none_or(|code| (0..=255).contains(&code));
+                in_range.then_some(Some(Self { icmp_type, code }))
+            }
+        }
+    }
+
+    fn hold(self, icmp: Option<Icmp>) -> bool {
+        icmp.is_some_and(|icmp| {
+            i64::from(icmp.kind) == self.icmp_type
+                && self.code.is_none_or(|code| i64::from(icmp.code) == code)
+        })
     }
 }
 

@@ -42,6 +42,12 @@ fn rules_that_cannot_be_read() {
         "protocol: nonsense",
         "notProtocol: tcp",
         "protocol: 0",
+        "icmp: {type: 8}",
+        "protocol: TCP, icmp: {type: 8}",
+        "protocol: ICMP, icmp: {code: 1}",
+        "protocol: ICMP, icmp: {type: 255}",
+        "protocol: ICMPv6, notICMP: {type: 1, code: 256}",
+        "notProtocol: ICMP, notICMP: {type: 8}",
         "ipVersion: 5",
         "source: {notNets: [0.0.0.0/0]}",
         "source: {nets: [10.0.0.0/8]}, destination: {nets: ['fd00::/8']}",
@@ -55,8 +61,6 @@ fn rules_that_cannot_be_read() {
 #[test]
 fn rules_that_are_not_supported_yet() {
     for broken in [
-        "protocol: ICMP, icmp: {type: 8}",
-        "notICMP: {type: 8}",
         "http: {methods: [GET]}",
         "destination: {services: {name: x}}",
     ] {

@@ -45,6 +45,7 @@ fn addresses_are_the_pods_that_have_them() {
         protocol: Protocol::TCP,
         src_port: 4,
         dst_port: 5,
+        icmp: None,
     };
     let answer = Evaluator::new(&cluster(&deny))
         .decide(&Question::from(packet))

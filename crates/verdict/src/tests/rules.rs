@@ -1,6 +1,9 @@
 //! §2.7: what a Calico rule matches.
 
-use super::{check, gnp, gns, np, ns};
+use oncilla_net::{Icmp, Verdict};
+
+use super::{check, cluster, gnp, gns, np, ns, question};
+use crate::Evaluator;
 
 const ANY: &str = "203.0.113.1";
 
@@ -91,6 +94,60 @@ fn the_icmps_belong_to_one_family_each() {
 }
 
 #[test]
+fn icmp_asks_for_a_type_and_perhaps_a_code() {
+    check_ports(
+        "protocol: ICMP, icmp: {type: 8}",
+        "icmp/8, icmp/8:3",
+        "icmp/13, icmp/0, tcp/8, icmpv6/8 v6",
+    );
+    check_ports(
+        "protocol: ICMP, icmp: {type: 3, code: 1}",
+        "icmp/3:1",
+        "icmp/3, icmp/1:1",
+    );
+    check_ports("protocol: 1, icmp: {type: 0}", "icmp/0", "icmp/8");
+    check_ports(
+        "protocol: ICMPv6, icmp: {type: 128, code: 0}",
+        "icmpv6/128 v6",
+        "icmpv6/128:1 v6, icmp/128",
+    );
+    check_ports("protocol: ICMP, icmp: {}", "icmp/8, icmp/13:1", "udp/8");
+}
+
+#[test]
+fn not_icmp_leaves_out_a_type_or_one_code_of_it() {
+    check_ports(
+        "protocol: ICMP, notICMP: {type: 8}",
+        "icmp/13, icmp/0",
+        "icmp/8, icmp/8:1, tcp/1",
+    );
+    check_ports(
+        "protocol: ICMP, notICMP: {type: 8, code: 0}",
+        "icmp/8:1, icmp/13",
+        "icmp/8",
+    );
+    check_ports(
+        "protocol: ICMPv6, icmp: {type: 128}, notICMP: {type: 128, code: 1}",
+        "icmpv6/128 v6",
+        "icmpv6/128:1 v6, icmpv6/139 v6",
+    );
+    check_ports("protocol: ICMP, notICMP: {}", "icmp/8", "tcp/1");
+}
+
+#[test]
+fn a_question_without_a_type_is_an_echo_request() {
+    let policy = np(
+        "p",
+        "{selector: app == 'db', types: [Ingress], ingress: [{action: Allow, protocol: ICMP, icmp: {type: 8, code: 0}}]}",
+    );
+    let mut ping = question("red/web -> red/db icmp/13");
+    ping.icmp = None;
+    let answer = Evaluator::new(&cluster(&policy)).decide(&ping).unwrap();
+    assert_eq!(answer.verdict, Verdict::Allow);
+    assert_eq!(answer.packet.icmp, Some(Icmp { kind: 8, code: 0 }));
+}
+
+#[test]
 fn ip_version_is_the_packets_family() {
     check_ports("ipVersion: 4", "tcp/1", "tcp/1 v6");
     check_ports("ipVersion: 6", "tcp/1 v6", "tcp/1");
@@ -140,7 +197,7 @@ fn names_without_protocol_mean_any_protocol_with_ports() {
     check_ports(
         "destination: {ports: [http]}",
         "tcp/8080",
-        "tcp/80, udp/8080, icmp/8080",
+        "tcp/80, udp/8080, icmp/8",
     );
 }
 

@@ -4,7 +4,6 @@ use oncilla_net::Protocol as Number;
 
 use super::Errors;
 use super::table;
-use crate::field::FieldError;
 use crate::v3::{IcmpFields, Rule};
 
 const TYPE_MAX: i64 = 254;
@@ -18,8 +17,6 @@ pub(super) fn check(path: &str, rule: &Rule, errors: &mut Errors) {
             if !is_icmp(rule) {
                 errors.push(table::ICMP_PROTOCOL.at(path.as_str()).pointing_at_key());
             }
-            let error = FieldError::not_supported(path, field);
-            errors.push(error.with_help("leave the rule out, or write it for every type and code, with `protocol: ICMP` or `ICMPv6` alone"));
         }
     }
 }

@@ -101,7 +101,7 @@ fn matching() -> Vec<Case> {
 }
 
 fn icmp() -> Vec<Case> {
-    let cases = vec![
+    vec![
         of_rule(
             "rule.icmp-protocol",
             "protocol: 58, icmp: {type: 128}",
@@ -126,11 +126,7 @@ fn icmp() -> Vec<Case> {
             "protocol: ICMP, notICMP: {code: 1}",
             "spec.ingress[0].notICMP.code",
         ),
-    ];
-    cases
-        .into_iter()
-        .map(|case| case.also(&[UNSUPPORTED]))
-        .collect()
+    ]
 }
 
 /// HTTP clauses are refused whatever they say; what upstream refuses of them is said besides.
