@@ -11,7 +11,7 @@ use crate::kind::Kind;
 use crate::meta::{ObjectMeta, PolicyType};
 use crate::names;
 use crate::v3::{
-    BUILT_IN_TIERS, GlobalNetworkPolicySpec, NetworkPolicySpec, NetworkSetSpec, Rule, Tier,
+    BUILT_IN_TIERS, GlobalNetworkPolicySpec, NetworkPolicySpec, NetworkSetSpec, Order, Rule, Tier,
 };
 
 /// Rules of one policy in one direction.
@@ -24,6 +24,7 @@ const ORDER_DEFAULT: f64 = 1_000_000.0;
 
 pub(super) fn tier(tier: &Tier, errors: &mut Errors) {
     let name = tier.metadata.name.as_str();
+    check_order(tier.spec.order, errors);
     let Some((_, order, action)) = BUILT_IN_TIERS.iter().find(|(known, ..)| *known == name) else {
         return;
     };
@@ -52,6 +53,7 @@ pub(super) fn network_set(metadata: &ObjectMeta, spec: &NetworkSetSpec, errors: 
 
 pub(super) fn policy(spec: &NetworkPolicySpec, errors: &mut Errors) {
     check_tier_name(&spec.tier, errors);
+    check_order(spec.order, errors);
     check_rules(Kind::NetworkPolicy, (&spec.ingress, &spec.egress), errors);
     selector::check("spec.selector", &spec.selector, errors);
     check_types(&spec.types, errors);
@@ -61,6 +63,7 @@ pub(super) fn policy(spec: &NetworkPolicySpec, errors: &mut Errors) {
 
 pub(super) fn global_policy(spec: &GlobalNetworkPolicySpec, errors: &mut Errors) {
     check_tier_name(&spec.tier, errors);
+    check_order(spec.order, errors);
     check_rules(
         Kind::GlobalNetworkPolicy,
         (&spec.ingress, &spec.egress),
@@ -121,6 +124,12 @@ fn check_tier_name(tier: &str, errors: &mut Errors) {
         && !tier.is_empty()
     {
         errors.push(table::POLICY_TIER.with("spec.tier", &[&error]));
+    }
+}
+
+fn check_order(order: Order, errors: &mut Errors) {
+    if order.is_some_and(|order| !order.is_finite()) {
+        errors.broken(&table::ORDER, "spec.order");
     }
 }
 

@@ -11,7 +11,7 @@ mod rule;
 use std::collections::{BTreeMap, BTreeSet};
 
 use oncilla_api::manifest::{Limits, decode};
-use oncilla_api::{Check, Code, FieldError, Kind, Object, checks};
+use oncilla_api::{Check, Code, FieldError, Kind, Object, checks, v3};
 
 /// Stands in [`Case::also`] for "not supported yet".
 const UNSUPPORTED: &str = "unsupported";
@@ -159,6 +159,9 @@ const BY_TYPE: &[&str] = &[
     "tier.default-action-value",
 ];
 
+/// Rows that no file can break: objects in memory can, and have a test of their own.
+const IN_MEMORY: &[&str] = &["order.finite"];
+
 /// Whether a message is a row's text with something in the places of `{0}`, `{1}`, ….
 fn fits(pattern: &str, text: &str) -> bool {
     let mut rest = text;
@@ -184,7 +187,7 @@ fn every_row_accepts_and_refuses() {
         let id = case.check;
         assert!(cases.insert(id, case).is_none(), "{id} has two cases");
     }
-    for check in checks() {
+    for check in checks().filter(|check| !IN_MEMORY.contains(&check.id)) {
         let case = cases.remove(check.id);
         let case = case.unwrap_or_else(|| panic!("the row {} has no case", check.id));
         for kind in check.kinds {
@@ -193,6 +196,35 @@ fn every_row_accepts_and_refuses() {
     }
     let without: Vec<_> = cases.keys().collect();
     assert!(without.is_empty(), "cases without a row: {without:?}");
+}
+
+#[test]
+fn orders_are_numbers_also_where_no_file_was_read() {
+    let of = |order: f64| -> [Object; 3] {
+        let mut objects = (
+            v3::Tier::default(),
+            v3::NetworkPolicy::default(),
+            v3::GlobalNetworkPolicy::default(),
+        );
+        objects.0.spec.order = Some(order);
+        objects.1.spec.order = Some(order);
+        objects.2.spec.order = Some(order);
+        [objects.0.into(), objects.1.into(), objects.2.into()]
+    };
+    let is_refused = |object: &Object| {
+        let found = object.validate();
+        found
+            .iter()
+            .any(|error| error.check == Some("order.finite"))
+    };
+    for order in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(of(order).iter().all(is_refused), "{order}");
+    }
+    assert!(!of(-1e300).iter().any(is_refused));
+    for text in [".inf", "-.Inf", ".nan", "1e999"] {
+        let text = object(Kind::Tier, &format!("spec: {{order: {text}}}"));
+        assert!(decode("case.yaml", text.as_bytes(), &Limits::default()).has_errors());
+    }
 }
 
 #[test]

@@ -1,8 +1,16 @@
 //! Tiers, policies and network sets, apart from their rules.
 
 use super::{GLOBAL_POLICIES, POLICIES, SETS, TIERS, rows};
+use crate::kind::Kind;
+
+/// Everything that has a place among others.
+const ORDERED: &[Kind] = &[Kind::Tier, Kind::NetworkPolicy, Kind::GlobalNetworkPolicy];
 
 rows! {
+    // No file can say it: JSON has no such numbers, and YAML's are refused where they are read.
+    ORDER = "order.finite" for ORDERED, "spec.order", "§2.2",
+        says "expected a finite number",
+        mend "write a number, as in `order: 10`, or leave it out for the last place";
     TIER_ORDER = "tier.order" for TIERS, "spec.order", "§4.1",
         says "{0} tier order must be {1}",
         mend "write `order: {1}`";
