@@ -92,6 +92,12 @@ impl Compiler {
                         .insert(Arc::clone(interface), endpoint.clone());
                 }
             }
+            for (interface, host) in &delta.hosts {
+                if self.program.hosts.get(interface) != host.as_ref() {
+                    let change = (Arc::clone(interface), host.clone());
+                    program_delta.hosts.extend([change]);
+                }
+            }
             self.retired.retain(|class| state.class(*class).is_some());
         }
         self.program.apply(&program_delta);
@@ -473,6 +479,7 @@ fn only_addresses_change(delta: &NodeDelta) -> bool {
         modes,
         groups,
         endpoints,
+        hosts,
     } = delta;
     classes_added.is_empty()
         && classes_retired.is_empty()
@@ -480,6 +487,7 @@ fn only_addresses_change(delta: &NodeDelta) -> bool {
         && modes.is_empty()
         && groups.is_empty()
         && endpoints.is_empty()
+        && hosts.is_empty()
 }
 
 fn change<V: PartialEq>(

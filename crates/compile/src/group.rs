@@ -6,7 +6,7 @@ use std::sync::Arc;
 use oncilla_model::{Action, Predicate, Profile, Rule as ModelRule, Side, TierEnd as ModelTierEnd};
 use oncilla_net::{Direction, fault};
 use oncilla_program::{
-    Bank, Group, Peer, ProfileEnd, Rule, RuleVerdict, SetName, SetRef, Tier, TierEnd,
+    Bank, Group, Hook, Peer, ProfileEnd, Rule, RuleVerdict, SetName, SetRef, Tier, TierEnd,
 };
 use oncilla_resolve::node::{GroupDef, TierDef};
 
@@ -38,9 +38,13 @@ pub(crate) fn compile<'a>(
         .iter()
         .map(|tier| compile_tier(tier, &mut lowering))
         .collect();
-    let profiles = compile_profiles(&def.profiles, &mut lowering);
+    let profiles = match def.hook {
+        Hook::Normal => compile_profiles(&def.profiles, &mut lowering),
+        Hook::Forward | Hook::PreDnat | Hook::Untracked => ProfileEnd::Continue,
+    };
     let group = Group {
         id: def.id.clone(),
+        hook: def.hook,
         direction: def.direction,
         tiers,
         profiles,
@@ -169,7 +173,7 @@ fn verdict(action: Action) -> RuleVerdict {
 fn sets_of(group: &Group) -> BTreeSet<&SetName> {
     let profiles: &[Bank] = match &group.profiles {
         ProfileEnd::Banks(banks) => banks,
-        ProfileEnd::Allow | ProfileEnd::Deny => &[],
+        ProfileEnd::Allow | ProfileEnd::Deny | ProfileEnd::Continue => &[],
     };
     let mut sets = BTreeSet::new();
     for rule in group

@@ -7,7 +7,7 @@ use oncilla_kernel::nf_tables::{BatchError, Event, Socket, Subject, TableState};
 use oncilla_nft::object::{Element, Name, Table, TableFlags};
 use oncilla_nft::{
     BankSetName, FilledChain, FilledSet, GroupChainName, Placement, Ruleset, STAND_IN, TABLE,
-    adopt, bridge_number, lower, skeleton, table,
+    adopt, bridge_number, lower, table,
 };
 use oncilla_program::{AddressMap, Group, GroupId, ProfileEnd, Program, ProgramDelta, Settings};
 
@@ -95,8 +95,7 @@ impl Dataplane {
             settings,
             ..Program::default()
         };
-        let skeleton = skeleton(&program.settings, table());
-        let held = Held::new(program, BTreeMap::new(), skeleton);
+        let held = Held::new(program, BTreeMap::new());
         Ok(Self {
             socket,
             held,
@@ -171,6 +170,9 @@ impl Dataplane {
         desired: &Program,
         applied: &mut Applied,
     ) -> Result<(), DataplaneError> {
+        if self.held.needs_other_chains(desired) {
+            return self.replace(desired, applied);
+        }
         if delta.is_empty() {
             return Ok(());
         }
@@ -311,7 +313,7 @@ fn adoptable(desired: &Program, found: &Ruleset) -> Option<Held> {
         ..desired.clone()
     };
     let expected = lower(&program, &placements, table());
-    let mut held = Held::new(program, placements, skeleton(&desired.settings, table()));
+    let mut held = Held::new(program, placements);
     for difference in compare(&expected, found) {
         match difference {
             Difference::ForeignChain(name) => {
@@ -453,6 +455,7 @@ fn isolate(program: &mut Program, id: &GroupId) {
     if let Some(group) = program.groups.get_mut(id) {
         *group = Arc::new(Group {
             id: id.clone(),
+            hook: group.hook,
             direction: group.direction,
             tiers: Vec::new(),
             profiles: ProfileEnd::Deny,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use oncilla_net::IpNet;
-use oncilla_nft::{Placement, Ruleset, Version};
-use oncilla_program::{AddressMap, ClassId, Group, GroupId, Program};
+use oncilla_nft::{HostHooks, Placement, Ruleset, Version, skeleton, table};
+use oncilla_program::{AddressMap, ClassId, Group, GroupId, Hook, Program};
 
 use crate::garbage::Garbage;
 
@@ -26,15 +26,15 @@ pub(crate) struct Held {
     pub(crate) bridges: u32,
     /// The static part of the table: where the definitions of its sets stand.
     pub(crate) skeleton: Ruleset,
+    /// The host hooks that the table has chains for.
+    hooks: HostHooks,
 }
 
 impl Held {
     /// A table that holds this program.
-    pub(crate) fn new(
-        program: Program,
-        placements: BTreeMap<GroupId, Placement>,
-        skeleton: Ruleset,
-    ) -> Self {
+    pub(crate) fn new(program: Program, placements: BTreeMap<GroupId, Placement>) -> Self {
+        let hooks = HostHooks::of(&program);
+        let skeleton = skeleton(&program.settings, hooks, table());
         let uses = count(&program.addresses);
         let (taken, garbage) = (BTreeMap::new(), Garbage::default());
         Self {
@@ -45,7 +45,19 @@ impl Held {
             uses,
             bridges: 0,
             skeleton,
+            hooks,
         }
+    }
+
+    /// Whether the table has the chains and maps of a hook.
+    pub(crate) fn has_way(&self, hook: Hook) -> bool {
+        self.hooks.has(hook)
+    }
+
+    /// Whether a program needs other static chains than the table has: it was told other settings, or a kind
+    /// of host policy came or went.
+    pub(crate) fn needs_other_chains(&self, desired: &Program) -> bool {
+        self.program.settings != desired.settings || self.hooks != HostHooks::of(desired)
     }
 
     /// Whether a packet can meet entries of this class.

@@ -18,6 +18,7 @@ mod elements;
 mod error;
 mod garbage;
 mod held;
+mod hosts;
 mod place;
 mod plan;
 mod replace;

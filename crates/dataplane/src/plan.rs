@@ -54,6 +54,7 @@ pub(crate) fn plan(held: &mut Held, delta: &ProgramDelta) -> Plan {
     planner.addresses(delta);
     let renewed = planner.groups(delta);
     planner.dispatch_endpoints(delta, &renewed);
+    planner.dispatch_hosts(delta, &renewed);
     planner.end_flip();
     planner.plan
 }
@@ -117,7 +118,9 @@ impl<'a> Planner<'a> {
                 renewed.insert(id.clone());
             }
         }
-        self.dispatch_endpoints(&ProgramDelta::default(), &renewed);
+        let nothing = ProgramDelta::default();
+        self.dispatch_endpoints(&nothing, &renewed);
+        self.dispatch_hosts(&nothing, &renewed);
         self.end_flip();
     }
 

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use oncilla_kernel::nf_tables::{BatchError, Socket, wait_for_packets};
 use oncilla_nft::object::Name;
-use oncilla_nft::{Placement, Ruleset, STAND_IN, TABLE, lower, skeleton, stand_in, table};
+use oncilla_nft::{Placement, Ruleset, STAND_IN, TABLE, lower, stand_in, table};
 use oncilla_program::Program;
 
 use crate::dataplane::{Applied, Dataplane, isolate_refused};
@@ -76,8 +76,7 @@ impl Dataplane {
         }
         applied.replaced = true;
         applied.flips += 1;
-        let skeleton = skeleton(&program.settings, table());
-        self.held = Held::new(program, placements, skeleton);
+        self.held = Held::new(program, placements);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use oncilla_kernel::conntrack::{Conntrack, Flow};
 use oncilla_net::{Icmp, Packet, Verdict};
 use oncilla_nft::TOMBSTONES_MAX;
-use oncilla_program::{Hook, Passage, Program};
+use oncilla_program::{Passage, Program, Way};
 
 use crate::dataplane::Dataplane;
 use crate::edit::{self, Edit};
@@ -170,7 +170,8 @@ fn is_denied(program: &Program, local: &BTreeMap<IpAddr, &str>, packet: &Packet)
     let passage = Passage {
         in_interface,
         out_interface,
-        hook: Hook::Forward,
+        way: Way::Forward,
+        original: None,
     };
     program.judge(&passage, packet).verdict == Verdict::Deny
 }

@@ -7,6 +7,7 @@ use oncilla_program::{
     AddressSet, Bank, ClassId, Group, ProfileEnd, RuleVerdict, SetName, TierEnd,
 };
 
+use crate::hosts::allow_chain;
 use crate::linear;
 use crate::names::{BankPlace, BankSetName, ChainPlace, GroupChainName, Level, Version, set_kinds};
 use crate::object::{
@@ -72,7 +73,7 @@ pub fn banks(group: &Group) -> impl Iterator<Item = (BankPlace, &Bank)> {
         .map(|(tier, at)| (ChainPlace::Tier(at), &tier.banks));
     let profiles = match &group.profiles {
         ProfileEnd::Banks(banks) => Some((ChainPlace::Profiles, banks)),
-        ProfileEnd::Allow | ProfileEnd::Deny => None,
+        ProfileEnd::Allow | ProfileEnd::Deny | ProfileEnd::Continue => None,
     };
     tiers.chain(profiles).flat_map(|(chain, banks)| {
         banks
@@ -246,7 +247,7 @@ impl Lowering<'_> {
                 rules.push(Rule::new().verdict(deny).comment("no profile allows"));
                 chains.push(self.chain(ChainPlace::Profiles, "profiles", rules));
             }
-            ProfileEnd::Allow if self.group.tiers.is_empty() => {
+            ProfileEnd::Allow | ProfileEnd::Continue if self.group.tiers.is_empty() => {
                 chains.push(self.chain(
                     ChainPlace::Profiles,
                     "profiles",
@@ -260,7 +261,7 @@ impl Lowering<'_> {
                     vec![Rule::new().verdict(deny)],
                 ));
             }
-            ProfileEnd::Allow | ProfileEnd::Deny => {}
+            ProfileEnd::Allow | ProfileEnd::Deny | ProfileEnd::Continue => {}
         }
         chains
     }
@@ -281,7 +282,7 @@ impl Lowering<'_> {
             return Verdict::Goto(chain_name(self.group, version, ChainPlace::Tier(tier + 1)));
         }
         match &self.group.profiles {
-            ProfileEnd::Allow => Verdict::Return,
+            ProfileEnd::Allow | ProfileEnd::Continue => Verdict::Return,
             ProfileEnd::Deny => Verdict::Goto(deny_chain(self.group.direction).into()),
             ProfileEnd::Banks(_) => {
                 Verdict::Goto(chain_name(self.group, version, ChainPlace::Profiles))
@@ -326,7 +327,10 @@ impl Lowering<'_> {
     fn target(&self, verdict: RuleVerdict, pass: &Verdict) -> Verdict {
         match verdict {
             RuleVerdict::Deny if fault::is("nft/deny-returns") => Verdict::Return,
-            RuleVerdict::Allow => Verdict::Return,
+            RuleVerdict::Allow => match allow_chain(self.group.hook) {
+                Some(chain) => Verdict::Goto(chain.into()),
+                None => Verdict::Return,
+            },
             RuleVerdict::Deny => Verdict::Goto(deny_chain(self.group.direction).into()),
             RuleVerdict::Pass => pass.clone(),
             RuleVerdict::Log => Verdict::Continue,

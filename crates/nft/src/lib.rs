@@ -8,7 +8,9 @@
 
 mod bridge;
 mod content;
+mod gate;
 mod group;
+mod hosts;
 mod linear;
 mod lower;
 mod names;
@@ -22,10 +24,11 @@ pub use content::{
     AddressForm, Placed, address_set_name, address_sets, class_set, dispatch_element, dispatch_of,
     host_element, net_element, port_set, tombstone,
 };
+pub use gate::{HostHooks, host_elements};
 pub use group::{
     GroupObjects, Placement, Surroundings, bank_elements, banks, entry_chain, lower_group,
 };
-pub use lower::lower;
+pub use lower::{host_way, lower};
 pub use names::{
     BankPlace, BankSetName, ChainPlace, GroupChainName, Level, STAND_IN, TABLE, Version,
 };

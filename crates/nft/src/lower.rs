@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use oncilla_net::{Direction, IpNet};
-use oncilla_program::{Dispatch, GroupId, Program};
+use oncilla_program::{ALL_INTERFACES, Dispatch, GroupId, Hook, HostEndpoint, Program};
 
 use crate::content::{
-    address_sets, class_set, dispatch_element, dispatch_of, host_element, net_element, port_set,
+    Placed, address_sets, class_set, dispatch_element, dispatch_of, host_element, net_element,
+    port_set,
 };
+use crate::gate::{HostHooks, host_dispatch, host_elements};
 use crate::group::{Placement, Surroundings, entry_chain, lower_group};
 use crate::object::{Name, Table};
 use crate::ruleset::{FilledSet, Ruleset};
-use crate::skeleton::skeleton;
+use crate::skeleton::{deny_chain, skeleton};
 
 /// The table of a program, with its groups in the versions that `placements` says (0 where it says
 /// nothing).
@@ -20,7 +22,7 @@ pub fn lower(
     placements: &BTreeMap<GroupId, Placement>,
     table: Table,
 ) -> Ruleset {
-    let mut ruleset = skeleton(&program.settings, table);
+    let mut ruleset = skeleton(&program.settings, HostHooks::of(program), table);
     let mask = program.settings.mask;
     let around = Surroundings {
         mask,
@@ -61,7 +63,42 @@ pub fn lower(
             ruleset.put_element(&placed.set, placed.element);
         }
     }
+    put_hosts(&mut ruleset, program, placements);
     ruleset
+}
+
+fn put_hosts(ruleset: &mut Ruleset, program: &Program, placements: &BTreeMap<GroupId, Placement>) {
+    let hooks = HostHooks::of(program);
+    for (interface, host) in &program.hosts {
+        let mut placed = host_elements(interface, host);
+        for way in Hook::ways().filter(|(hook, _)| hooks.has(*hook)) {
+            placed.extend(host_way(interface, host, way, &|id| {
+                let placement = placements.get(id).cloned().unwrap_or_default();
+                let group = program.groups.get(id)?;
+                Some(entry_chain(group, placement.version))
+            }));
+        }
+        for placed in placed {
+            ruleset.put_element(&placed.set, placed.element);
+        }
+    }
+}
+
+/// The elements of one way of a host endpoint, given where groups are entered. A group that is not there
+/// denies.
+pub fn host_way(
+    interface: &str,
+    host: &HostEndpoint,
+    way: (Hook, Direction),
+    entry: &dyn Fn(&GroupId) -> Option<Name>,
+) -> Vec<Placed> {
+    let chain = match host.groups.get(&way) {
+        // For all interfaces nothing needs to stand in the way of anybody.
+        None if interface == ALL_INTERFACES => return Vec::new(),
+        None => None,
+        Some(id) => Some(entry(id).unwrap_or_else(|| deny_chain(way.1).into())),
+    };
+    host_dispatch(interface, host, way, chain)
 }
 
 fn put(ruleset: &mut Ruleset, filled: FilledSet) {

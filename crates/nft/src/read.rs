@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use oncilla_net::{Direction, IpNet, Ipv4Net, Ipv6Net, Mark, MarkMask};
-use oncilla_program::{AddressMap, ClassId, GroupId};
+use oncilla_program::{ALL_INTERFACES, AddressMap, ClassId, GroupId, Hook};
 
+use crate::gate::{any_map, host_map};
 use crate::group::Placement;
 use crate::names::{BankPlace, BankSetName, ChainPlace, GroupChainName, Version};
 use crate::object::{Element, FieldType, KeyPart, KeyType, Name, Rule};
@@ -31,6 +32,8 @@ pub struct Adopted {
     pub addresses: AddressMap,
     /// Where interfaces go.
     pub dispatch: BTreeMap<(Direction, Arc<str>), Destination>,
+    /// Where the host's own interfaces go; [`ALL_INTERFACES`] for those without an element of their own.
+    pub hosts: BTreeMap<(Hook, Direction, Arc<str>), Destination>,
     /// Every version of every group that has a chain, and the versions of the banks it looks at.
     pub groups: BTreeMap<GroupId, BTreeMap<Version, Placement>>,
     /// Versions of bank sets that exist, used or not.
@@ -41,7 +44,7 @@ impl Adopted {
     /// The version that a group is dispatched to: the one most interfaces use, the larger on a tie.
     pub fn version_in_use(&self, group: &GroupId) -> Option<Version> {
         let mut uses: BTreeMap<Version, usize> = BTreeMap::new();
-        for destination in self.dispatch.values() {
+        for destination in self.dispatch.values().chain(self.hosts.values()) {
             if let Destination::Group(id, version) = destination
                 && id == group
             {
@@ -61,6 +64,9 @@ pub fn adopt(ruleset: &Ruleset, mask: MarkMask) -> Adopted {
     read_nets(ruleset, mask, &mut adopted);
     for direction in Direction::ALL {
         read_dispatch(ruleset, direction, &mut adopted);
+    }
+    for way in Hook::ways() {
+        read_hosts_dispatch(ruleset, way, &mut adopted);
     }
     for (name, chain) in &ruleset.chains {
         let Some(found) = GroupChainName::parse(name) else {
@@ -154,38 +160,62 @@ fn prefix(element: &Element, field: FieldType) -> Option<IpNet> {
 }
 
 fn read_dispatch(ruleset: &Ruleset, direction: Direction, adopted: &mut Adopted) {
-    let elements = |set: &str| {
-        ruleset
-            .sets
-            .get(set)
-            .into_iter()
-            .flat_map(|filled| &filled.elements)
-    };
-    for element in elements(dispatch_map(direction)) {
+    for element in elements(ruleset, dispatch_map(direction)) {
         let Some(interface) = interface(element) else {
             continue;
         };
         let Some(chain) = element.verdict_value().and_then(|verdict| verdict.chain()) else {
             continue;
         };
-        let destination = match GroupChainName::parse(chain) {
-            Some(found)
-                if found.direction == direction
-                    && matches!(found.place, ChainPlace::Tier(0) | ChainPlace::Profiles) =>
-            {
-                Destination::Group(found.group, found.version)
-            }
-            _ => Destination::Foreign(Name::clone(chain)),
-        };
+        let destination = destination(chain, direction);
         adopted.dispatch.insert((direction, interface), destination);
     }
-    for element in elements(open_set(direction)) {
+    for element in elements(ruleset, open_set(direction)) {
         if let Some(interface) = interface(element) {
             // The open set is asked first.
             adopted
                 .dispatch
                 .insert((direction, interface), Destination::Open);
         }
+    }
+}
+
+fn read_hosts_dispatch(
+    ruleset: &Ruleset,
+    (hook, direction): (Hook, Direction),
+    adopted: &mut Adopted,
+) {
+    let all = any_map(hook, direction).into_iter();
+    let all = all.flat_map(|map| elements(ruleset, map));
+    let all = all.map(|element| (Some(ALL_INTERFACES.into()), element));
+    let named = elements(ruleset, host_map(hook, direction));
+    let named = named.map(|element| (interface(element), element));
+    for (interface, element) in all.chain(named) {
+        let Some(interface) = interface else {
+            continue;
+        };
+        let chain = element.verdict_value().and_then(|verdict| verdict.chain());
+        let destination = chain.map_or(Destination::Open, |chain| destination(chain, direction));
+        adopted
+            .hosts
+            .insert((hook, direction, interface), destination);
+    }
+}
+
+fn elements<'a>(ruleset: &'a Ruleset, set: &str) -> impl Iterator<Item = &'a Element> {
+    let filled = ruleset.sets.get(set).into_iter();
+    filled.flat_map(|filled| &filled.elements)
+}
+
+fn destination(chain: &Name, direction: Direction) -> Destination {
+    match GroupChainName::parse(chain) {
+        Some(found)
+            if found.direction == direction
+                && matches!(found.place, ChainPlace::Tier(0) | ChainPlace::Profiles) =>
+        {
+            Destination::Group(found.group, found.version)
+        }
+        _ => Destination::Foreign(Name::clone(chain)),
     }
 }
 

@@ -1,11 +1,14 @@
 //! What every table of ours has: static chains, maps and sets (`engine.md` §5).
 //!
-//! Nothing here depends on policy, so nothing here changes when policy does. A table with only the skeleton
-//! drops everything from and to workloads: no interface is dispatched yet.
+//! Nothing here depends on what policy says, only on whether there is any of a kind for the node's own
+//! interfaces. A table with only the skeleton drops everything from and to workloads: no interface is
+//! dispatched yet.
 
 use oncilla_net::Direction;
-use oncilla_program::{ClassId, EndpointToHost, Settings};
+use oncilla_program::{ClassId, EndpointToHost, Hook as Asked, Settings};
 
+use crate::gate::{HostHooks, host_map};
+use crate::hosts::{is_accepted, is_not_accepted, put_hosts};
 use crate::names::{STAND_IN, TABLE};
 use crate::object::{
     AnonymousSet, Chain, CtState, DataType, Element, FieldType, Hook, Limit, Load, Log, Name, Rule,
@@ -54,11 +57,12 @@ const UDP_LITE: u8 = 136;
 /// Most tombstones at once (`engine.md` §7).
 pub const TOMBSTONES_MAX: u32 = 65_536;
 
-/// The table without groups, addresses and endpoints.
-pub fn skeleton(settings: &Settings, table: Table) -> Ruleset {
+/// The table without groups, addresses and endpoints. It has what these host hooks need.
+pub fn skeleton(settings: &Settings, hosts: HostHooks, table: Table) -> Ruleset {
     let mut ruleset = Ruleset::new(table);
     sets(&mut ruleset);
-    base_chains(&mut ruleset, settings);
+    base_chains(&mut ruleset, settings, hosts);
+    put_hosts(&mut ruleset, settings, hosts);
     workload_chains(&mut ruleset, settings);
     end_chains(&mut ruleset);
     for side in [Side::Src, Side::Dst] {
@@ -105,58 +109,100 @@ fn sets(ruleset: &mut Ruleset) {
 }
 
 /// `meta mark set meta mark & ~MASK`: our bits are gone, everybody else's stay.
-fn clear(settings: &Settings) -> Rule {
+pub(crate) fn clear(settings: &Settings) -> Rule {
     Rule::new().keep_mark(settings.mask.foreign())
 }
 
-fn established() -> Rule {
+pub(crate) fn established() -> Rule {
     Rule::new()
         .ct_state(CtState::ESTABLISHED | CtState::RELATED)
         .accept()
 }
 
-fn base_chains(ruleset: &mut Ruleset, settings: &Settings) {
+fn base_chains(ruleset: &mut Ruleset, settings: &Settings, hosts: HostHooks) {
     let prefix = &settings.interface_prefix;
     ruleset.put_chain(
         Chain::filter("raw_prerouting", Hook::Prerouting, PRIORITY_RAW),
-        vec![
-            clear(settings),
+        raw_rules(settings, hosts),
+    );
+    let mut rules = vec![
+        established(),
+        Rule::new().iifname_prefix(prefix).goto("wl_to_host"),
+    ];
+    if hosts.has_early() {
+        rules.push(is_accepted(settings).goto("done"));
+    }
+    if hosts.any() {
+        rules.push(Rule::new().jump(host_map(Asked::Normal, Direction::Ingress)));
+    }
+    rules.push(Rule::new().goto("done"));
+    ruleset.put_chain(Chain::filter("input", Hook::Input, PRIORITY_FILTER), rules);
+
+    let mut rules = vec![established()];
+    if hosts.has(Asked::Forward) {
+        let fresh = if hosts.has_early() {
+            is_not_accepted(settings)
+        } else {
+            Rule::new()
+        };
+        rules.push(fresh.jump(host_map(Asked::Forward, Direction::Ingress)));
+    }
+    rules.push(Rule::new().iifname_prefix(prefix).jump("from_wl"));
+    rules.push(Rule::new().oifname_prefix(prefix).jump("to_wl"));
+    if hosts.has(Asked::Forward) {
+        rules.push(Rule::new().jump(host_map(Asked::Forward, Direction::Egress)));
+    }
+    rules.push(Rule::new().goto("done"));
+    ruleset.put_chain(
+        Chain::filter("forward", Hook::Forward, PRIORITY_FILTER),
+        rules,
+    );
+    ruleset.put_chain(Chain::new("done"), vec![clear(settings)]);
+}
+
+/// Before connection tracking: our bits, source addresses, untracked policy.
+fn raw_rules(settings: &Settings, hosts: HostHooks) -> Vec<Rule> {
+    let prefix = &settings.interface_prefix;
+    let mut rules = vec![clear(settings)];
+    if settings.drop_spoofed {
+        rules.push(
             Rule::new()
                 .iifname_prefix(prefix)
                 .eq(Load::FibSrcMarkIifOif, Value::word(0))
                 .drop()
                 .comment("source address that is not this workload's"),
+        );
+    }
+    if hosts.has(Asked::Untracked) {
+        let own = Rule::new().iifname_prefix_not(prefix);
+        rules.push(own.jump(host_map(Asked::Untracked, Direction::Ingress)));
+        rules.push(Rule::new().goto("done"));
+    }
+    rules
+}
+
+/// Packets that connection tracking cannot place. Linux' connection tracking expects UDP's number under UDP-Lite's
+/// checksum, so it calls every sound packet of it invalid; policy decides on each of them instead.
+pub(crate) fn invalid() -> Rule {
+    let invalid = Rule::new().ct_state(CtState::INVALID);
+    invalid.l4proto_not(UDP_LITE)
+}
+
+/// Neighbour discovery and multicast listeners, without which IPv6 does not work at all.
+pub(crate) fn neighbours() -> AnonymousSet {
+    AnonymousSet::new(
+        FieldType::Icmpv6Type,
+        [
+            Element::range(Value::byte(130), Value::byte(136)),
+            Element::new(Value::byte(143)),
         ],
-    );
-    ruleset.put_chain(
-        Chain::filter("input", Hook::Input, PRIORITY_FILTER),
-        vec![
-            established(),
-            Rule::new().iifname_prefix(prefix).goto("wl_to_host"),
-            Rule::new().goto("done"),
-        ],
-    );
-    ruleset.put_chain(
-        Chain::filter("forward", Hook::Forward, PRIORITY_FILTER),
-        vec![
-            established(),
-            Rule::new().iifname_prefix(prefix).jump("from_wl"),
-            Rule::new().oifname_prefix(prefix).jump("to_wl"),
-            Rule::new().goto("done"),
-        ],
-    );
-    ruleset.put_chain(Chain::new("done"), vec![clear(settings)]);
+    )
 }
 
 fn workload_chains(ruleset: &mut Ruleset, settings: &Settings) {
-    // Linux' connection tracking expects UDP's number under UDP-Lite's checksum, so it calls every sound packet of it
-    // invalid. Policy decides on each of them instead.
-    let invalid = || {
-        let invalid = Rule::new().ct_state(CtState::INVALID);
-        invalid.l4proto_not(UDP_LITE).drop()
-    };
+    let invalid = || settings.drop_invalid.then(|| invalid().drop());
     let encap = "tunnels start on hosts, not in workloads";
-    let mut from = vec![invalid()];
+    let mut from: Vec<Rule> = invalid().into_iter().collect();
     if let Some(port) = settings.encap_drop.vxlan_port {
         let vxlan = Rule::new()
             .l4proto(UDP)
@@ -166,7 +212,7 @@ fn workload_chains(ruleset: &mut Ruleset, settings: &Settings) {
     if settings.encap_drop.ipip {
         from.push(Rule::new().l4proto(IP_IN_IP).drop().comment(encap));
     }
-    from.extend(tomb_rules());
+    from.extend(tomb_rules("tomb_hit"));
     from.push(
         Rule::new()
             .in_set(&[Load::IifName], open_set(Direction::Egress))
@@ -177,8 +223,8 @@ fn workload_chains(ruleset: &mut Ruleset, settings: &Settings) {
     from.push(Rule::new().drop().comment("unknown workload"));
     ruleset.put_chain(Chain::new("from_wl").comment("what workloads send"), from);
 
-    let mut to = vec![invalid()];
-    to.extend(tomb_rules());
+    let mut to: Vec<Rule> = invalid().into_iter().collect();
+    to.extend(tomb_rules("tomb_hit"));
     to.push(
         Rule::new()
             .in_set(&[Load::OifName], open_set(Direction::Ingress))
@@ -189,13 +235,6 @@ fn workload_chains(ruleset: &mut Ruleset, settings: &Settings) {
     to.push(Rule::new().drop().comment("unknown workload"));
     ruleset.put_chain(Chain::new("to_wl").comment("what workloads get"), to);
 
-    let neighbours = AnonymousSet::new(
-        FieldType::Icmpv6Type,
-        [
-            Element::range(Value::byte(130), Value::byte(136)),
-            Element::new(Value::byte(143)),
-        ],
-    );
     let to_host = match settings.endpoint_to_host {
         EndpointToHost::Drop => Rule::new().drop(),
         EndpointToHost::Accept => Rule::new().accept(),
@@ -204,7 +243,9 @@ fn workload_chains(ruleset: &mut Ruleset, settings: &Settings) {
     ruleset.put_chain(
         Chain::new("wl_to_host"),
         vec![
-            Rule::new().in_set(&[Load::Icmpv6Type], neighbours).accept(),
+            Rule::new()
+                .in_set(&[Load::Icmpv6Type], neighbours())
+                .accept(),
             Rule::new().jump("from_wl"),
             clear(settings),
             to_host,
@@ -235,7 +276,8 @@ fn end_chains(ruleset: &mut Ruleset) {
     );
 }
 
-fn tomb_rules() -> [Rule; 2] {
+/// Packets of buried flows go to `end`.
+pub(crate) fn tomb_rules(end: &str) -> [Rule; 2] {
     [
         ("tomb4", Load::Src4, Load::Dst4),
         ("tomb6", Load::Src6, Load::Dst6),
@@ -246,7 +288,7 @@ fn tomb_rules() -> [Rule; 2] {
                 &[src, dst, Load::L4Proto, Load::SrcPort, Load::DstPort],
                 set,
             )
-            .goto("tomb_hit")
+            .goto(end)
     })
 }
 

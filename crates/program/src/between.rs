@@ -57,6 +57,7 @@ impl ProgramDelta {
             nets: nets.map(|(net, class)| NetChange { net, class }).collect(),
             groups,
             endpoints: changes(&old.endpoints, &new.endpoints),
+            hosts: changes(&old.hosts, &new.hosts),
         }
     }
 }
@@ -136,7 +137,7 @@ impl Group {
         let mut group = self.clone();
         let profiles: &mut [Bank] = match &mut group.profiles {
             ProfileEnd::Banks(banks) => banks,
-            ProfileEnd::Allow | ProfileEnd::Deny => &mut [],
+            ProfileEnd::Allow | ProfileEnd::Deny | ProfileEnd::Continue => &mut [],
         };
         let tiers = group.tiers.iter_mut().flat_map(|tier| &mut tier.banks);
         for bank in tiers.chain(profiles) {

@@ -148,7 +148,7 @@ impl Group {
     pub fn banks(&self) -> impl Iterator<Item = &Bank> {
         let profiles: &[Bank] = match &self.profiles {
             ProfileEnd::Banks(banks) => banks,
-            ProfileEnd::Allow | ProfileEnd::Deny => &[],
+            ProfileEnd::Allow | ProfileEnd::Deny | ProfileEnd::Continue => &[],
         };
         self.tiers
             .iter()
@@ -167,6 +167,7 @@ impl Group {
         };
         Self {
             id: self.id.clone(),
+            hook: self.hook,
             direction: self.direction,
             tiers: self.tiers.iter().map(tier).collect(),
             profiles: match &self.profiles {

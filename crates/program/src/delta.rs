@@ -7,8 +7,8 @@ use std::sync::Arc;
 use oncilla_net::IpNet;
 
 use crate::{
-    AddressSet, ClassId, ClassSet, Group, GroupId, LocalEndpoint, PortSetOfClasses, Program,
-    SetName,
+    AddressSet, ClassId, ClassSet, Group, GroupId, HostEndpoint, LocalEndpoint, PortSetOfClasses,
+    Program, SetName,
 };
 
 /// A single address gets, changes or loses its element.
@@ -52,6 +52,8 @@ pub struct ProgramDelta {
     pub groups: BTreeMap<GroupId, Option<Arc<Group>>>,
     /// Endpoints after the change, by interface; `None`: gone.
     pub endpoints: BTreeMap<Arc<str>, Option<LocalEndpoint>>,
+    /// Host endpoints after the change, by interface; `None`: gone.
+    pub hosts: BTreeMap<Arc<str>, Option<HostEndpoint>>,
 }
 
 impl ProgramDelta {
@@ -71,11 +73,17 @@ impl ProgramDelta {
             nets,
             groups,
             endpoints,
+            hosts,
         } = self;
-        let groups_unchanged = prepared.is_empty() && groups.is_empty() && endpoints.is_empty();
+        let groups_unchanged = prepared.is_empty() && groups.is_empty();
+        let ends_unchanged = endpoints.is_empty() && hosts.is_empty();
         let sets_unchanged =
             class_sets.is_empty() && port_sets.is_empty() && address_sets.is_empty();
-        !addresses.is_empty() && nets.is_empty() && groups_unchanged && sets_unchanged
+        !addresses.is_empty()
+            && nets.is_empty()
+            && groups_unchanged
+            && ends_unchanged
+            && sets_unchanged
     }
 }
 
@@ -108,5 +116,6 @@ impl Program {
         }
         put(&mut self.groups, &delta.groups);
         put(&mut self.endpoints, &delta.endpoints);
+        put(&mut self.hosts, &delta.hosts);
     }
 }

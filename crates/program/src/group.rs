@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use oncilla_net::Direction;
 
-use crate::Bank;
+use crate::{Bank, Hook};
 
-/// The name of a group: a hash of its key (direction, ordered tiers, policies, profiles and local named
+/// The name of a group: a hash of its key (hook, direction, ordered tiers, policies, profiles and local named
 /// ports). 16 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct GroupId(pub Arc<str>);
@@ -50,6 +50,8 @@ pub enum ProfileEnd {
     Deny,
     /// Profiles with rules of their own: banks, then deny. A pass in them denies.
     Banks(Vec<Bank>),
+    /// No profile is asked here: what no tier decided goes on. At every hook but [`Hook::Normal`].
+    Continue,
 }
 
 /// What decides one direction of the endpoints that share it.
@@ -57,6 +59,8 @@ pub enum ProfileEnd {
 pub struct Group {
     /// The name.
     pub id: GroupId,
+    /// Where on a packet's way it is asked.
+    pub hook: Hook,
     /// Which direction it judges.
     pub direction: Direction,
     /// The tiers that have a policy for it, in order.

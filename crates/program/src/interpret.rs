@@ -7,239 +7,20 @@
 //!
 //! It judges packets that connection tracking calls new; it does not know established flows, tombstones, nor
 //! the neighbour discovery that IPv6 workloads may always send to their host.
+//! What an end says is here; which ends are asked is in `walk`.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use oncilla_net::{Direction, IcmpMatch, Packet, PortSet, Protocol, Verdict};
 
 use crate::{
-    AddressSet, Bank, ClassId, ClassPort, ClassSet, Dispatch, EndpointToHost, Group, GroupId,
-    Levels, Peer, PeerMatch, PortSetOfClasses, PortSide, ProfileEnd, Program, Rule, RuleVerdict,
-    SetName, SetRef, Settings, TierEnd,
+    AddressSet, Bank, BankPlace, ClassId, ClassPort, ClassSet, Dispatch, Group, GroupId, Judgement,
+    Levels, Peer, PeerMatch, Place, PortSetOfClasses, PortSide, ProfileEnd, Program, Rule,
+    RuleVerdict, SetName, SetRef, Settings, TierEnd,
 };
 
 /// The protocol number of IPv4 in IPv4.
 const IPIP: Protocol = Protocol(4);
-
-/// Which way a packet takes through the host.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hook {
-    /// From one interface to another.
-    Forward,
-    /// To the host itself.
-    Input,
-    /// From the host itself.
-    Output,
-}
-
-/// Where a packet enters and leaves the host.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Passage<'a> {
-    /// The interface that it came in by.
-    pub in_interface: Option<&'a str>,
-    /// The interface that it goes out by.
-    pub out_interface: Option<&'a str>,
-    /// The way.
-    pub hook: Hook,
-}
-
-impl<'a> Passage<'a> {
-    /// From one interface to another.
-    pub const fn forward(in_interface: &'a str, out_interface: &'a str) -> Self {
-        Self {
-            in_interface: Some(in_interface),
-            out_interface: Some(out_interface),
-            hook: Hook::Forward,
-        }
-    }
-
-    /// From an interface to the host itself.
-    pub const fn input(in_interface: &'a str) -> Self {
-        Self {
-            in_interface: Some(in_interface),
-            out_interface: None,
-            hook: Hook::Input,
-        }
-    }
-
-    /// From the host itself to an interface.
-    pub const fn output(out_interface: &'a str) -> Self {
-        Self {
-            in_interface: None,
-            out_interface: Some(out_interface),
-            hook: Hook::Output,
-        }
-    }
-}
-
-/// Where in a bank the decision fell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BankPlace<'a> {
-    /// At a key level, 1 to 6.
-    Level(u8),
-    /// At a linear rule: its comment.
-    Tail(&'a Arc<str>),
-}
-
-/// Where in the program the decision fell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place<'a> {
-    /// Nothing polices this way: no workload is involved, or the host speaks to its own workload.
-    Unpoliced,
-    /// The interface is named like a workload's, but no endpoint has it.
-    UnknownInterface,
-    /// A workload sent an encapsulated packet.
-    Encapsulation,
-    /// Nothing to evaluate at this endpoint.
-    Open,
-    /// The endpoint's group is not in the program: denied.
-    UnknownGroup,
-    /// A rule of a tier.
-    Rule {
-        /// The tier's index in the group.
-        tier: usize,
-        /// The tier's name.
-        name: &'a Arc<str>,
-        /// The bank's index in the tier.
-        bank: usize,
-        /// Where in the bank.
-        at: BankPlace<'a>,
-    },
-    /// No rule of a tier decided, and its end denies.
-    EndOfTier {
-        /// The tier's index in the group.
-        tier: usize,
-        /// The tier's name.
-        name: &'a Arc<str>,
-    },
-    /// A profile allows everything.
-    ProfileAllow,
-    /// A rule of a profile.
-    ProfileRule {
-        /// The bank's index among those of the profiles.
-        bank: usize,
-        /// Where in the bank.
-        at: BankPlace<'a>,
-    },
-    /// No profile allowed it.
-    EndOfProfiles,
-    /// A workload's packet to its own host, which its egress policy allowed.
-    ToHost(EndpointToHost),
-}
-
-/// What one end says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Judgement<'a> {
-    /// What becomes of the packet.
-    pub verdict: Verdict,
-    /// The group that was asked.
-    pub group: Option<&'a GroupId>,
-    /// Where the decision fell.
-    pub place: Place<'a>,
-    /// Whether a pass rule matched on the way.
-    pub passed: bool,
-    /// Whether the end of a tier was reached, whatever it does.
-    pub reached_end_of_tier: bool,
-}
-
-impl<'a> Judgement<'a> {
-    const fn at(verdict: Verdict, place: Place<'a>) -> Self {
-        Self {
-            verdict,
-            group: None,
-            place,
-            passed: false,
-            reached_end_of_tier: false,
-        }
-    }
-}
-
-/// Where the decision fell that made the packet's fate: the end that denied, or the last that was asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Decided<'a> {
-    /// The workload interface; `None` when no workload was asked.
-    pub interface: Option<&'a str>,
-    /// The direction as seen from the workload.
-    pub direction: Option<Direction>,
-    /// The group.
-    pub group: Option<&'a GroupId>,
-    /// The place.
-    pub place: Place<'a>,
-}
-
-/// What becomes of a packet, and where that was decided.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Outcome<'a> {
-    /// What becomes of the packet.
-    pub verdict: Verdict,
-    /// Where it was decided.
-    pub decided: Decided<'a>,
-    /// Whether a pass rule matched at either end.
-    pub passed: bool,
-    /// Whether the end of a tier was reached at either end, whatever it does.
-    pub reached_end_of_tier: bool,
-}
-
-impl<'a> Outcome<'a> {
-    const fn unpoliced() -> Self {
-        Self {
-            verdict: Verdict::Allow,
-            decided: Decided {
-                interface: None,
-                direction: None,
-                group: None,
-                place: Place::Unpoliced,
-            },
-            passed: false,
-            reached_end_of_tier: false,
-        }
-    }
-
-    const fn then(self, interface: &'a str, direction: Direction, end: Judgement<'a>) -> Self {
-        Self {
-            verdict: end.verdict,
-            decided: Decided {
-                interface: Some(interface),
-                direction: Some(direction),
-                group: end.group,
-                place: end.place,
-            },
-            passed: self.passed || end.passed,
-            reached_end_of_tier: self.reached_end_of_tier || end.reached_end_of_tier,
-        }
-    }
-}
-
-/// How often each kind of outcome occurred: a differential run that never saw one of them proves nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Tally {
-    /// Packets let through.
-    pub allowed: u64,
-    /// Packets dropped.
-    pub denied: u64,
-    /// Packets that a pass rule matched.
-    pub passed: u64,
-    /// Packets that reached the end of a tier.
-    pub ends_of_tier: u64,
-}
-
-impl Tally {
-    /// Counts one outcome.
-    pub fn count(&mut self, outcome: &Outcome<'_>) {
-        match outcome.verdict {
-            Verdict::Allow => self.allowed += 1,
-            Verdict::Deny => self.denied += 1,
-        }
-        self.passed += u64::from(outcome.passed);
-        self.ends_of_tier += u64::from(outcome.reached_end_of_tier);
-    }
-
-    /// Packets counted.
-    pub const fn packets(&self) -> u64 {
-        self.allowed + self.denied
-    }
-}
 
 /// The sets that linear rules look things up in. A set that is missing holds nothing.
 #[derive(Clone, Copy, Debug)]
@@ -296,40 +77,6 @@ impl Program {
         }
     }
 
-    /// What becomes of the first packet of a flow.
-    pub fn judge<'a>(&'a self, passage: &Passage<'a>, packet: &Packet) -> Outcome<'a> {
-        let workload = |interface: &&str| self.settings.is_workload(interface);
-        let from = passage.in_interface.filter(workload);
-        let to = passage.out_interface.filter(workload);
-        let mut outcome = Outcome::unpoliced();
-        if let Some(interface) = from
-            && passage.hook != Hook::Output
-        {
-            let end = self.judge_end(interface, Direction::Egress, packet);
-            outcome = outcome.then(interface, Direction::Egress, end);
-            if outcome.verdict == Verdict::Deny {
-                return outcome;
-            }
-        }
-        match (passage.hook, from, to) {
-            (Hook::Forward, _, Some(interface)) => {
-                let end = self.judge_end(interface, Direction::Ingress, packet);
-                outcome.then(interface, Direction::Ingress, end)
-            }
-            (Hook::Input, Some(interface), _) => {
-                let action = self.settings.endpoint_to_host;
-                let verdict = match action {
-                    EndpointToHost::Drop => Verdict::Deny,
-                    EndpointToHost::Accept | EndpointToHost::Return => Verdict::Allow,
-                };
-                let mut end = Judgement::at(verdict, Place::ToHost(action));
-                end.group = outcome.decided.group;
-                outcome.then(interface, Direction::Egress, end)
-            }
-            _ => outcome,
-        }
-    }
-
     /// What one end says: the workload behind `interface`, about a packet to it (ingress) or from it.
     pub fn judge_end(
         &self,
@@ -343,16 +90,30 @@ impl Program {
         let Some(endpoint) = self.endpoints.get(interface) else {
             return Judgement::at(Verdict::Deny, Place::UnknownInterface);
         };
-        let (dispatch, peer) = match direction {
-            Direction::Ingress => (&endpoint.ingress, packet.src),
-            Direction::Egress => (&endpoint.egress, packet.dst),
+        let dispatch = match direction {
+            Direction::Ingress => &endpoint.ingress,
+            Direction::Egress => &endpoint.egress,
         };
         match dispatch {
             Dispatch::Open => Judgement::at(Verdict::Allow, Place::Open),
-            Dispatch::Group(id) => match self.groups.get(id) {
-                Some(group) => group.judge(self.sets(), self.addresses.class_of(peer), packet),
-                None => Judgement::at(Verdict::Deny, Place::UnknownGroup),
-            },
+            Dispatch::Group(id) => self.judge_group(id, direction, packet),
+        }
+    }
+
+    /// What a group says.
+    pub(crate) fn judge_group(
+        &self,
+        id: &GroupId,
+        direction: Direction,
+        packet: &Packet,
+    ) -> Judgement<'_> {
+        let peer = match direction {
+            Direction::Ingress => packet.src,
+            Direction::Egress => packet.dst,
+        };
+        match self.groups.get(id) {
+            Some(group) => group.judge(self.sets(), self.addresses.class_of(peer), packet),
+            None => Judgement::at(Verdict::Deny, Place::UnknownGroup),
         }
     }
 }
@@ -400,6 +161,10 @@ impl Group {
                 judgement.place = Place::ProfileAllow;
             }
             ProfileEnd::Deny => {}
+            ProfileEnd::Continue => {
+                judgement.verdict = Verdict::Allow;
+                judgement.place = Place::Undecided;
+            }
             ProfileEnd::Banks(banks) => {
                 if let Some((verdict, bank, at)) = asked.first_match(banks) {
                     judgement.verdict = final_verdict(verdict);

@@ -17,11 +17,15 @@ mod canonical;
 mod class;
 mod delta;
 mod group;
+mod host;
 mod interpret;
+mod outcome;
+mod passage;
 mod render;
 mod rule;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +36,10 @@ pub use bank::{Bank, K1, K2, K4, Levels};
 pub use class::{AddressMap, AddressSet, ClassId, ClassPort, ClassSet, PortSetOfClasses, SetName};
 pub use delta::{AddressChange, NetChange, ProgramDelta};
 pub use group::{Dispatch, Group, GroupId, LocalEndpoint, ProfileEnd, Tier, TierEnd};
-pub use interpret::{BankPlace, Decided, Hook, Judgement, Outcome, Passage, Place, Sets, Tally};
+pub use host::{ALL_INTERFACES, Failsafe, Failsafes, Hook, HostEndpoint};
+pub use interpret::Sets;
+pub use outcome::{BankPlace, Decided, Judgement, Outcome, Place, Tally};
+pub use passage::{Passage, Way};
 pub use rule::{LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetRef};
 
 /// What happens to a packet from a workload to its own host after the workload's egress policy allowed it
@@ -78,6 +85,14 @@ pub struct Settings {
     pub endpoint_to_host: EndpointToHost,
     /// Encapsulated packets from workloads.
     pub encap_drop: EncapDrop,
+    /// Ports of host endpoints that no policy closes.
+    pub failsafes: Failsafes,
+    /// Packets that connection tracking calls invalid are dropped at endpoints
+    /// (Calico: `disableConntrackInvalidCheck`).
+    pub drop_invalid: bool,
+    /// Packets of a workload with a source address that is not routed to it are dropped (Calico:
+    /// `workloadSourceSpoofing`).
+    pub drop_spoofed: bool,
 }
 
 impl Default for Settings {
@@ -87,6 +102,9 @@ impl Default for Settings {
             interface_prefix: "cali".into(),
             endpoint_to_host: EndpointToHost::default(),
             encap_drop: EncapDrop::default(),
+            failsafes: Failsafes::default(),
+            drop_invalid: true,
+            drop_spoofed: true,
         }
     }
 }
@@ -95,7 +113,7 @@ impl Default for Settings {
 /// class numbers are history, so compare programs of two runs after renumbering.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Program {
-    /// Mark bits, interface prefix, host action.
+    /// Mark bits, interface prefix, host action, failsafes.
     pub settings: Settings,
     /// Address to class, both families.
     pub addresses: AddressMap,
@@ -109,4 +127,6 @@ pub struct Program {
     pub groups: BTreeMap<GroupId, Arc<Group>>,
     /// Local endpoints by host-side interface name.
     pub endpoints: BTreeMap<Arc<str>, LocalEndpoint>,
+    /// Host endpoints by the host's own interface, and the one of [`ALL_INTERFACES`].
+    pub hosts: BTreeMap<Arc<str>, HostEndpoint>,
 }

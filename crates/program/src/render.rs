@@ -6,8 +6,8 @@ use std::fmt;
 use oncilla_net::PortSet;
 
 use crate::{
-    Bank, ClassId, Dispatch, Group, Levels, Peer, PortSide, ProfileEnd, Program, Rule, RuleVerdict,
-    SetRef, TierEnd,
+    Bank, ClassId, Dispatch, Group, Hook, Levels, Peer, PortSide, ProfileEnd, Program, Rule,
+    RuleVerdict, SetRef, TierEnd,
 };
 
 impl fmt::Display for RuleVerdict {
@@ -127,7 +127,11 @@ impl fmt::Display for Bank {
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "group {} {}", self.id, self.direction)?;
+        write!(f, "group {} ", self.id)?;
+        if self.hook != Hook::Normal {
+            write!(f, "{} ", self.hook)?;
+        }
+        writeln!(f, "{}", self.direction)?;
         for tier in &self.tiers {
             writeln!(f, "  tier {}: {}", tier.name, tier.comment)?;
             write_banks(f, &tier.banks)?;
@@ -140,6 +144,7 @@ impl fmt::Display for Group {
         match &self.profiles {
             ProfileEnd::Allow => writeln!(f, "  profiles allow"),
             ProfileEnd::Deny => writeln!(f, "  profiles deny"),
+            ProfileEnd::Continue => writeln!(f, "  goes on"),
             ProfileEnd::Banks(banks) => {
                 writeln!(f, "  profiles")?;
                 write_banks(f, banks)?;
@@ -205,6 +210,12 @@ impl fmt::Display for Program {
                 "  ingress {}, egress {}",
                 endpoint.ingress, endpoint.egress
             )?;
+        }
+        for (interface, host) in &self.hosts {
+            writeln!(f, "host {interface} {}", host.name)?;
+            for ((hook, direction), group) in &host.groups {
+                writeln!(f, "  {hook} {direction} {group}")?;
+            }
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! Tests of the interpreter, the canonical form and whole differences.
 
+mod host;
+
 use std::sync::Arc;
 
 use oncilla_net::{Direction, Icmp, Packet, Protocol, Verdict};
 
 use crate::{
-    AddressMap, Bank, BankPlace, ClassId, ClassSet, Dispatch, EndpointToHost, Group, GroupId,
+    AddressMap, Bank, BankPlace, ClassId, ClassSet, Dispatch, EndpointToHost, Group, GroupId, Hook,
     LocalEndpoint, Passage, Peer, PeerMatch, Place, ProfileEnd, Program, ProgramDelta, Rule,
     RuleVerdict, SetName, SetRef, Tally, Tier, TierEnd,
 };
@@ -35,6 +37,7 @@ fn group(id: &str, direction: Direction, tiers: Vec<Tier>) -> (GroupId, Arc<Grou
     let id = GroupId(id.into());
     let group = Group {
         id: id.clone(),
+        hook: Hook::Normal,
         direction,
         tiers,
         profiles: ProfileEnd::Allow,

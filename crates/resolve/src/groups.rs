@@ -8,7 +8,7 @@ use oncilla_model::{
     Side, Tier, TierEnd, TierName,
 };
 use oncilla_net::{Direction, fault};
-use oncilla_program::GroupId;
+use oncilla_program::{GroupId, Hook};
 use sha2::{Digest as _, Sha256};
 
 use crate::node::{GroupDef, TierDef};
@@ -61,12 +61,14 @@ pub(crate) fn tiers(
 
 /// The definition of a group; `None`: nothing to evaluate, everything passes.
 pub(crate) fn define(
-    direction: Direction,
+    (hook, direction): (Hook, Direction),
     tiers: Vec<TierDef>,
     profiles: &[Option<&Arc<Profile>>],
     ports_of: &mut dyn FnMut(&Predicate) -> Vec<u16>,
 ) -> Option<GroupDef> {
     let profiles = match ending(direction, profiles) {
+        _ if hook != Hook::Normal && tiers.is_empty() => return None,
+        _ if hook != Hook::Normal => Vec::new(),
         Ending::Allow if tiers.is_empty() => return None,
         Ending::Allow => vec![Some(allow_all())],
         Ending::Deny => Vec::new(),
@@ -77,6 +79,7 @@ pub(crate) fn define(
     };
     let mut group = GroupDef {
         id: GroupId("".into()),
+        hook,
         direction,
         tiers,
         profiles,
@@ -193,6 +196,9 @@ fn name(group: &GroupDef) -> GroupId {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     };
+    if group.hook != Hook::Normal {
+        part(&group.hook.to_string());
+    }
     part(&group.direction.to_string());
     for tier in &group.tiers {
         part("tier");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oncilla_model::{Endpoint, EndpointKey, Policy, PolicyKey, Tier, TierName};
 use oncilla_net::Direction;
-use oncilla_program::{Dispatch, GroupId, LocalEndpoint};
+use oncilla_program::{Dispatch, GroupId, Hook, LocalEndpoint};
 
 use crate::dirty::Dirty;
 use crate::filing::Filing;
@@ -299,7 +299,7 @@ impl Locals {
             .map(Option::<&Arc<oncilla_model::Profile>>::cloned)
             .collect();
         let profiles: Vec<_> = profiles.iter().map(Option::as_ref).collect();
-        groups::define(direction, tiers, &profiles, &mut |name| {
+        groups::define((Hook::Normal, direction), tiers, &profiles, &mut |name| {
             index.ports_of(shape, name)
         })
     }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use oncilla_model::{Policy, Predicate, Profile, TierEnd, TierName};
 use oncilla_net::{Direction, Family};
-use oncilla_program::{AddressChange, AddressSet, ClassId, GroupId, LocalEndpoint, NetChange};
+use oncilla_program::{
+    AddressChange, AddressSet, ClassId, GroupId, Hook, HostEndpoint, LocalEndpoint, NetChange,
+};
 
 /// How rules find out whether a predicate holds of the peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,12 +45,14 @@ pub struct TierDef {
     pub policies: Vec<Arc<Policy>>,
 }
 
-/// What a group is made of. Its key is the direction, the names of tiers and policies in order, the
+/// What a group is made of. Its key is the hook, the direction, the names of tiers and policies in order, the
 /// profiles, and `local_ports`; the contents of the policies are not part of the key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupDef {
     /// The hash of the key.
     pub id: GroupId,
+    /// Where on a packet's way it is asked.
+    pub hook: Hook,
     /// Which direction it judges.
     pub direction: Direction,
     /// Tiers in order; only those with a policy here.
@@ -84,6 +88,8 @@ pub struct NodeDelta {
     pub groups: BTreeMap<GroupId, Option<Arc<GroupDef>>>,
     /// Local endpoints by interface that appeared, changed, or went (`None`).
     pub endpoints: BTreeMap<Arc<str>, Option<LocalEndpoint>>,
+    /// Host endpoints by interface that appeared, changed, or went (`None`).
+    pub hosts: BTreeMap<Arc<str>, Option<HostEndpoint>>,
 }
 
 impl NodeDelta {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oncilla_model::{Change, Predicate};
 use oncilla_net::{Family, IpNet, MarkMask};
-use oncilla_program::{AddressSet, ClassId, GroupId, LocalEndpoint};
+use oncilla_program::{AddressSet, ClassId, GroupId, HostEndpoint, LocalEndpoint};
 
 use crate::classes::{Classes, Meaning, classes_max};
 use crate::dirty::Dirty;
@@ -82,6 +82,7 @@ pub struct Resolver {
     pub(crate) sets: Sets,
     pub(crate) groups: BTreeMap<GroupId, Arc<GroupDef>>,
     pub(crate) endpoints: BTreeMap<Arc<str>, LocalEndpoint>,
+    pub(crate) hosts: BTreeMap<Arc<str>, HostEndpoint>,
     retired: BTreeMap<ClassId, Class>,
     /// Whether fewer predicates are asked by class than fit: numbers were short.
     pub(crate) is_retreating: bool,
@@ -106,10 +107,16 @@ impl Resolver {
             sets: Sets::default(),
             groups: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             retired: BTreeMap::new(),
             is_retreating: false,
             has_changed: false,
         }
+    }
+
+    /// The host endpoints by interface.
+    pub fn hosts(&self) -> &BTreeMap<Arc<str>, HostEndpoint> {
+        &self.hosts
     }
 
     /// What was done so far.

@@ -10,7 +10,9 @@ use oncilla_model::{
     Rule, TierEnd, TierName,
 };
 use oncilla_net::{Direction, Family, PortRange, Protocol};
-use oncilla_program::{AddressSet, ClassId, Dispatch, GroupId, LocalEndpoint, Program, Settings};
+use oncilla_program::{
+    AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, Program, Settings,
+};
 use oncilla_resolve::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode, TierDef};
 use oncilla_selector::Selector;
 
@@ -147,6 +149,7 @@ fn def(direction: Direction, rules: Vec<Rule>, profiles: Vec<Option<Arc<Profile>
     };
     GroupDef {
         id: group_id(0),
+        hook: Hook::Normal,
         direction,
         tiers: vec![tier],
         profiles,

@@ -12,7 +12,7 @@ use oncilla_net::{
     Direction, Family, IcmpMatch, IpNet, Packet, PortRange, Protocol, Verdict, family_of,
 };
 use oncilla_program::{
-    AddressChange, AddressSet, ClassId, Dispatch, GroupId, LocalEndpoint, NetChange,
+    AddressChange, AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, NetChange,
 };
 use oncilla_resolve::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode, TierDef};
 use oncilla_selector::Selector;
@@ -374,6 +374,7 @@ impl World {
         let local_ports = self.names.iter().filter(|_| random.chance(50)).cloned();
         let def = GroupDef {
             id: group_id(number),
+            hook: Hook::Normal,
             direction,
             tiers,
             profiles,
@@ -453,6 +454,7 @@ impl World {
             modes: modes.cloned().collect(),
             groups: changes(&before.groups, &self.groups),
             endpoints: changes(&before.endpoints, &self.endpoints),
+            hosts: BTreeMap::new(),
         }
     }
 }

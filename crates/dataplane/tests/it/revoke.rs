@@ -10,8 +10,8 @@ use oncilla_dataplane::{Dataplane, TableOwner};
 use oncilla_kernel::conntrack::Conntrack;
 use oncilla_net::{Direction, Packet, Protocol, Verdict};
 use oncilla_program::{
-    Bank, ClassId, Dispatch, Group, GroupId, LocalEndpoint, ProfileEnd, Program, ProgramDelta,
-    RuleVerdict, Tier, TierEnd,
+    Bank, ClassId, Dispatch, Group, GroupId, Hook, LocalEndpoint, ProfileEnd, Program,
+    ProgramDelta, RuleVerdict, Tier, TierEnd,
 };
 use oncilla_testkit::connect::listen;
 use oncilla_testkit::prober::Probe;
@@ -76,6 +76,7 @@ impl World {
         let (tiers, profiles) = (vec![tier], ProfileEnd::Allow);
         let group = Group {
             id: id.clone(),
+            hook: Hook::Normal,
             direction: Direction::Ingress,
             tiers,
             profiles,

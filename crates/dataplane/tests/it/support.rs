@@ -8,8 +8,9 @@ use std::sync::Arc;
 use oncilla_kernel::netns::Netns;
 use oncilla_net::{Direction, PortRange, Protocol};
 use oncilla_program::{
-    AddressSet, Bank, ClassId, ClassSet, Dispatch, Group, GroupId, LocalEndpoint, LocalMatch, Peer,
-    PeerMatch, ProfileEnd, Program, Rule, RuleVerdict, SetName, SetRef, Tier, TierEnd,
+    AddressSet, Bank, ClassId, ClassSet, Dispatch, Group, GroupId, Hook, HostEndpoint,
+    LocalEndpoint, LocalMatch, Peer, PeerMatch, ProfileEnd, Program, Rule, RuleVerdict, SetName,
+    SetRef, Tier, TierEnd,
 };
 use oncilla_testkit::rng::Rng;
 
@@ -57,6 +58,7 @@ pub(crate) fn small() -> Program {
     bank.levels.k3.insert(ClassId(4), RuleVerdict::Deny);
     let group = Group {
         id: GroupId("7a31".into()),
+        hook: Hook::Normal,
         direction: Direction::Ingress,
         tiers: vec![Tier {
             name: "default".into(),
@@ -132,7 +134,41 @@ pub(crate) fn random(rng: &mut Rng) -> Program {
             .endpoints
             .insert(format!("cali{at}").into(), endpoint);
     }
+    hosts(rng, &mut program);
     program
+}
+
+/// Host endpoints on one interface always, on others now and then, with every hook in use: a kind that comes
+/// or goes replaces the table, and that is not what is walked through here.
+fn hosts(rng: &mut Rng, program: &mut Program) {
+    let ways: Vec<(Hook, Direction)> = Hook::ways().collect();
+    for (at, (hook, direction)) in ways.iter().enumerate() {
+        for copy in 0..2 {
+            let mut group = random_group(rng, &format!("e{at}{copy}"), program);
+            (group.hook, group.direction) = (*hook, *direction);
+            if *hook != Hook::Normal {
+                group.profiles = ProfileEnd::Continue;
+            }
+            program.groups.insert(group.id.clone(), Arc::new(group));
+        }
+    }
+    for interface in ["eth0", "eth1", "*"] {
+        let always = interface == "eth0";
+        if !always && rng.below(2) == 0 {
+            continue;
+        }
+        let mut host = HostEndpoint {
+            name: format!("host-{}", rng.below(2)).into(),
+            ..HostEndpoint::default()
+        };
+        for (at, way) in ways.iter().enumerate() {
+            if always || rng.below(3) > 0 {
+                let id = GroupId(format!("e{at}{}", rng.below(2)).into());
+                host.groups.insert(*way, id);
+            }
+        }
+        program.hosts.insert(interface.into(), host);
+    }
 }
 
 fn class_sets(rng: &mut Rng, program: &mut Program) {
@@ -188,6 +224,7 @@ fn random_group(rng: &mut Rng, id: &str, program: &Program) -> Group {
     };
     Group {
         id: GroupId(id.into()),
+        hook: Hook::Normal,
         direction,
         tiers,
         profiles,

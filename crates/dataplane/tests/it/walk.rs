@@ -2,7 +2,7 @@
 //! changed in place, flipped, left for the cleaning and needed again.
 
 use oncilla_dataplane::{Dataplane, TableOwner};
-use oncilla_program::{Program, ProgramDelta, Settings};
+use oncilla_program::{ProgramDelta, Settings};
 use oncilla_testkit::rng::Rng;
 
 use super::support::{alone, random, tweaked};
@@ -30,7 +30,7 @@ fn every_step_leads_to_the_program() {
 fn walk(seed: u64) -> [u64; 3] {
     let mut rng = Rng::new(seed);
     let mut dataplane = Dataplane::open(Settings::default(), TableOwner::Off).unwrap();
-    let mut program = Program::default();
+    let mut program = random(&mut rng);
     dataplane.start(&program).unwrap();
     let mut counts = [0; 3];
     for step in 0..STEPS {

@@ -174,6 +174,7 @@ const TYPE_MARK: u32 = 19;
 
 const fn field_id(field: FieldType) -> u32 {
     match field {
+        FieldType::NfProto => 2,
         FieldType::Ipv4Addr => 7,
         FieldType::Ipv6Addr => 8,
         FieldType::InetProto => 12,
@@ -186,7 +187,8 @@ const fn field_id(field: FieldType) -> u32 {
     }
 }
 
-const KNOWN_FIELDS: [FieldType; 8] = [
+const KNOWN_FIELDS: [FieldType; 9] = [
+    FieldType::NfProto,
     FieldType::Ipv4Addr,
     FieldType::Ipv6Addr,
     FieldType::InetProto,

@@ -145,7 +145,9 @@ impl From<&KeyPart> for Value {
         match part {
             KeyPart::Ipv4(addr) => Self::ipv4(*addr),
             KeyPart::Ipv6(addr) => Self::ipv6(*addr),
-            KeyPart::Proto(byte) | KeyPart::IcmpType(byte) => Self::byte(*byte),
+            KeyPart::Proto(byte) | KeyPart::IcmpType(byte) | KeyPart::NfProto(byte) => {
+                Self::byte(*byte)
+            }
             KeyPart::Port(port) => Self::port(*port),
             KeyPart::Mark(word) => Self::word(*word),
             KeyPart::IfName(name) => Self::ifname(name),

@@ -154,6 +154,24 @@ impl Rule {
         self.ne(Load::OifName, Value::new(prefix.as_bytes()))
     }
 
+    /// `iifname @set`.
+    #[must_use]
+    pub fn iifname_in(self, set: impl Into<SetRef>) -> Self {
+        self.in_set(&[Load::IifName], set)
+    }
+
+    /// `oifname @set`.
+    #[must_use]
+    pub fn oifname_in(self, set: impl Into<SetRef>) -> Self {
+        self.in_set(&[Load::OifName], set)
+    }
+
+    /// `meta nfproto @set`.
+    #[must_use]
+    pub fn nfproto_in(self, set: impl Into<SetRef>) -> Self {
+        self.in_set(&[Load::NfProto], set)
+    }
+
     /// `meta nfproto ipv4`.
     #[must_use]
     pub fn ipv4(self) -> Self {

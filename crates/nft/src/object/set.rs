@@ -19,6 +19,8 @@ pub enum FieldType {
     Mark,
     /// `ifname`.
     IfName,
+    /// `nf_proto`, the family of a packet.
+    NfProto,
     /// `icmp_type`.
     IcmpType,
     /// `icmpv6_type`.
@@ -38,7 +40,7 @@ impl FieldType {
         match self {
             Self::Ipv4Addr | Self::Mark => 4,
             Self::Ipv6Addr | Self::IfName => 16,
-            Self::InetProto | Self::IcmpType | Self::Icmpv6Type => 1,
+            Self::InetProto | Self::IcmpType | Self::Icmpv6Type | Self::NfProto => 1,
             Self::InetService => 2,
             Self::Other { bytes, .. } => bytes as usize,
         }
@@ -124,6 +126,8 @@ pub enum KeyPart {
     IfName(Name),
     /// An ICMP or `ICMPv6` type.
     IcmpType(u8),
+    /// A family: 2 IPv4, 10 IPv6.
+    NfProto(u8),
     /// A field of a type that only others use.
     Other(Value),
 }
@@ -135,6 +139,7 @@ impl KeyPart {
             FieldType::Ipv6Addr => Self::Ipv6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)),
             FieldType::InetProto => Self::Proto(*bytes.first()?),
             FieldType::IcmpType | FieldType::Icmpv6Type => Self::IcmpType(*bytes.first()?),
+            FieldType::NfProto => Self::NfProto(*bytes.first()?),
             FieldType::InetService => Self::Port(u16::from_be_bytes(bytes.try_into().ok()?)),
             FieldType::Mark => Self::Mark(u32::from_ne_bytes(bytes.try_into().ok()?)),
             FieldType::IfName => {
