@@ -274,6 +274,11 @@ impl Intake {
             Kind::GlobalNetworkSet | Kind::NetworkSet => {
                 "rules that may mean it deny all that may match, or allow only what surely does"
             }
+            Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy => {
+                "it is not evaluated; staged policies never enforce"
+            }
             Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Service | Kind::Pod => {
                 "it changes nothing"
             }

@@ -13,6 +13,7 @@ mod it {
     mod life;
     mod owner;
     mod process;
+    mod staged;
     mod trouble;
     mod turn;
 }

@@ -5,6 +5,7 @@ use oncilla_net::{parse_address, parse_cidr_masking};
 use crate::k8s::{self, IpBlock, NetworkPolicyPeer};
 use crate::meta::PolicyType;
 use crate::object::Object;
+use crate::v3::StagedAction;
 use crate::{names, v1, v3};
 
 /// The tier of Calico policies that name none, and of every Kubernetes policy.
@@ -47,6 +48,21 @@ impl Object {
                 let networks = peers.filter_map(|peer| peer.networks.as_mut());
                 networks.flatten().for_each(mask);
             }
+            Self::StagedGlobalNetworkPolicy(policy) => {
+                let spec = &mut policy.spec;
+                default_tier_name(&mut spec.tier);
+                if is_set(&mut spec.staged_action) {
+                    default_types(&mut spec.types, &spec.ingress, &spec.egress);
+                }
+            }
+            Self::StagedNetworkPolicy(policy) => {
+                let spec = &mut policy.spec;
+                default_tier_name(&mut spec.tier);
+                if is_set(&mut spec.staged_action) {
+                    default_types(&mut spec.types, &spec.ingress, &spec.egress);
+                }
+            }
+            Self::StagedKubernetesNetworkPolicy(policy) => default_staged_kubernetes(policy),
             Self::Pod(pod) => default_pod(pod),
         }
     }
@@ -82,6 +98,23 @@ fn default_types(types: &mut Vec<PolicyType>, ingress: &[v3::Rule], egress: &[v3
     if !egress.is_empty() {
         types.push(PolicyType::Egress);
     }
+}
+
+/// Whether a staged policy says more than that another one shall go; the action is Set when not given.
+fn is_set(action: &mut Option<StagedAction>) -> bool {
+    *action.get_or_insert(StagedAction::Set) != StagedAction::Delete
+}
+
+fn default_staged_kubernetes(policy: &mut v3::StagedKubernetesNetworkPolicy) {
+    let is_set = is_set(&mut policy.spec.staged_action);
+    let mut promoted = policy.promoted().spec;
+    if is_set {
+        default_kubernetes(&mut promoted);
+    }
+    let spec = &mut policy.spec;
+    spec.ingress = promoted.ingress;
+    spec.egress = promoted.egress;
+    spec.policy_types = promoted.policy_types;
 }
 
 fn default_tier(tier: &mut v3::Tier) {

@@ -34,13 +34,19 @@ pub enum Kind {
     KubernetesNetworkPolicy,
     /// `policy.networking.k8s.io/v1alpha2` `ClusterNetworkPolicy`.
     ClusterNetworkPolicy,
+    /// `projectcalico.org/v3` `StagedGlobalNetworkPolicy`.
+    StagedGlobalNetworkPolicy,
+    /// `projectcalico.org/v3` `StagedNetworkPolicy`.
+    StagedNetworkPolicy,
+    /// `projectcalico.org/v3` `StagedKubernetesNetworkPolicy`.
+    StagedKubernetesNetworkPolicy,
     /// `v1` `Pod`.
     Pod,
 }
 
 impl Kind {
     /// Every supported kind, in creation order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Namespace,
         Self::Node,
         Self::ServiceAccount,
@@ -52,6 +58,9 @@ impl Kind {
         Self::NetworkPolicy,
         Self::KubernetesNetworkPolicy,
         Self::ClusterNetworkPolicy,
+        Self::StagedGlobalNetworkPolicy,
+        Self::StagedNetworkPolicy,
+        Self::StagedKubernetesNetworkPolicy,
         Self::Pod,
     ];
 
@@ -168,6 +177,17 @@ impl Kind {
             api_version: api_version.to_owned(),
             expected: versions.join(" or "),
         })
+    }
+
+    /// Whether objects of the kind are policies that are enforced.
+    pub fn is_policy(self) -> bool {
+        matches!(
+            self,
+            Self::GlobalNetworkPolicy
+                | Self::NetworkPolicy
+                | Self::KubernetesNetworkPolicy
+                | Self::ClusterNetworkPolicy
+        )
     }
 
     /// Whether the kind is one of Calico's.

@@ -149,6 +149,12 @@ objects! {
     KubernetesNetworkPolicy(k8s::NetworkPolicy),
     /// A Kubernetes network policy of the whole cluster.
     ClusterNetworkPolicy(npa::ClusterNetworkPolicy),
+    /// A Calico policy of the whole cluster that is not enforced.
+    StagedGlobalNetworkPolicy(v3::StagedGlobalNetworkPolicy),
+    /// A Calico policy of one namespace that is not enforced.
+    StagedNetworkPolicy(v3::StagedNetworkPolicy),
+    /// A Kubernetes network policy that is not enforced.
+    StagedKubernetesNetworkPolicy(v3::StagedKubernetesNetworkPolicy),
     /// A pod.
     Pod(v1::Pod),
 }

@@ -6,6 +6,7 @@
 
 mod port;
 mod rule;
+mod staged;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +18,11 @@ pub use port::{Port, Protocol};
 pub use rule::{
     Action, EntityRule, HttpMatch, HttpPath, IcmpFields, Rule, RuleMetadata, ServiceAccountMatch,
     ServiceMatch,
+};
+pub use staged::{
+    StagedAction, StagedGlobalNetworkPolicy, StagedGlobalNetworkPolicySpec,
+    StagedKubernetesNetworkPolicy, StagedKubernetesNetworkPolicySpec, StagedNetworkPolicy,
+    StagedNetworkPolicySpec,
 };
 
 /// Where a tier stands among tiers, or a policy in its tier; smaller is earlier, `None` as upstream: last

@@ -8,6 +8,7 @@ mod metadata;
 mod npa;
 mod rule;
 mod selector;
+mod staged;
 mod strangers;
 pub(crate) mod table;
 mod v1;
@@ -38,6 +39,9 @@ impl Object {
             Self::NetworkSet(set) => v3::network_set(&set.metadata, &set.spec, &mut errors),
             Self::GlobalNetworkPolicy(policy) => v3::global_policy(&policy.spec, &mut errors),
             Self::NetworkPolicy(policy) => v3::policy(&policy.spec, &mut errors),
+            Self::StagedGlobalNetworkPolicy(_)
+            | Self::StagedNetworkPolicy(_)
+            | Self::StagedKubernetesNetworkPolicy(_) => staged::policy(self, &mut errors),
         }
         errors.list
     }
@@ -47,6 +51,7 @@ impl Object {
         match self {
             Self::KubernetesNetworkPolicy(policy) => k8s::warnings(policy),
             Self::ClusterNetworkPolicy(policy) => npa::warnings(policy),
+            Self::StagedKubernetesNetworkPolicy(policy) => k8s::warnings(&policy.promoted()),
             _ => Vec::new(),
         }
     }

@@ -28,6 +28,8 @@ mod properties;
 mod reading;
 #[path = "it/seeds.rs"]
 mod seeds;
+#[path = "it/staged.rs"]
+mod staged;
 #[path = "it/table.rs"]
 mod table;
 

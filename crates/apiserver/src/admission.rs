@@ -68,8 +68,16 @@ pub(crate) fn admit_delete(store: &dyn Store, key: &ObjectKey) -> Result<(), Fai
     }
 }
 
+/// Whether objects of a kind name their tier.
+pub(crate) fn has_tier(kind: Kind) -> bool {
+    matches!(
+        kind.promoted().unwrap_or(kind),
+        Kind::NetworkPolicy | Kind::GlobalNetworkPolicy
+    )
+}
+
 fn tier_of(kind: Kind, value: &Value) -> Option<&str> {
-    if !matches!(kind, Kind::NetworkPolicy | Kind::GlobalNetworkPolicy) {
+    if !has_tier(kind) {
         return None;
     }
     let tier = value.pointer("/spec/tier").and_then(Value::as_str);
@@ -96,7 +104,7 @@ fn admit_tier(store: &dyn Store, key: &ObjectKey, value: &Value) -> Result<(), F
 
 fn admit_tier_delete(store: &dyn Store, key: &ObjectKey) -> Result<(), Failure> {
     let mut names = Vec::new();
-    for kind in [Kind::GlobalNetworkPolicy, Kind::NetworkPolicy] {
+    for kind in Kind::ALL.into_iter().filter(|kind| has_tier(*kind)) {
         let policies = store.list(kind, None)?.objects;
         let inside = policies
             .iter()

@@ -3,6 +3,7 @@
 use oncilla_api::Kind;
 use serde_json::Value;
 
+use crate::admission::has_tier;
 use crate::failure::Failure;
 
 /// Which objects of a collection are meant; all of its parts must hold.
@@ -150,7 +151,7 @@ fn field(kind: Kind, clause: &str) -> Result<Field, Failure> {
         "metadata.name" => true,
         "metadata.namespace" => kind.namespaced(),
         "spec.nodeName" | "status.phase" => kind == Kind::Pod,
-        "spec.tier" => matches!(kind, Kind::NetworkPolicy | Kind::GlobalNetworkPolicy),
+        "spec.tier" => has_tier(kind),
         _ => false,
     };
     if !known {

@@ -79,7 +79,8 @@ impl Converter {
         }
     }
 
-    /// What an object means. Objects that policy does not know (nodes, services) mean nothing.
+    /// What an object means. Objects that policy does not know (nodes, services) and staged policies, which
+    /// are never enforced, mean nothing.
     ///
     /// # Errors
     /// [`Refused`]: nothing changes by itself; for policies ask [`Self::closed`].
@@ -98,6 +99,12 @@ impl Converter {
             | Object::ClusterNetworkPolicy(_) => {
                 checked(object).map_err(|reasons| refused(object, reasons))?
             }
+            Object::StagedGlobalNetworkPolicy(_)
+            | Object::StagedNetworkPolicy(_)
+            | Object::StagedKubernetesNetworkPolicy(_) => {
+                validated(object).map_err(|reasons| refused(object, reasons))?;
+                return Ok(Vec::new());
+            }
         };
         Ok(vec![change])
     }
@@ -107,7 +114,11 @@ impl Converter {
         let name: Arc<str> = object.name.as_str().into();
         let namespace = || -> Arc<str> { object.namespace.as_deref().unwrap_or_default().into() };
         vec![match object.kind {
-            Kind::Node | Kind::Service => return Vec::new(),
+            Kind::Node
+            | Kind::Service
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy => return Vec::new(),
             Kind::Namespace => Change::Profile(namespace_profile_name(&name), None),
             Kind::ServiceAccount => {
                 Change::Profile(account_profile_name(&namespace(), &name), None)
@@ -194,14 +205,21 @@ fn refused(object: &Object, reasons: Vec<FieldError>) -> Refused {
     }
 }
 
-/// Defaults and validates once more, whatever the store did, then converts.
-fn checked(object: &Object) -> Result<Change, Vec<FieldError>> {
+/// Defaults and validates once more, whatever the store did.
+fn validated(object: &Object) -> Result<Object, Vec<FieldError>> {
     let mut object = object.clone();
     object.default_fields();
     let errors = object.validate();
-    if !errors.is_empty() {
-        return Err(errors);
+    if errors.is_empty() {
+        Ok(object)
+    } else {
+        Err(errors)
     }
+}
+
+/// Converts what is valid.
+fn checked(object: &Object) -> Result<Change, Vec<FieldError>> {
+    let object = validated(object)?;
     match &object {
         Object::Tier(tier) => Ok(tier_change(tier)),
         Object::GlobalNetworkSet(set) => {

@@ -92,6 +92,18 @@ pub(super) fn of(kind: Kind) -> &'static Names {
             ["cnp" "caliconetworkpolicy" "caliconetworkpolicies" "np" "pol" "pols" "policy" "policies"]
             true
         ),
+        Kind::StagedGlobalNetworkPolicy => &calico!(
+            "StagedGlobalNetworkPolicy" "stagedglobalnetworkpolicies" "stagedglobalnetworkpolicy"
+            ["sgnp" "sgnps"] false
+        ),
+        Kind::StagedNetworkPolicy => &calico!(
+            "StagedNetworkPolicy" "stagednetworkpolicies" "stagednetworkpolicy"
+            ["snp" "scnp" "spol" "stagedpolicy" "stagedpolicies"] true
+        ),
+        Kind::StagedKubernetesNetworkPolicy => &calico!(
+            "StagedKubernetesNetworkPolicy" "stagedkubernetesnetworkpolicies"
+            "stagedkubernetesnetworkpolicy" ["sknp" "skpol"] true
+        ),
         Kind::GlobalNetworkSet => &calico!(
             "GlobalNetworkSet" "globalnetworksets" "globalnetworkset" ["gns" "gnetset" "gnetsets"] false
         ),
@@ -110,12 +122,6 @@ pub(super) const FOREIGN: &[Names] = &[
     calico!("HostEndpoint" "hostendpoints" "hostendpoint" ["hep" "heps"] false),
     calico!("WorkloadEndpoint" "workloadendpoints" "workloadendpoint" ["wep" "weps"] true),
     calico!("Profile" "profiles" "profile" ["pro" "pros"] false),
-    calico!("StagedGlobalNetworkPolicy" "stagedglobalnetworkpolicies" "stagedglobalnetworkpolicy"
-        ["sgnp" "sgnps"] false),
-    calico!("StagedNetworkPolicy" "stagednetworkpolicies" "stagednetworkpolicy"
-        ["snp" "scnp" "spol" "stagedpolicy" "stagedpolicies"] true),
-    calico!("StagedKubernetesNetworkPolicy" "stagedkubernetesnetworkpolicies"
-        "stagedkubernetesnetworkpolicy" ["sknp" "skpol"] true),
     calico!("IPPool" "ippools" "ippool" ["ipp" "ipps" "pool" "pools"] false),
     calico!("IPReservation" "ipreservations" "ipreservation" ["reservation" "reservations"] false),
     calico!("IPAMConfiguration" "ipamconfigurations" "ipamconfiguration"

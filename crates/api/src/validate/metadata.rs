@@ -38,14 +38,19 @@ fn check_name(kind: Kind, name: &str, errors: &mut Errors) {
     let (rule, check): (NameRule, &Check) = match kind {
         Kind::Namespace | Kind::Tier => (names::dns_label, &table::NAME_LABEL),
         Kind::Service => (names::dns_1035_label, &table::NAME_SERVICE),
-        Kind::NetworkPolicy => (names::network_policy, &table::NAME_POLICY),
-        Kind::GlobalNetworkPolicy => (names::global_network_policy, &table::NAME_GLOBAL_POLICY),
+        Kind::NetworkPolicy | Kind::StagedNetworkPolicy => {
+            (names::network_policy, &table::NAME_POLICY)
+        }
+        Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy => {
+            (names::global_network_policy, &table::NAME_GLOBAL_POLICY)
+        }
         Kind::Node
         | Kind::ServiceAccount
         | Kind::GlobalNetworkSet
         | Kind::NetworkSet
         | Kind::KubernetesNetworkPolicy
         | Kind::ClusterNetworkPolicy
+        | Kind::StagedKubernetesNetworkPolicy
         | Kind::Pod => (names::dns_subdomain, &table::NAME_SUBDOMAIN),
     };
     match rule(name) {

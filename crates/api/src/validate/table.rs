@@ -106,11 +106,20 @@ macro_rules! rows {
 use rows;
 
 /// The policies whose rules are Calico's.
-pub(crate) const POLICIES: &[Kind] = &[Kind::NetworkPolicy, Kind::GlobalNetworkPolicy];
+pub(crate) const POLICIES: &[Kind] = &[
+    Kind::NetworkPolicy,
+    Kind::GlobalNetworkPolicy,
+    Kind::StagedNetworkPolicy,
+    Kind::StagedGlobalNetworkPolicy,
+];
 /// The policies of the whole cluster.
-const GLOBAL_POLICIES: &[Kind] = &[Kind::GlobalNetworkPolicy];
+const GLOBAL_POLICIES: &[Kind] = &[Kind::GlobalNetworkPolicy, Kind::StagedGlobalNetworkPolicy];
 /// The policies of one namespace.
-const NAMESPACED_POLICIES: &[Kind] = &[Kind::NetworkPolicy];
+const NAMESPACED_POLICIES: &[Kind] = &[Kind::NetworkPolicy, Kind::StagedNetworkPolicy];
+/// Calico's policies that are not enforced.
+const STAGED_POLICIES: &[Kind] = &[Kind::StagedNetworkPolicy, Kind::StagedGlobalNetworkPolicy];
+/// Kubernetes' policy that is not enforced.
+const STAGED_KUBERNETES: &[Kind] = &[Kind::StagedKubernetesNetworkPolicy];
 /// Everything that has rules of Calico's.
 const RULES: &[Kind] = POLICIES;
 /// The sets of addresses.

@@ -29,7 +29,7 @@ metadata:
 ",
         r#"error: policy.yaml:2:7: Banana a
        kind: unknown kind "Banana" in "example.com/v1"
-help: known kinds: ClusterNetworkPolicy, GlobalNetworkPolicy, GlobalNetworkSet, Namespace, NetworkPolicy, NetworkSet, Node, Pod, Service, ServiceAccount, Tier
+help: known kinds: ClusterNetworkPolicy, GlobalNetworkPolicy, GlobalNetworkSet, Namespace, NetworkPolicy, NetworkSet, Node, Pod, Service, ServiceAccount, StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy, Tier
 "#,
     );
 }
@@ -185,6 +185,14 @@ fn words_on_the_command_line_mean_what_kubectl_and_calicoctl_mean() {
         ("caliconetworkpolicy", Kind::NetworkPolicy),
         ("gnp", Kind::GlobalNetworkPolicy),
         ("kcnp", Kind::ClusterNetworkPolicy),
+        ("sgnp", Kind::StagedGlobalNetworkPolicy),
+        ("snp", Kind::StagedNetworkPolicy),
+        ("scnp", Kind::StagedNetworkPolicy),
+        ("sknp", Kind::StagedKubernetesNetworkPolicy),
+        (
+            "stagednetworkpolicies.projectcalico.org",
+            Kind::StagedNetworkPolicy,
+        ),
         ("clusternetworkpolicies", Kind::ClusterNetworkPolicy),
         (
             "clusternetworkpolicy.policy.networking.k8s.io",

@@ -156,6 +156,7 @@ const BY_TYPE: &[&str] = &[
     "policy.types-value",
     "rule.action-missing",
     "rule.action-value",
+    "staged.action-value",
     "tier.default-action-value",
 ];
 

@@ -181,6 +181,47 @@ fn policies_need_their_tier() {
 }
 
 #[test]
+fn staged_policies_need_their_tier_and_keep_it() {
+    let served = Served::new();
+    served.made(TIERS, &tier("security"));
+    for (path, kind, named) in [
+        (
+            "/apis/projectcalico.org/v3/stagedglobalnetworkpolicies",
+            "StagedGlobalNetworkPolicy",
+            "stagedglobalnetworkpolicies.projectcalico.org \"p\"",
+        ),
+        (
+            "/apis/projectcalico.org/v3/namespaces/default/stagednetworkpolicies",
+            "StagedNetworkPolicy",
+            "stagednetworkpolicies.projectcalico.org \"default/p\"",
+        ),
+    ] {
+        let (code, status) = served.post(path, &policy(kind, "p", "securty"));
+        assert_eq!(code, 422, "{status}");
+        assert_eq!(status["details"]["causes"][0]["field"], "spec.tier");
+        let made = served.made(path, &policy(kind, "p", "security"));
+        assert_eq!(made["spec"]["stagedAction"], "Set");
+        let (code, status) = served.delete(&format!("{TIERS}/security"));
+        let message = status["message"].as_str().unwrap();
+        assert!(code == 403 && message.contains(named), "{message}");
+        let (code, listed) = served.get(&format!("{path}?fieldSelector=spec.tier%3Dsecurity"));
+        assert_eq!((code, names(&listed)), (200, vec!["p"]));
+        assert_eq!(served.delete(&format!("{path}/p")).0, 200);
+    }
+    assert_eq!(served.delete(&format!("{TIERS}/security")).0, 200);
+    let path = "/apis/projectcalico.org/v3/namespaces/default/stagedkubernetesnetworkpolicies";
+    let mut sknp = policy("StagedKubernetesNetworkPolicy", "p", "");
+    sknp["spec"] = json!({ "egress": [{}] });
+    let made = served.made(path, &sknp);
+    assert_eq!(made["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    sknp["spec"]["stagedAction"] = "Delete".into();
+    let (code, status) = served.post(path, &sknp);
+    assert_eq!(code, 422, "{status}");
+    // It is in the tier `default`, which nobody can delete.
+    assert_eq!(served.delete(&format!("{TIERS}/default")).0, 403);
+}
+
+#[test]
 fn the_server_writes_its_own_metadata() {
     let served = Served::new();
     let mut sent = set("one", "10.0.0.0/8");

@@ -175,6 +175,8 @@ fn tier_of(object: &Object) -> Option<&str> {
     let tier = match object {
         Object::NetworkPolicy(policy) => policy.spec.tier.as_str(),
         Object::GlobalNetworkPolicy(policy) => policy.spec.tier.as_str(),
+        Object::StagedNetworkPolicy(policy) => policy.spec.tier.as_str(),
+        Object::StagedGlobalNetworkPolicy(policy) => policy.spec.tier.as_str(),
         _ => return None,
     };
     Some(if tier.is_empty() { DEFAULT_TIER } else { tier })

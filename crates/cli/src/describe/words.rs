@@ -1,7 +1,7 @@
 //! Specifications in words, rules numbered as in the file.
 
 use oncilla_api::npa::ClusterNetworkPolicy;
-use oncilla_api::v3::{EntityRule, Rule};
+use oncilla_api::v3::{EntityRule, Rule, StagedAction};
 use oncilla_api::{IntOrString, Object, PolicyType, k8s, v1};
 use oncilla_net::Direction;
 
@@ -66,8 +66,29 @@ pub(super) fn specification(text: &mut String, object: &Object) {
             line(text, "Types", &types(&spec.types));
             calico_rules(text, &spec.types, &spec.ingress, &spec.egress);
         }
+        Object::StagedGlobalNetworkPolicy(_)
+        | Object::StagedNetworkPolicy(_)
+        | Object::StagedKubernetesNetworkPolicy(_) => staged(text, object),
         Object::KubernetesNetworkPolicy(policy) => kubernetes(text, &policy.spec),
         Object::ClusterNetworkPolicy(policy) => cluster(text, policy),
+    }
+}
+
+fn staged(text: &mut String, object: &Object) {
+    let Some((action, promoted)) = object.promoted() else {
+        return;
+    };
+    let key = promoted.key();
+    let meant = match action {
+        StagedAction::Set => {
+            format!("Set: not enforced; see `oncilla why --staged`; would be {key}")
+        }
+        StagedAction::Delete => format!("Delete: not done; would delete {key}"),
+        StagedAction::Learn | StagedAction::Ignore => format!("{action:?}: changes nothing"),
+    };
+    line(text, "Staged", &meant);
+    if action != StagedAction::Delete {
+        specification(text, &promoted);
     }
 }
 

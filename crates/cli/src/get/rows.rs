@@ -28,6 +28,13 @@ pub(crate) fn header(kind: Kind, is_wide: bool) -> Vec<&'static str> {
         Kind::GlobalNetworkPolicy | Kind::NetworkPolicy => {
             (&["NAME", "TIER", "ORDER", "AGE"], &["TYPES", "SELECTOR"])
         }
+        Kind::StagedGlobalNetworkPolicy | Kind::StagedNetworkPolicy => (
+            &["NAME", "ACTION", "TIER", "ORDER", "AGE"],
+            &["TYPES", "SELECTOR"],
+        ),
+        Kind::StagedKubernetesNetworkPolicy => {
+            (&["NAME", "ACTION", "POD-SELECTOR", "AGE"], &["TYPES"])
+        }
         Kind::KubernetesNetworkPolicy => (&["NAME", "POD-SELECTOR", "AGE"], &["TYPES"]),
         Kind::ClusterNetworkPolicy => (&["NAME", "TIER", "PRIORITY", "AGE"], &["TYPES", "SUBJECT"]),
         Kind::Pod => (
@@ -56,13 +63,8 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
         }
         Object::ServiceAccount(_) => (vec![name, age], vec![labels()]),
         Object::Service(service) => {
-            let spec = &service.spec;
-            let kind = or(&spec.service_type, "ClusterIP");
-            let address = or(&spec.cluster_ip, NONE);
-            (
-                vec![name, kind, address, service_ports(spec), age],
-                vec![pairs(&spec.selector)],
-            )
+            let [kind, address, ports, selector] = of_service(&service.spec);
+            (vec![name, kind, address, ports, age], vec![selector])
         }
         Object::Tier(tier) => {
             let action = tier.spec.default_action;
@@ -96,6 +98,9 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
             let [tier, priority, types, subject] = of_cluster(policy);
             (vec![name, tier, priority, age], vec![types, subject])
         }
+        Object::StagedGlobalNetworkPolicy(_)
+        | Object::StagedNetworkPolicy(_)
+        | Object::StagedKubernetesNetworkPolicy(_) => return staged(object, is_wide, now),
         Object::Pod(pod) => {
             let wide = vec![or(&pod.spec.service_account_name, "default"), labels()];
             let status = or(&pod.status.phase, "Unknown");
@@ -109,6 +114,18 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
     if is_wide {
         cells.extend(wide);
     }
+    cells
+}
+
+/// The cells of the enforced kind, with what is meant behind the name.
+fn staged(object: &Object, is_wide: bool, now: SystemTime) -> Vec<String> {
+    let Some((action, mut promoted)) = object.promoted() else {
+        return Vec::new();
+    };
+    let created = object.metadata().creation_timestamp.clone();
+    promoted.metadata_mut().creation_timestamp = created;
+    let mut cells = cells(&promoted, is_wide, now);
+    cells.insert(1, format!("{action:?}"));
     cells
 }
 
@@ -167,6 +184,16 @@ pub(crate) fn label_selector(selector: &LabelSelector) -> String {
         &labels.chain(expressions).collect::<Vec<_>>().join(","),
         "<all pods>",
     )
+}
+
+/// Type, address, ports and selector of a service.
+fn of_service(spec: &v1::ServiceSpec) -> [String; 4] {
+    [
+        or(&spec.service_type, "ClusterIP"),
+        or(&spec.cluster_ip, NONE),
+        service_ports(spec),
+        pairs(&spec.selector),
+    ]
 }
 
 /// Tier, priority, types and subject of a policy of the cluster.

@@ -61,28 +61,20 @@ nothing was applied: 1 of 1 document is invalid
 fn a_kind_that_is_not_supported_yet() {
     check(
         r"apiVersion: projectcalico.org/v3
-kind: StagedNetworkPolicy
+kind: IPReservation
 metadata:
   name: db
-  namespace: default
 spec:
-  selector: app == 'db'
-  ingress:
-  - action: Allow
-    protocol: TCP
-    source:
-      selector: app == 'web'
-    destination:
-      ports: [5432]
+  reservedCIDRs: [10.65.0.0/24]
 ",
         1,
         r"
-error: policy.yaml:2:7: StagedNetworkPolicy default/db
-       kind: StagedNetworkPolicy (projectcalico.org/v3) is not supported yet
+error: policy.yaml:2:7: IPReservation db
+       kind: IPReservation (projectcalico.org/v3) is not supported yet
   |
 1 | apiVersion: projectcalico.org/v3
-2 | kind: StagedNetworkPolicy
-  |       ^^^^^^^^^^^^^^^^^^^
+2 | kind: IPReservation
+  |       ^^^^^^^^^^^^^
   |
 help: remove this object from what you apply
 nothing was applied: 1 of 1 document is invalid

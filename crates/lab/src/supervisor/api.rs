@@ -119,7 +119,10 @@ fn rank(kind: Kind) -> u8 {
         | Kind::GlobalNetworkPolicy
         | Kind::NetworkPolicy
         | Kind::KubernetesNetworkPolicy
-        | Kind::ClusterNetworkPolicy => 2,
+        | Kind::ClusterNetworkPolicy
+        | Kind::StagedGlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedKubernetesNetworkPolicy => 2,
         Kind::Pod => 3,
     }
 }

@@ -67,9 +67,14 @@ impl Converter {
             },
             Kind::Tier => closed_tier(&key.name, remains),
             Kind::GlobalNetworkSet | Kind::NetworkSet => closed_set(key, remains),
-            Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Service | Kind::Pod => {
-                Closed::default()
-            }
+            Kind::Namespace
+            | Kind::Node
+            | Kind::ServiceAccount
+            | Kind::Service
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy
+            | Kind::Pod => Closed::default(),
         }
     }
 }

@@ -1,10 +1,16 @@
 //! Tiers, policies and network sets, apart from their rules.
 
-use super::{GLOBAL_POLICIES, POLICIES, SETS, TIERS, rows};
+use super::{GLOBAL_POLICIES, POLICIES, SETS, STAGED_KUBERNETES, STAGED_POLICIES, TIERS, rows};
 use crate::kind::Kind;
 
 /// Everything that has a place among others.
-const ORDERED: &[Kind] = &[Kind::Tier, Kind::NetworkPolicy, Kind::GlobalNetworkPolicy];
+const ORDERED: &[Kind] = &[
+    Kind::Tier,
+    Kind::NetworkPolicy,
+    Kind::GlobalNetworkPolicy,
+    Kind::StagedNetworkPolicy,
+    Kind::StagedGlobalNetworkPolicy,
+];
 
 rows! {
     // No file can say it: JSON has no such numbers, and YAML's are refused where they are read.
@@ -47,6 +53,15 @@ rows! {
     APPLY_ON_FORWARD = "policy.apply-on-forward" for GLOBAL_POLICIES, "spec.applyOnForward", "§4.1",
         says "applyOnForward must be true if either preDNAT or doNotTrack is true",
         mend "add `applyOnForward: true`";
+    STAGED_DELETE = "staged.delete" for STAGED_POLICIES, "spec.stagedAction", "§4.2",
+        says "Spec fields, except Tier, should all be zero-value if stagedAction is Delete",
+        mend "remove the other fields: the name says which policy shall be deleted";
+    STAGED_DELETE_KUBERNETES = "staged.delete-kubernetes" for STAGED_KUBERNETES, "spec.stagedAction", "§4.2",
+        says "Spec fields should all be zero-value if stagedAction is Delete",
+        mend "remove the other fields: the name says which policy shall be deleted";
+    STAGED_ACTION = "staged.action-value" for STAGED_POLICIES, "spec.stagedAction", "§1.4",
+        says "unknown value {0}",
+        mend "write `Set`, `Delete`, `Learn` or `Ignore`";
     SELECTOR = "selector.syntax" for POLICIES,
         "spec.selector, spec.serviceAccountSelector, spec.namespaceSelector and those of rules", "§3.1",
         says "invalid selector: {0}",

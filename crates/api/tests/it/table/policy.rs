@@ -11,7 +11,7 @@ fn rules(count: usize) -> String {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [policies(), stages(), selectors()]
+    [policies(), stages(), staged(), selectors()]
         .into_iter()
         .flatten()
         .collect()
@@ -104,6 +104,30 @@ fn stages() -> Vec<Case> {
             "spec.applyOnForward",
         )
         .also(&[UNSUPPORTED]),
+    ]
+}
+
+fn staged() -> Vec<Case> {
+    vec![
+        case(
+            "staged.delete",
+            "spec: {stagedAction: Delete, tier: security}",
+            "spec: {stagedAction: Delete, tier: security, order: 1}",
+            "spec.stagedAction",
+        ),
+        case(
+            "staged.delete-kubernetes",
+            "spec: {stagedAction: Delete}",
+            "spec: {stagedAction: Delete, ingress: [{}]}",
+            "spec.stagedAction",
+        ),
+        case(
+            "staged.action-value",
+            "spec: {stagedAction: Learn}",
+            "spec: {stagedAction: Try}",
+            "spec.stagedAction",
+        )
+        .says("unknown value \"Try\""),
     ]
 }
 
