@@ -371,6 +371,9 @@ pub(crate) struct Why {
     /// Use the IPv6 addresses
     #[arg(short = '6', long)]
     pub(crate) ipv6: bool,
+    /// Also say what the staged policies would change if they were set
+    #[arg(long)]
+    pub(crate) staged: bool,
     /// How to print
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,

@@ -8,7 +8,7 @@ use oncilla_api::{Kind, Object, ObjectKey, v1};
 use oncilla_net::{Direction, Family, Protocol};
 use oncilla_store::StoredObject;
 use oncilla_store::rest::{Client, Collection, RestError};
-use oncilla_verdict::{Cluster, Evaluator, Leg, Party, Question};
+use oncilla_verdict::{Answer, Cluster, Evaluator, Leg, Party, Question, Staged, StagedTrace};
 
 use crate::apply::LAST_APPLIED;
 use crate::args::{Global, Select};
@@ -80,6 +80,7 @@ async fn answer(
 /// Everything that descriptions refer to.
 struct World {
     evaluator: Evaluator,
+    staged: Staged,
     agents: Vec<(String, AgentStatus)>,
 }
 
@@ -99,6 +100,7 @@ impl World {
         }
         Ok(Self {
             evaluator: Evaluator::new(&cluster),
+            staged: Staged::new(&cluster),
             agents,
         })
     }
@@ -120,6 +122,9 @@ impl World {
             | Object::GlobalNetworkPolicy(_)
             | Object::KubernetesNetworkPolicy(_)
             | Object::ClusterNetworkPolicy(_) => self.selected(&mut text, key),
+            Object::StagedNetworkPolicy(_)
+            | Object::StagedGlobalNetworkPolicy(_)
+            | Object::StagedKubernetesNetworkPolicy(_) => self.selected(&mut text, key),
             Object::Node(node) => self.node_agent(&mut text, &node.metadata.name),
             _ => {}
         }
@@ -147,6 +152,13 @@ impl World {
 
     /// What judges a pod in one direction.
     fn leg(&self, key: &ObjectKey, direction: Direction) -> Option<Leg> {
+        let (_, answer) = self.answer(key, direction)?;
+        let mut legs = answer.legs.into_iter();
+        legs.find(|leg| leg.endpoint == *key && leg.direction == direction)
+    }
+
+    /// A question between a pod and somebody outside, and its answer.
+    fn answer(&self, key: &ObjectKey, direction: Direction) -> Option<(Question, Answer)> {
         let pod = Party::pod(key.namespace.clone()?, key.name.clone());
         OUTSIDE.iter().find_map(|(family, address)| {
             let address = std::net::Ipv6Addr::from(*address);
@@ -165,11 +177,30 @@ impl World {
                 icmp: None,
             };
             let answer = self.evaluator.explain(&question).ok()?;
-            answer
-                .legs
-                .into_iter()
-                .find(|leg| leg.endpoint == *key && leg.direction == direction)
+            let leg = |leg: &&Leg| leg.endpoint == *key && leg.direction == direction;
+            answer.legs.iter().find(leg)?;
+            Some((question, answer))
         })
+    }
+
+    /// Whether a policy, staged or not, selects a pod for a direction.
+    fn selects(&self, policy: &ObjectKey, pod: &ObjectKey, direction: Direction) -> bool {
+        let Some((question, answer)) = self.answer(pod, direction) else {
+            return false;
+        };
+        if policy.kind.promoted().is_some() {
+            let staged = self.staged.explain(&question, &answer);
+            return staged.is_ok_and(|staged| {
+                let is_it = |trace: &StagedTrace| {
+                    trace.key == *policy && trace.endpoint == *pod && trace.direction == direction
+                };
+                staged.traces.iter().any(is_it)
+            });
+        }
+        let leg = self.leg(pod, direction);
+        let tiers = leg.iter().flat_map(|leg| &leg.tiers);
+        let mut traces = tiers.flat_map(|tier| &tier.policies);
+        traces.any(|trace| trace.key == *policy)
     }
 
     /// The pods that a policy judges, and in which directions.
@@ -178,13 +209,7 @@ impl World {
         for (pod, addresses) in self.evaluator.endpoints() {
             let directions: Vec<&str> = [Direction::Ingress, Direction::Egress]
                 .into_iter()
-                .filter(|direction| {
-                    let leg = self.leg(pod, *direction);
-                    let tiers = leg.iter().flat_map(|leg| &leg.tiers);
-                    tiers
-                        .flat_map(|tier| &tier.policies)
-                        .any(|trace| trace.key == *policy)
-                })
+                .filter(|direction| self.selects(policy, pod, *direction))
                 .map(|direction| match direction {
                     Direction::Ingress => "Ingress",
                     Direction::Egress => "Egress",

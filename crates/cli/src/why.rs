@@ -9,6 +9,7 @@ mod internet;
 pub(crate) mod place;
 pub(crate) mod report;
 pub(crate) mod rule;
+pub(crate) mod staged;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
@@ -20,7 +21,7 @@ use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 use oncilla_net::Family;
-use oncilla_verdict::{Evaluator, Party, Question, QuestionError};
+use oncilla_verdict::{Evaluator, Party, Question, QuestionError, Staged};
 
 use crate::args::{self, Format, Global};
 use crate::connect;
@@ -31,6 +32,7 @@ use crate::print;
 use internet::INTERNET;
 use place::Place;
 use report::{Explained, Report};
+use staged::StagedReport;
 use traffic::Traffic;
 use unread::CannotSay;
 use world::World;
@@ -86,7 +88,9 @@ fn asked(arguments: &args::Why) -> Result<Asked> {
 }
 
 fn answer(global: &Global, arguments: &args::Why, asked: &Asked, world: &World) -> Exit {
-    let report = match asked.judge(world, &Evaluator::new(&world.cluster)) {
+    let staged = arguments.staged.then(|| Staged::new(&world.cluster));
+    let evaluator = Evaluator::new(&world.cluster);
+    let report = match asked.judge_with(world, &evaluator, staged.as_ref()) {
         Ok(report) => report,
         Err(error) => return refuse(&error),
     };
@@ -111,6 +115,16 @@ fn refuse(error: &anyhow::Error) -> Exit {
 impl Asked {
     /// The answer, or why there is none.
     pub(crate) fn judge(&self, world: &World, evaluator: &Evaluator) -> Result<Report> {
+        self.judge_with(world, evaluator, None)
+    }
+
+    /// [`Self::judge`], and what the staged policies would change.
+    fn judge_with(
+        &self,
+        world: &World,
+        evaluator: &Evaluator,
+        staged: Option<&Staged>,
+    ) -> Result<Report> {
         let places = [&self.source, &self.destination];
         let unread = || world.unread.iter();
         let meant: Vec<_> = unread().filter(|one| one.may_be_meant(places)).collect();
@@ -128,6 +142,12 @@ impl Asked {
                 .explain(&question)
                 .map_err(|error| helped(error, world))?;
             let mut explained = Explained::new(&answer, world, traffic);
+            if let Some(staged) = staged {
+                let changed = staged
+                    .explain(&question, &answer)
+                    .map_err(|error| helped(error, world))?;
+                explained.staged = Some(StagedReport::new(&changed, &answer, world, traffic));
+            }
             for (place, end) in [
                 (&self.source, &mut explained.source),
                 (&self.destination, &mut explained.destination),
@@ -145,6 +165,9 @@ impl Asked {
         report.notes.extend(
             left_out.map(|unread| format!("{unread} cannot be understood; it has no say in this")),
         );
+        report
+            .notes
+            .extend(staged.iter().copied().flat_map(staged::notes));
         if places.contains(&&Place::Internet) {
             report.notes.push(INTERNET_NOTE.to_owned());
         }

@@ -31,6 +31,8 @@ mod origins;
 mod schema;
 #[path = "it/serving.rs"]
 mod serving;
+#[path = "it/staged.rs"]
+mod staged;
 #[path = "it/standing_alone.rs"]
 mod standing_alone;
 #[path = "it/stating.rs"]

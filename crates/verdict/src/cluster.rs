@@ -1,6 +1,7 @@
 //! The objects that questions are asked about.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use oncilla_api::{Kind, Object, ObjectKey, Remains};
 use serde_json::Value;
@@ -76,6 +77,29 @@ impl Cluster {
         }
         broken.retain(|key, _| judges(key.kind));
         broken
+    }
+
+    /// Whether there is an object of this key, also one that cannot be decoded.
+    pub(crate) fn holds(&self, key: &ObjectKey) -> bool {
+        self.objects.contains_key(key) || self.unreadable.contains_key(key)
+    }
+
+    /// The objects of some kinds that cannot be decoded, and why.
+    pub(crate) fn unreadable_of(
+        &self,
+        is_meant: impl Fn(Kind) -> bool,
+    ) -> impl Iterator<Item = (&ObjectKey, Arc<str>)> {
+        let meant = self
+            .unreadable
+            .iter()
+            .filter(move |(key, _)| is_meant(key.kind));
+        meant.map(|(key, remains)| {
+            let errors: Vec<String> = remains.errors().iter().map(ToString::to_string).collect();
+            (
+                key,
+                format!("it cannot be understood: {}", errors.join("; ")).into(),
+            )
+        })
     }
 
     /// The object of this key.

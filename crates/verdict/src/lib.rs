@@ -27,6 +27,7 @@ mod leg;
 mod policy;
 mod question;
 mod rule;
+mod staged;
 #[cfg(test)]
 mod tests;
 mod tier;
@@ -38,3 +39,4 @@ pub use answer::{
 pub use cluster::Cluster;
 pub use evaluator::{Evaluator, evaluate};
 pub use question::{Party, Question, QuestionError};
+pub use staged::{Staged, StagedAnswer, StagedPolicy, StagedTrace};

@@ -16,6 +16,7 @@ mod path;
 mod profiles;
 mod rules;
 mod selection;
+mod staged;
 mod trace;
 
 /// Two namespaces, three nodes, six pods, each with both families; outside addresses are 203.0.113.0/24.

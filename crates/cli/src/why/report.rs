@@ -2,7 +2,7 @@
 
 use oncilla_api::v3::{Action, TierAction};
 use oncilla_api::{Kind, Object, ObjectKey};
-use oncilla_net::Verdict;
+use oncilla_net::{Direction, Verdict};
 use oncilla_verdict::{
     Answer, DecidedRule, Decision, Hit, Leg, PolicyOutcome, PolicyTrace, ProfileOutcome,
     ProfileTrace, TierOutcome, TierTrace,
@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::rule;
+use super::staged::StagedReport;
 use super::traffic::Traffic;
 use super::world::World;
 
@@ -41,6 +42,9 @@ pub(crate) struct Explained {
     pub(crate) decided_by: DecidedBy,
     /// The ends that judge, in path order. Empty when none does.
     pub(crate) legs: Vec<LegReport>,
+    /// The answer if the staged policies were set, when that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) staged: Option<StagedReport>,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,6 +185,7 @@ impl Explained {
             traffic: traffic.to_string(),
             decided_by: decided_by(&answer.decided_by, answer.verdict, world),
             legs: legs.collect(),
+            staged: None,
         }
     }
 }
@@ -309,7 +314,7 @@ impl Reader<'_> {
             PolicyOutcome::NotReached { would } => ("not-reached", would),
         };
         let key = &policy.key;
-        let rule = hit.map(|hit| self.rule(key, hit));
+        let rule = hit.map(|hit| rule_report(self.world, key, self.leg.direction, hit));
         let place = hit.map(|hit| (self.leg.direction, hit.rule));
         PolicyReport {
             id: policy.id.to_string(),
@@ -323,23 +328,6 @@ impl Reader<'_> {
             problem: policy.problem.as_deref().map(str::to_owned),
             place: self.world.place(key, place),
             decides: self.decides && self.leg.decided_by.key.as_ref() == Some(key),
-        }
-    }
-
-    fn rule(&self, key: &ObjectKey, hit: Hit) -> RuleReport {
-        let direction = self.leg.direction;
-        let object = self.world.cluster.object(key);
-        let text = object.and_then(|object| rule::words(object, direction, hit.rule));
-        RuleReport {
-            number: hit.rule,
-            field: format!("{direction}[{}]", hit.rule),
-            action: match hit.action {
-                Action::Allow => "Allow",
-                Action::Deny => "Deny",
-                Action::Pass => "Pass",
-                Action::Log => "Log",
-            },
-            text: text.unwrap_or_default(),
         }
     }
 
@@ -361,9 +349,34 @@ impl Reader<'_> {
     }
 }
 
+/// A rule of a policy that matched, or would have.
+pub(crate) fn rule_report(
+    world: &World,
+    policy: &ObjectKey,
+    direction: Direction,
+    hit: Hit,
+) -> RuleReport {
+    let object = world.cluster.object(policy);
+    let text = object.and_then(|object| rule::words(object, direction, hit.rule));
+    RuleReport {
+        number: hit.rule,
+        field: format!("{direction}[{}]", hit.rule),
+        action: match hit.action {
+            Action::Allow => "Allow",
+            Action::Deny => "Deny",
+            Action::Pass => "Pass",
+            Action::Log => "Log",
+        },
+        text: text.unwrap_or_default(),
+    }
+}
+
 /// Whose language a policy is written in.
 fn kind(kind: Kind) -> &'static str {
     match kind {
+        Kind::StagedNetworkPolicy => "Calico, staged",
+        Kind::StagedGlobalNetworkPolicy => "Calico, global, staged",
+        Kind::StagedKubernetesNetworkPolicy => "Kubernetes, staged",
         Kind::GlobalNetworkPolicy => "Calico, global",
         Kind::KubernetesNetworkPolicy => "Kubernetes",
         Kind::ClusterNetworkPolicy => "Kubernetes, of the cluster",
@@ -371,7 +384,7 @@ fn kind(kind: Kind) -> &'static str {
     }
 }
 
-fn decided_by(decision: &Decision, verdict: Verdict, world: &World) -> DecidedBy {
+pub(crate) fn decided_by(decision: &Decision, verdict: Verdict, world: &World) -> DecidedBy {
     let isolating = isolating(decision, world);
     let key = decision.key.as_ref().or(isolating.first());
     let rule = match decision.rule {
@@ -402,6 +415,9 @@ fn isolating(decision: &Decision, world: &World) -> Vec<ObjectKey> {
             "knp" => (Kind::KubernetesNetworkPolicy, true),
             "gnp" => (Kind::GlobalNetworkPolicy, false),
             "kcnp" => (Kind::ClusterNetworkPolicy, false),
+            "snp" => (Kind::StagedNetworkPolicy, true),
+            "sknp" => (Kind::StagedKubernetesNetworkPolicy, true),
+            "sgnp" => (Kind::StagedGlobalNetworkPolicy, false),
             _ => return None,
         };
         let key = match path.split_once('/').filter(|_| namespace) {
@@ -481,8 +497,8 @@ fn end_of_tier(decision: &Decision, world: &World) -> String {
         named(&decision.at),
     );
     let heading = match direction {
-        oncilla_net::Direction::Ingress => "Ingress",
-        oncilla_net::Direction::Egress => "Egress",
+        Direction::Ingress => "Ingress",
+        Direction::Egress => "Egress",
     };
     format!(
         "denied by {first}{others} ({who} selects {at} for {heading} and {because}; end of tier {tier})"

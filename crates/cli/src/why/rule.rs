@@ -30,7 +30,7 @@ pub(crate) fn words(policy: &Object, direction: Direction, number: usize) -> Opt
         Object::ClusterNetworkPolicy(policy) => {
             return cluster_policy::words(policy, direction, number);
         }
-        _ => return None,
+        staged => return words(&staged.promoted()?.1, direction, number),
     }
     .into()
 }
@@ -45,7 +45,10 @@ pub(crate) fn count(policy: &Object, direction: Direction) -> usize {
         (Object::KubernetesNetworkPolicy(policy), Direction::Ingress) => policy.spec.ingress.len(),
         (Object::KubernetesNetworkPolicy(policy), Direction::Egress) => policy.spec.egress.len(),
         (Object::ClusterNetworkPolicy(policy), _) => cluster_policy::count(policy, direction),
-        _ => 0,
+        (staged, _) => {
+            let promoted = staged.promoted();
+            promoted.map_or(0, |(_, policy)| count(&policy, direction))
+        }
     }
 }
 
@@ -88,7 +91,10 @@ pub(crate) fn is_same(one: &Object, other: &Object, direction: Direction, number
                 Direction::Egress => at(&one.egress, &other.egress, number),
             }
         }
-        _ => false,
+        (one, other) => match (one.promoted(), other.promoted()) {
+            (Some((_, one)), Some((_, other))) => is_same(&one, &other, direction, number),
+            _ => false,
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! An answer as text: the answer, then both ends with tiers and policies in the order visited.
 
 use super::report::{End, Explained, LegReport, PolicyReport, ProfileReport, Report, TierReport};
+use super::staged;
 
 /// The order of tiers that have none, and of the tier everybody has: not worth a word.
 const ORDER_UNSAID: f64 = 1_000_000.0;
@@ -54,6 +55,7 @@ pub(crate) fn full(report: &Report) -> String {
             lines.push(head(answer));
         }
         lines.extend(ends(answer));
+        lines.extend(answer.staged.iter().flat_map(staged::lines));
     }
     if !report.notes.is_empty() {
         lines.push(String::new());

@@ -35,8 +35,11 @@ impl Unread {
     /// Whether it could change the verdict between these two. When in doubt it could.
     pub(crate) fn may_bear_on(&self, source: &Party, destination: &Party) -> bool {
         match self.key.kind {
-            // No rule asks for services.
-            Kind::Service => false,
+            // No rule asks for services, and staged policies are not enforced.
+            Kind::Service
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy => false,
             // These select pods of their own namespace and nobody else.
             Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => {
                 [source, destination].into_iter().any(|party| match party {
