@@ -279,9 +279,17 @@ impl Intake {
             | Kind::StagedKubernetesNetworkPolicy => {
                 "it is not evaluated; staged policies never enforce"
             }
-            Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::Service | Kind::Pod => {
-                "it changes nothing"
-            }
+            Kind::Namespace
+            | Kind::Node
+            | Kind::ServiceAccount
+            | Kind::Service
+            | Kind::ClusterInformation
+            | Kind::FelixConfiguration
+            | Kind::IPPool
+            | Kind::Profile
+            | Kind::HostEndpoint
+            | Kind::WorkloadEndpoint
+            | Kind::Pod => "it changes nothing",
         };
         if let Some(written) = written.filter(|_| !has_previous) {
             let remains = Remains::new(key.kind, written, reasons);

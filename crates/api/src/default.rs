@@ -1,6 +1,6 @@
 //! What the API server would fill in, so that files and stored objects mean the same.
 
-use oncilla_net::{parse_address, parse_cidr_masking};
+use oncilla_net::{Family, parse_address, parse_cidr, parse_cidr_masking};
 
 use crate::k8s::{self, IpBlock, NetworkPolicyPeer};
 use crate::meta::PolicyType;
@@ -27,7 +27,14 @@ impl Object {
         }
         match self {
             Self::Namespace(namespace) => default_namespace(namespace),
-            Self::Node(_) | Self::ServiceAccount(_) => {}
+            Self::Node(_)
+            | Self::ServiceAccount(_)
+            | Self::ClusterInformation(_)
+            | Self::FelixConfiguration(_)
+            | Self::Profile(_)
+            | Self::HostEndpoint(_)
+            | Self::WorkloadEndpoint(_) => {}
+            Self::IPPool(pool) => default_pool(&mut pool.spec),
             Self::Service(service) => default_service(service),
             Self::Tier(tier) => default_tier(tier),
             Self::GlobalNetworkSet(set) => default_nets(&mut set.spec),
@@ -129,6 +136,28 @@ fn default_nets(spec: &mut v3::NetworkSetSpec) {
         if let Ok(addr) = parse_address(net) {
             *net = oncilla_net::IpNet::from(addr).to_string();
         }
+    }
+}
+
+/// Prefix lengths of one node's share of a pool.
+const BLOCK_SIZES: [(Family, i64); 2] = [(Family::V4, 26), (Family::V6, 122)];
+
+fn default_pool(spec: &mut v3::IPPoolSpec) {
+    if let Ok(net) = parse_cidr(&spec.cidr) {
+        spec.cidr = net.to_string();
+        let family = Family::of_net(&net);
+        let size = BLOCK_SIZES.iter().find(|(known, _)| *known == family);
+        spec.block_size = spec.block_size.or(size.map(|(_, size)| *size));
+    }
+    spec.vxlan_mode.get_or_insert(v3::EncapsulationMode::Never);
+    spec.ipip_mode.get_or_insert(v3::EncapsulationMode::Never);
+    spec.assignment_mode
+        .get_or_insert(v3::AssignmentMode::Automatic);
+    if spec.node_selector.is_empty() {
+        "all()".clone_into(&mut spec.node_selector);
+    }
+    if spec.allowed_uses.is_empty() {
+        spec.allowed_uses = vec![v3::AllowedUse::Workload, v3::AllowedUse::Tunnel];
     }
 }
 

@@ -22,6 +22,14 @@ pub enum Kind {
     Service,
     /// `projectcalico.org/v3` `Tier`.
     Tier,
+    /// `projectcalico.org/v3` `ClusterInformation`.
+    ClusterInformation,
+    /// `projectcalico.org/v3` `FelixConfiguration`.
+    FelixConfiguration,
+    /// `projectcalico.org/v3` `IPPool`.
+    IPPool,
+    /// `projectcalico.org/v3` `Profile`.
+    Profile,
     /// `projectcalico.org/v3` `GlobalNetworkSet`.
     GlobalNetworkSet,
     /// `projectcalico.org/v3` `NetworkSet`.
@@ -40,18 +48,26 @@ pub enum Kind {
     StagedNetworkPolicy,
     /// `projectcalico.org/v3` `StagedKubernetesNetworkPolicy`.
     StagedKubernetesNetworkPolicy,
+    /// `projectcalico.org/v3` `HostEndpoint`.
+    HostEndpoint,
+    /// `projectcalico.org/v3` `WorkloadEndpoint`.
+    WorkloadEndpoint,
     /// `v1` `Pod`.
     Pod,
 }
 
 impl Kind {
     /// Every supported kind, in creation order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::Namespace,
         Self::Node,
         Self::ServiceAccount,
         Self::Service,
         Self::Tier,
+        Self::ClusterInformation,
+        Self::FelixConfiguration,
+        Self::IPPool,
+        Self::Profile,
         Self::GlobalNetworkSet,
         Self::NetworkSet,
         Self::GlobalNetworkPolicy,
@@ -61,6 +77,8 @@ impl Kind {
         Self::StagedGlobalNetworkPolicy,
         Self::StagedNetworkPolicy,
         Self::StagedKubernetesNetworkPolicy,
+        Self::HostEndpoint,
+        Self::WorkloadEndpoint,
         Self::Pod,
     ];
 

@@ -137,6 +137,14 @@ objects! {
     Service(v1::Service),
     /// A tier.
     Tier(v3::Tier),
+    /// What the cluster says of itself.
+    ClusterInformation(v3::ClusterInformation),
+    /// How nodes treat packets.
+    FelixConfiguration(v3::FelixConfiguration),
+    /// Addresses that workloads get.
+    IPPool(v3::IPPool),
+    /// Labels and rules that endpoints share.
+    Profile(v3::Profile),
     /// Addresses for the whole cluster.
     GlobalNetworkSet(v3::GlobalNetworkSet),
     /// Addresses of one namespace.
@@ -155,6 +163,10 @@ objects! {
     StagedNetworkPolicy(v3::StagedNetworkPolicy),
     /// A Kubernetes network policy that is not enforced.
     StagedKubernetesNetworkPolicy(v3::StagedKubernetesNetworkPolicy),
+    /// An interface of a node.
+    HostEndpoint(v3::HostEndpoint),
+    /// A workload's interface.
+    WorkloadEndpoint(v3::WorkloadEndpoint),
     /// A pod.
     Pod(v1::Pod),
 }

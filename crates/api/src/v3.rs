@@ -1,12 +1,16 @@
-//! `projectcalico.org/v3`: tiers, policies and network sets, as people write them.
+//! `projectcalico.org/v3`: tiers, policies, network sets and what policy knows of hosts, as people write them.
 //!
 //! Every field of the upstream schema is here, also those that oncilla does not support yet: validation
 //! refuses them by name instead of calling them unknown. Empty texts and empty lists mean "not given", as
 //! upstream.
 
+mod cluster;
+mod felix;
+mod host;
 mod port;
 mod rule;
 mod staged;
+mod workload;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +18,19 @@ use serde_json::Value;
 use crate::absent::{is_default, serialize_order};
 use crate::meta::{ObjectMeta, PolicyType};
 
+pub use cluster::{
+    AllowedUse, AssignmentMode, ClusterInformation, ClusterInformationSpec, EncapsulationMode,
+    IPPool, IPPoolSpec,
+};
+pub use felix::{
+    AllowAction, EndpointToHostAction, FailsafePort, Failsafes, FelixConfiguration,
+    FelixConfigurationSpec, SourceSpoofing,
+};
+pub use host::{
+    ALL_INTERFACES, DEFAULT_ALLOW_PROFILE, EndpointPort, HostEndpoint, HostEndpointSpec, Profile,
+    ProfileSpec,
+};
+pub(crate) use port::PORT_NAME_LENGTH_MAX;
 pub use port::{Port, Protocol};
 pub use rule::{
     Action, EntityRule, HttpMatch, HttpPath, IcmpFields, Rule, RuleMetadata, ServiceAccountMatch,
@@ -24,6 +41,7 @@ pub use staged::{
     StagedKubernetesNetworkPolicy, StagedKubernetesNetworkPolicySpec, StagedNetworkPolicy,
     StagedNetworkPolicySpec,
 };
+pub use workload::{FloatingAddress, WorkloadEndpoint, WorkloadEndpointPort, WorkloadEndpointSpec};
 
 /// Where a tier stands among tiers, or a policy in its tier; smaller is earlier, `None` as upstream: last
 /// for policies, 1,000,000 for tiers.
@@ -155,13 +173,13 @@ pub struct GlobalNetworkPolicySpec {
     /// The directions that the policy governs; never empty once defaulted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<PolicyType>,
-    /// Judge host traffic before connection tracking. Not supported yet.
+    /// Judge host traffic before connection tracking.
     #[serde(skip_serializing_if = "is_default")]
     pub do_not_track: bool,
-    /// Judge host traffic before destination NAT. Not supported yet.
+    /// Judge host traffic before destination NAT.
     #[serde(rename = "preDNAT", skip_serializing_if = "is_default")]
     pub pre_dnat: bool,
-    /// Judge traffic that a host forwards. Not supported yet.
+    /// Judge traffic that a host forwards.
     #[serde(skip_serializing_if = "is_default")]
     pub apply_on_forward: bool,
     /// Narrows the endpoints by labels of their service account; empty means all.

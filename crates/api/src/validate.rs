@@ -2,6 +2,9 @@
 //! fields. What is said of Calico's kinds stands in the table, with its source; texts that users of Calico know
 //! are kept (semantics page §4).
 
+mod cluster;
+mod felix;
+mod host;
 mod k8s;
 mod labels;
 mod metadata;
@@ -13,6 +16,7 @@ mod strangers;
 pub(crate) mod table;
 mod v1;
 mod v3;
+mod workload;
 
 use oncilla_net::{CidrError, IpNet};
 
@@ -42,6 +46,12 @@ impl Object {
             Self::StagedGlobalNetworkPolicy(_)
             | Self::StagedNetworkPolicy(_)
             | Self::StagedKubernetesNetworkPolicy(_) => staged::policy(self, &mut errors),
+            Self::ClusterInformation(_) => {}
+            Self::FelixConfiguration(configuration) => felix::check(configuration, &mut errors),
+            Self::IPPool(pool) => cluster::pool(&pool.spec, &mut errors),
+            Self::Profile(profile) => host::profile(&profile.spec, &mut errors),
+            Self::HostEndpoint(endpoint) => host::endpoint(&endpoint.spec, &mut errors),
+            Self::WorkloadEndpoint(endpoint) => workload::endpoint(endpoint, &mut errors),
         }
         errors.list
     }

@@ -10,6 +10,8 @@ mod calico;
 mod fields;
 #[path = "it/files.rs"]
 mod files;
+#[path = "it/hosts.rs"]
+mod hosts;
 #[path = "it/kinds.rs"]
 mod kinds;
 #[path = "it/kubernetes.rs"]

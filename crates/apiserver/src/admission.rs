@@ -1,6 +1,9 @@
 //! Rules that look at other objects: a namespace must exist, a tier must exist, what is in use or
 //! built in stays.
 
+mod fixed;
+mod pools;
+
 use oncilla_api::{FieldError, Kind, Object, ObjectKey};
 use oncilla_store::Store;
 use serde_json::Value;
@@ -37,6 +40,8 @@ pub(crate) fn admit_create(
             return Err(Failure::not_found(&namespace));
         }
     }
+    fixed::admit_create(key)?;
+    pools::admit_create(store, key, value)?;
     admit_tier(store, key, value)
 }
 
@@ -47,6 +52,8 @@ pub(crate) fn admit_update(
     old: &Value,
     new: &Value,
 ) -> Result<(), Failure> {
+    fixed::admit_change(key)?;
+    pools::admit_update(key, old, new)?;
     if tier_of(key.kind, old) == tier_of(key.kind, new) {
         return Ok(());
     }
@@ -55,6 +62,7 @@ pub(crate) fn admit_update(
 
 /// An object may be removed. The caller keeps everybody else from writing.
 pub(crate) fn admit_delete(store: &dyn Store, key: &ObjectKey) -> Result<(), Failure> {
+    fixed::admit_change(key)?;
     match key.kind {
         Kind::Namespace if key.name == DEFAULT => {
             Err(Failure::forbidden(key, "this namespace may not be deleted"))

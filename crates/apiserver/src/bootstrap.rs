@@ -1,10 +1,12 @@
-//! What is there before anybody writes: the built-in tiers, the namespace `default`, and in each
-//! namespace the service account `default`.
+//! What is there before anybody writes: the built-in tiers, the profile that allows everything, what the cluster
+//! says of itself, the namespace `default`, and in each namespace the service account `default`.
 
+use oncilla_api::v3::DEFAULT_ALLOW_PROFILE;
 use oncilla_api::{Kind, ObjectKey};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::metadata::new_uid;
 use crate::writing::Writer;
 
 /// Name, order and default action of the tiers that exist from the start and cannot be deleted.
@@ -28,6 +30,16 @@ pub(crate) fn bootstrap(writer: &Writer) -> Result<(), Failure> {
         let spec = json!({ "order": order, "defaultAction": action });
         ensure(writer, &key, json!({ "spec": spec }))?;
     }
+    let profile = ObjectKey::cluster(Kind::Profile, DEFAULT_ALLOW_PROFILE);
+    let allow = json!([{ "action": "Allow" }]);
+    let spec = json!({ "ingress": allow, "egress": allow });
+    ensure(writer, &profile, json!({ "spec": spec }))?;
+    let information = ObjectKey::cluster(Kind::ClusterInformation, DEFAULT);
+    let guid = new_uid()
+        .map_err(|error| Failure::internal(format!("cannot make a GUID: {error}")))?
+        .replace('-', "");
+    let spec = json!({ "clusterGUID": guid, "clusterType": "oncilla", "datastoreReady": true });
+    ensure(writer, &information, json!({ "spec": spec }))?;
     let namespace = ObjectKey::cluster(Kind::Namespace, DEFAULT);
     ensure(writer, &namespace, json!({}))?;
     // A crash may have come between a namespace and its service account.

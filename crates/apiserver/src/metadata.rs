@@ -106,7 +106,7 @@ pub(crate) fn random_suffix() -> io::Result<String> {
 }
 
 /// A random UUID (version 4).
-fn new_uid() -> io::Result<String> {
+pub(crate) fn new_uid() -> io::Result<String> {
     use std::fmt::Write as _;
 
     let mut bytes = random::<16>()?;

@@ -177,7 +177,7 @@ mod tests {
         }
         for (words, message) in [
             (vec!["pdo"], "unknown kind \"pdo\": did you mean pod?"),
-            (vec!["hostendpoint"], "not supported yet"),
+            (vec!["bgppeer"], "not supported yet"),
             (vec!["pod/a", "b"], "\"b\" names no kind"),
             (vec!["tier", "a/b"], "belong to no namespace"),
             (vec!["pod", "a/b/c"], "is no name"),

@@ -86,7 +86,21 @@ impl Converter {
     /// [`Refused`]: nothing changes by itself; for policies ask [`Self::closed`].
     pub fn convert(&self, object: &Object) -> Result<Vec<Change>, Refused> {
         let change = match object {
-            Object::Node(_) | Object::Service(_) => return Ok(Vec::new()),
+            Object::Node(_)
+            | Object::Service(_)
+            | Object::ClusterInformation(_)
+            | Object::FelixConfiguration(_)
+            | Object::IPPool(_)
+            | Object::Profile(_)
+            | Object::HostEndpoint(_)
+            | Object::WorkloadEndpoint(_) => return Ok(Vec::new()),
+            // Such a policy judges hosts only.
+            Object::GlobalNetworkPolicy(policy)
+                if policy.spec.do_not_track || policy.spec.pre_dnat =>
+            {
+                checked(object).map_err(|reasons| refused(object, reasons))?;
+                return Ok(self.removed(&object.key()));
+            }
             Object::Namespace(namespace) => profile_change(namespace_profile(namespace)),
             Object::ServiceAccount(account) => profile_change(account_profile(account)),
             Object::Pod(pod) => self.pod(pod).map_err(|reasons| refused(object, reasons))?,
@@ -118,7 +132,13 @@ impl Converter {
             | Kind::Service
             | Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
-            | Kind::StagedKubernetesNetworkPolicy => return Vec::new(),
+            | Kind::StagedKubernetesNetworkPolicy
+            | Kind::ClusterInformation
+            | Kind::FelixConfiguration
+            | Kind::IPPool
+            | Kind::Profile
+            | Kind::HostEndpoint
+            | Kind::WorkloadEndpoint => return Vec::new(),
             Kind::Namespace => Change::Profile(namespace_profile_name(&name), None),
             Kind::ServiceAccount => {
                 Change::Profile(account_profile_name(&namespace(), &name), None)

@@ -95,6 +95,12 @@ impl Policy {
     fn as_written(object: &Object) -> Option<Self> {
         match object {
             Object::NetworkPolicy(policy) => Some(Self::of_network_policy(policy)),
+            // Such a policy judges hosts only.
+            Object::GlobalNetworkPolicy(policy)
+                if policy.spec.do_not_track || policy.spec.pre_dnat =>
+            {
+                None
+            }
             Object::GlobalNetworkPolicy(policy) => Some(Self::of_global(policy)),
             Object::KubernetesNetworkPolicy(policy) => Some(Self::of_kubernetes(policy)),
             Object::ClusterNetworkPolicy(policy) => Some(Self::of_cluster(policy)),

@@ -110,6 +110,20 @@ pub(super) fn of(kind: Kind) -> &'static Names {
         Kind::NetworkSet => {
             &calico!("NetworkSet" "networksets" "networkset" ["netset" "netsets"] true)
         }
+        Kind::HostEndpoint => {
+            &calico!("HostEndpoint" "hostendpoints" "hostendpoint" ["hep" "heps"] false)
+        }
+        Kind::WorkloadEndpoint => {
+            &calico!("WorkloadEndpoint" "workloadendpoints" "workloadendpoint" ["wep" "weps"] true)
+        }
+        Kind::Profile => &calico!("Profile" "profiles" "profile" ["pro" "pros"] false),
+        Kind::IPPool => &calico!("IPPool" "ippools" "ippool" ["ipp" "ipps" "pool" "pools"] false),
+        Kind::ClusterInformation => {
+            &calico!("ClusterInformation" "clusterinformations" "clusterinformation" ["clusterinfo" "clusterinfos"] false)
+        }
+        Kind::FelixConfiguration => {
+            &calico!("FelixConfiguration" "felixconfigurations" "felixconfiguration" ["felixconfig" "felixconfigs"] false)
+        }
     }
 }
 
@@ -119,10 +133,6 @@ macro_rules! apps {
 
 /// Kinds that people use with Kubernetes or Calico and that are refused by name.
 pub(super) const FOREIGN: &[Names] = &[
-    calico!("HostEndpoint" "hostendpoints" "hostendpoint" ["hep" "heps"] false),
-    calico!("WorkloadEndpoint" "workloadendpoints" "workloadendpoint" ["wep" "weps"] true),
-    calico!("Profile" "profiles" "profile" ["pro" "pros"] false),
-    calico!("IPPool" "ippools" "ippool" ["ipp" "ipps" "pool" "pools"] false),
     calico!("IPReservation" "ipreservations" "ipreservation" ["reservation" "reservations"] false),
     calico!("IPAMConfiguration" "ipamconfigurations" "ipamconfiguration"
         ["ipamconfig" "ipamconfigs"] false),
@@ -136,10 +146,6 @@ pub(super) const FOREIGN: &[Names] = &[
     calico!("BGPFilter" "bgpfilters" "bgpfilter" ["bgpf" "bgpfs" "bf" "bfs"] false),
     calico!("CalicoNodeStatus" "caliconodestatuses" "caliconodestatus"
         ["nodestatus" "nodestatuses"] false),
-    calico!("ClusterInformation" "clusterinformations" "clusterinformation"
-        ["clusterinfo" "clusterinfos"] false),
-    calico!("FelixConfiguration" "felixconfigurations" "felixconfiguration"
-        ["felixconfig" "felixconfigs"] false),
     calico!("KubeControllersConfiguration" "kubecontrollersconfigurations"
         "kubecontrollersconfiguration" ["kcc" "kccs" "kubecontrollersconfig"] false),
     calico!("LiveMigration" "livemigrations" "livemigration" [] true),

@@ -51,6 +51,12 @@ fn check_name(kind: Kind, name: &str, errors: &mut Errors) {
         | Kind::KubernetesNetworkPolicy
         | Kind::ClusterNetworkPolicy
         | Kind::StagedKubernetesNetworkPolicy
+        | Kind::ClusterInformation
+        | Kind::FelixConfiguration
+        | Kind::IPPool
+        | Kind::Profile
+        | Kind::HostEndpoint
+        | Kind::WorkloadEndpoint
         | Kind::Pod => (names::dns_subdomain, &table::NAME_SUBDOMAIN),
     };
     match rule(name) {

@@ -71,19 +71,6 @@ pub(super) fn global_policy(spec: &GlobalNetworkPolicySpec, errors: &mut Errors)
     );
     selector::check("spec.selector", &spec.selector, errors);
     check_types(&spec.types, errors);
-    let host_only = [
-        (spec.do_not_track, "doNotTrack"),
-        (spec.pre_dnat, "preDNAT"),
-        (spec.apply_on_forward, "applyOnForward"),
-    ];
-    for (set, field) in host_only {
-        if set {
-            errors.push(
-                FieldError::not_supported(format!("spec.{field}"), &format!("{field}: true"))
-                    .with_help("remove it: only workloads are protected yet, not hosts"),
-            );
-        }
-    }
     check_stage(spec, errors);
     let accounts = &spec.service_account_selector;
     selector::check("spec.serviceAccountSelector", accounts, errors);
@@ -133,7 +120,7 @@ fn check_order(order: Order, errors: &mut Errors) {
     }
 }
 
-fn check_rules(kind: Kind, (ingress, egress): (&[Rule], &[Rule]), errors: &mut Errors) {
+pub(super) fn check_rules(kind: Kind, (ingress, egress): (&[Rule], &[Rule]), errors: &mut Errors) {
     let directions = [
         ("spec.ingress", PolicyType::Ingress, ingress),
         ("spec.egress", PolicyType::Egress, egress),

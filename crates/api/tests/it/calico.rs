@@ -385,8 +385,8 @@ kind: GlobalNetworkPolicy
 metadata:
   name: deny
 spec:
-  doNotTrack: true
-  preDNAT: true
+  order: 1
+  types: [Ingress]
   applyOnForward: true
   performanceHints: [AssumeNeededOnEveryNode]
   ingress:
@@ -399,19 +399,7 @@ spec:
   - action: Allow
     http: {methods: [GET], paths: [{prefix: /a}]}
 ",
-        r"error: policy.yaml:6:3: GlobalNetworkPolicy deny
-       spec.doNotTrack: doNotTrack: true is not supported yet
-help: remove it: only workloads are protected yet, not hosts
-error: policy.yaml:7:3: GlobalNetworkPolicy deny
-       spec.preDNAT: preDNAT: true is not supported yet
-help: remove it: only workloads are protected yet, not hosts
-error: policy.yaml:7:3: GlobalNetworkPolicy deny
-       spec.preDNAT: preDNAT and doNotTrack cannot both be true
-help: remove one of them, or write two policies
-error: policy.yaml:8:3: GlobalNetworkPolicy deny
-       spec.applyOnForward: applyOnForward: true is not supported yet
-help: remove it: only workloads are protected yet, not hosts
-error: policy.yaml:16:7: GlobalNetworkPolicy deny
+        r"error: policy.yaml:16:7: GlobalNetworkPolicy deny
        spec.ingress[0].source.services: services is not supported yet
 help: select the pods behind the service with `selector:`
 error: policy.yaml:18:5: GlobalNetworkPolicy deny

@@ -29,7 +29,7 @@ metadata:
 ",
         r#"error: policy.yaml:2:7: Banana a
        kind: unknown kind "Banana" in "example.com/v1"
-help: known kinds: ClusterNetworkPolicy, GlobalNetworkPolicy, GlobalNetworkSet, Namespace, NetworkPolicy, NetworkSet, Node, Pod, Service, ServiceAccount, StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy, Tier
+help: known kinds: ClusterInformation, ClusterNetworkPolicy, FelixConfiguration, GlobalNetworkPolicy, GlobalNetworkSet, HostEndpoint, IPPool, Namespace, NetworkPolicy, NetworkSet, Node, Pod, Profile, Service, ServiceAccount, StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy, Tier, WorkloadEndpoint
 "#,
     );
 }
@@ -38,12 +38,12 @@ help: known kinds: ClusterNetworkPolicy, GlobalNetworkPolicy, GlobalNetworkSet, 
 fn a_known_kind_is_not_supported_yet() {
     check(
         r"apiVersion: projectcalico.org/v3
-kind: HostEndpoint
+kind: BGPPeer
 metadata:
-  name: eth0
+  name: router
 ",
-        r"error: policy.yaml:2:7: HostEndpoint eth0
-       kind: HostEndpoint (projectcalico.org/v3) is not supported yet
+        r"error: policy.yaml:2:7: BGPPeer router
+       kind: BGPPeer (projectcalico.org/v3) is not supported yet
 help: remove this object from what you apply
 ",
     );
@@ -203,14 +203,22 @@ fn words_on_the_command_line_mean_what_kubectl_and_calicoctl_mean() {
         ("ns", Kind::Namespace),
         ("netsets", Kind::NetworkSet),
         ("tiers", Kind::Tier),
+        ("hep", Kind::HostEndpoint),
+        ("heps", Kind::HostEndpoint),
+        ("wep", Kind::WorkloadEndpoint),
+        ("profiles", Kind::Profile),
+        ("ipp", Kind::IPPool),
+        ("pool", Kind::IPPool),
+        ("clusterinfo", Kind::ClusterInformation),
+        ("felixconfig", Kind::FelixConfiguration),
     ];
     for (word, kind) in cases {
         assert_eq!(Kind::parse(word), Ok(kind), "{word}");
     }
     let refused = |word| Kind::parse(word).unwrap_err().to_string();
     assert_eq!(
-        refused("hep"),
-        "HostEndpoint (projectcalico.org/v3) is not supported yet"
+        refused("bgpp"),
+        "BGPPeer (projectcalico.org/v3) is not supported yet"
     );
     assert_eq!(
         refused("deployments.apps"),

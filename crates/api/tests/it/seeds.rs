@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use oncilla_api::Kind;
 use oncilla_api::manifest::{Limits, Manifest, decode};
-use oncilla_api::{Code, Kind};
 
 static SAID: Once = Once::new();
 
@@ -79,43 +79,22 @@ fn fourteen_of_the_fifteen_manifests_are_valid() {
 }
 
 #[test]
-fn repairs_and_variants_are_valid_or_refused_by_name() {
+fn repairs_and_variants_are_valid() {
     let Some(folder) = folder() else { return };
     for (name, manifest) in files(&folder.join("seeds/fixed")) {
         assert_eq!(manifest.diagnostics, [], "{name}");
     }
-    let unsupported = [
-        "felix-failsafe-no-ssh.yaml",
-        "felix-failsafe-none.yaml",
-        "host-endpoint-policy-forward.yaml",
-    ];
     for (name, manifest) in files(&folder.join("seeds/extra")) {
-        if unsupported.contains(&name.as_str()) {
-            let codes: Vec<Code> = manifest
-                .diagnostics
-                .iter()
-                .map(|found| found.code)
-                .collect();
-            assert_eq!(codes, [Code::NotSupported], "{name}");
-        } else {
-            assert_eq!(manifest.diagnostics, [], "{name}");
-            assert!(!manifest.objects.is_empty(), "{name}");
-        }
+        assert_eq!(manifest.diagnostics, [], "{name}");
+        assert!(!manifest.objects.is_empty(), "{name}");
     }
 }
 
 #[test]
-fn clusters_are_valid_but_for_pools_and_host_endpoints() {
+fn clusters_are_valid() {
     let Some(folder) = folder() else { return };
     for (name, manifest) in files(&folder.join("seeds/clusters")) {
-        for diagnostic in &manifest.diagnostics {
-            let object = diagnostic.object.as_deref().unwrap_or_default();
-            assert_eq!(diagnostic.code, Code::NotSupported, "{name}: {diagnostic}");
-            assert!(
-                object.starts_with("IPPool ") || object.starts_with("HostEndpoint "),
-                "{diagnostic}"
-            );
-        }
+        assert_eq!(manifest.diagnostics, [], "{name}");
         let pods = manifest
             .objects
             .iter()

@@ -82,6 +82,8 @@ fn object(kind: Kind, text: &str) -> String {
                 "spec: {tier: Admin, priority: 1, subject: {namespaces: {}}}\n"
             }
             Kind::KubernetesNetworkPolicy => "spec: {podSelector: {}}\n",
+            Kind::IPPool => "spec: {cidr: 10.0.0.0/8}\n",
+            Kind::HostEndpoint => "spec: {node: a, interfaceName: eth0}\n",
             _ => "",
         });
     }

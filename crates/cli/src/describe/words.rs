@@ -1,8 +1,10 @@
 //! Specifications in words, rules numbered as in the file.
 
+mod hosts;
+
 use oncilla_api::npa::ClusterNetworkPolicy;
 use oncilla_api::v3::{EntityRule, Rule, StagedAction};
-use oncilla_api::{IntOrString, Object, PolicyType, k8s, v1};
+use oncilla_api::{IntOrString, Object, PolicyType, k8s, v1, v3};
 use oncilla_net::Direction;
 
 use super::line;
@@ -40,6 +42,12 @@ pub(super) fn specification(text: &mut String, object: &Object) {
         }
         Object::GlobalNetworkSet(set) => line(text, "Nets", &none(set.spec.nets.join(", "))),
         Object::NetworkSet(set) => line(text, "Nets", &none(set.spec.nets.join(", "))),
+        Object::ClusterInformation(_)
+        | Object::FelixConfiguration(_)
+        | Object::IPPool(_)
+        | Object::Profile(_)
+        | Object::HostEndpoint(_)
+        | Object::WorkloadEndpoint(_) => hosts::specification(text, object),
         Object::Pod(pod) => self::pod(text, pod),
         Object::NetworkPolicy(policy) => {
             let spec = &policy.spec;
@@ -64,6 +72,7 @@ pub(super) fn specification(text: &mut String, object: &Object) {
             narrowed(text, "Namespaces", &spec.namespace_selector);
             narrowed(text, "Accounts", &spec.service_account_selector);
             line(text, "Types", &types(&spec.types));
+            narrowed(text, "Hosts", of_hosts(spec));
             calico_rules(text, &spec.types, &spec.ingress, &spec.egress);
         }
         Object::StagedGlobalNetworkPolicy(_)
@@ -111,6 +120,16 @@ fn all(selector: &str) -> &str {
 fn narrowed(text: &mut String, name: &str, selector: &str) {
     if !selector.is_empty() {
         line(text, name, selector);
+    }
+}
+
+/// When a policy judges the traffic of hosts, unless as usual.
+fn of_hosts(spec: &v3::GlobalNetworkPolicySpec) -> &'static str {
+    match (spec.do_not_track, spec.pre_dnat, spec.apply_on_forward) {
+        (true, ..) => "only hosts, before connection tracking (doNotTrack)",
+        (_, true, _) => "only hosts, before destination NAT (preDNAT)",
+        (_, _, true) => "also what they forward (applyOnForward)",
+        _ => "",
     }
 }
 

@@ -1,5 +1,7 @@
 //! One line of a table for every kind, in kubectl's columns.
 
+mod hosts;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oncilla_api::npa::ClusterNetworkPolicy;
@@ -37,6 +39,24 @@ pub(crate) fn header(kind: Kind, is_wide: bool) -> Vec<&'static str> {
         }
         Kind::KubernetesNetworkPolicy => (&["NAME", "POD-SELECTOR", "AGE"], &["TYPES"]),
         Kind::ClusterNetworkPolicy => (&["NAME", "TIER", "PRIORITY", "AGE"], &["TYPES", "SUBJECT"]),
+        Kind::ClusterInformation => (
+            &["NAME", "READY", "TYPES", "AGE"],
+            &["CLUSTERGUID", "VERSION"],
+        ),
+        Kind::FelixConfiguration => (&["NAME", "AGE"], &["NODES"]),
+        Kind::IPPool => (
+            &["NAME", "CIDR", "VXLAN", "IPIP", "NAT", "AGE"],
+            &["DISABLED", "SELECTOR", "ASSIGNMENTMODE"],
+        ),
+        Kind::Profile => (&["NAME", "AGE"], &["LABELS"]),
+        Kind::HostEndpoint => (
+            &["NAME", "NODE", "INTERFACE", "AGE"],
+            &["IPS", "PROFILES", "LABELS"],
+        ),
+        Kind::WorkloadEndpoint => (
+            &["NAME", "WORKLOAD", "NODE", "NETWORKS", "INTERFACE", "AGE"],
+            &["PROFILES"],
+        ),
         Kind::Pod => (
             &["NAME", "READY", "STATUS", "IP", "NODE", "AGE"],
             &["SERVICE-ACCOUNT", "LABELS"],
@@ -54,18 +74,9 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
     let name = metadata.name.clone();
     let (mut cells, wide) = match object {
         Object::Namespace(_) => (vec![name, "Active".to_owned(), age], vec![labels()]),
-        Object::Node(node) => {
-            let addresses = node.status.addresses.iter();
-            let addresses = addresses.filter(|address| address.address_type == "InternalIP");
-            let addresses = joined(addresses.map(|address| address.address.as_str()));
-            let status = node_status(&node.status.conditions).to_owned();
-            (vec![name, status, addresses, age], vec![cidrs(&node.spec)])
-        }
+        Object::Node(node) => self::node(node, name, age),
         Object::ServiceAccount(_) => (vec![name, age], vec![labels()]),
-        Object::Service(service) => {
-            let [kind, address, ports, selector] = of_service(&service.spec);
-            (vec![name, kind, address, ports, age], vec![selector])
-        }
+        Object::Service(service) => self::service(&service.spec, name, age),
         Object::Tier(tier) => {
             let action = tier.spec.default_action;
             let action = action.map_or(NONE.to_owned(), |action| format!("{action:?}"));
@@ -101,6 +112,12 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
         Object::StagedGlobalNetworkPolicy(_)
         | Object::StagedNetworkPolicy(_)
         | Object::StagedKubernetesNetworkPolicy(_) => return staged(object, is_wide, now),
+        Object::ClusterInformation(_)
+        | Object::FelixConfiguration(_)
+        | Object::IPPool(_)
+        | Object::Profile(_)
+        | Object::HostEndpoint(_)
+        | Object::WorkloadEndpoint(_) => hosts::cells(object, name, age),
         Object::Pod(pod) => {
             let wide = vec![or(&pod.spec.service_account_name, "default"), labels()];
             let status = or(&pod.status.phase, "Unknown");
@@ -127,6 +144,24 @@ fn staged(object: &Object, is_wide: bool, now: SystemTime) -> Vec<String> {
     let mut cells = cells(&promoted, is_wide, now);
     cells.insert(1, format!("{action:?}"));
     cells
+}
+
+/// The cells of one object, and those of `-o wide`.
+type Cells = (Vec<String>, Vec<String>);
+
+fn node(node: &v1::Node, name: String, age: String) -> Cells {
+    let addresses = node.status.addresses.iter();
+    let addresses = addresses.filter(|address| address.address_type == "InternalIP");
+    let addresses = joined(addresses.map(|address| address.address.as_str()));
+    let status = node_status(&node.status.conditions).to_owned();
+    (vec![name, status, addresses, age], vec![cidrs(&node.spec)])
+}
+
+fn service(spec: &v1::ServiceSpec, name: String, age: String) -> Cells {
+    let kind = or(&spec.service_type, "ClusterIP");
+    let address = or(&spec.cluster_ip, NONE);
+    let cells = vec![name, kind, address, service_ports(spec), age];
+    (cells, vec![pairs(&spec.selector)])
 }
 
 fn or(text: &str, otherwise: &str) -> String {
@@ -184,16 +219,6 @@ pub(crate) fn label_selector(selector: &LabelSelector) -> String {
         &labels.chain(expressions).collect::<Vec<_>>().join(","),
         "<all pods>",
     )
-}
-
-/// Type, address, ports and selector of a service.
-fn of_service(spec: &v1::ServiceSpec) -> [String; 4] {
-    [
-        or(&spec.service_type, "ClusterIP"),
-        or(&spec.cluster_ip, NONE),
-        service_ports(spec),
-        pairs(&spec.selector),
-    ]
 }
 
 /// Tier, priority, types and subject of a policy of the cluster.

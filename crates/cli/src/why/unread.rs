@@ -35,8 +35,11 @@ impl Unread {
     /// Whether it could change the verdict between these two. When in doubt it could.
     pub(crate) fn may_bear_on(&self, source: &Party, destination: &Party) -> bool {
         match self.key.kind {
-            // No rule asks for services, and staged policies are not enforced.
+            // No rule asks for these, and staged policies are not enforced.
             Kind::Service
+            | Kind::ClusterInformation
+            | Kind::IPPool
+            | Kind::WorkloadEndpoint
             | Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedKubernetesNetworkPolicy => false,

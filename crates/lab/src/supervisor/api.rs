@@ -112,7 +112,13 @@ async fn create(client: &Client, key: &ObjectKey, value: Value) -> Result<(), Ap
 fn rank(kind: Kind) -> u8 {
     match kind {
         Kind::Namespace => 0,
-        Kind::Node | Kind::ServiceAccount | Kind::Tier => 1,
+        Kind::Node
+        | Kind::ServiceAccount
+        | Kind::Tier
+        | Kind::ClusterInformation
+        | Kind::FelixConfiguration
+        | Kind::IPPool
+        | Kind::Profile => 1,
         Kind::Service
         | Kind::GlobalNetworkSet
         | Kind::NetworkSet
@@ -123,7 +129,7 @@ fn rank(kind: Kind) -> u8 {
         | Kind::StagedGlobalNetworkPolicy
         | Kind::StagedNetworkPolicy
         | Kind::StagedKubernetesNetworkPolicy => 2,
-        Kind::Pod => 3,
+        Kind::HostEndpoint | Kind::WorkloadEndpoint | Kind::Pod => 3,
     }
 }
 

@@ -74,6 +74,12 @@ impl Converter {
             | Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedKubernetesNetworkPolicy
+            | Kind::ClusterInformation
+            | Kind::FelixConfiguration
+            | Kind::IPPool
+            | Kind::Profile
+            | Kind::HostEndpoint
+            | Kind::WorkloadEndpoint
             | Kind::Pod => Closed::default(),
         }
     }

@@ -12,6 +12,7 @@ const NAMESPACED: &[Kind] = &[
     Kind::NetworkSet,
     Kind::NetworkPolicy,
     Kind::KubernetesNetworkPolicy,
+    Kind::WorkloadEndpoint,
     Kind::Pod,
 ];
 /// The kinds whose objects live in none.
@@ -19,18 +20,29 @@ const OF_THE_CLUSTER: &[Kind] = &[
     Kind::Namespace,
     Kind::Node,
     Kind::Tier,
+    Kind::ClusterInformation,
+    Kind::FelixConfiguration,
+    Kind::IPPool,
+    Kind::Profile,
     Kind::GlobalNetworkSet,
     Kind::GlobalNetworkPolicy,
     Kind::ClusterNetworkPolicy,
+    Kind::HostEndpoint,
 ];
 /// The kinds whose names are DNS subdomains.
 const SUBDOMAINS: &[Kind] = &[
     Kind::Node,
     Kind::ServiceAccount,
+    Kind::ClusterInformation,
+    Kind::FelixConfiguration,
+    Kind::IPPool,
+    Kind::Profile,
     Kind::GlobalNetworkSet,
     Kind::NetworkSet,
     Kind::KubernetesNetworkPolicy,
     Kind::ClusterNetworkPolicy,
+    Kind::HostEndpoint,
+    Kind::WorkloadEndpoint,
     Kind::Pod,
 ];
 
