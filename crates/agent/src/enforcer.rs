@@ -330,7 +330,9 @@ impl Enforcer {
 fn is_policy(change: &Change) -> bool {
     match change {
         Change::Tier(..) | Change::Policy(..) => true,
-        Change::Endpoint(..) | Change::NetworkSet(..) | Change::Profile(..) => false,
+        Change::Endpoint(..) | Change::NetworkSet(..) | Change::Node(..) | Change::Profile(..) => {
+            false
+        }
     }
 }
 

@@ -182,8 +182,11 @@ impl Intake {
         let key = stored.key;
         self.heard(key.kind).objects.insert(key.clone());
         if key.kind == Kind::Node {
-            let digest = digest(stored.value);
-            return self.heard(key.kind).digests.insert(key, digest) != Some(digest);
+            let digest = digest(stored.value.clone());
+            let before = self.heard(key.kind).digests.insert(key.clone(), digest);
+            if before == Some(digest) {
+                return false;
+            }
         }
         // What stands in for a broken object is read from what was written.
         let written = has_stand_in(key.kind).then(|| stored.value.clone());
@@ -197,7 +200,7 @@ impl Intake {
                 self.solved(&key);
                 if matches!(
                     key.kind,
-                    Kind::Tier | Kind::NetworkSet | Kind::GlobalNetworkSet
+                    Kind::Tier | Kind::NetworkSet | Kind::GlobalNetworkSet | Kind::Node
                 ) {
                     self.whole.insert(key.clone());
                 }
@@ -271,7 +274,7 @@ impl Intake {
             Kind::Tier => {
                 "it ends with Deny; at an unknown order it is first and allows nothing early"
             }
-            Kind::GlobalNetworkSet | Kind::NetworkSet => {
+            Kind::GlobalNetworkSet | Kind::NetworkSet | Kind::Node => {
                 "rules that may mean it deny all that may match, or allow only what surely does"
             }
             Kind::StagedGlobalNetworkPolicy
@@ -280,7 +283,6 @@ impl Intake {
                 "it is not evaluated; staged policies never enforce"
             }
             Kind::Namespace
-            | Kind::Node
             | Kind::ServiceAccount
             | Kind::Service
             | Kind::ClusterInformation
@@ -354,6 +356,7 @@ fn has_stand_in(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Tier
+            | Kind::Node
             | Kind::GlobalNetworkSet
             | Kind::NetworkSet
             | Kind::GlobalNetworkPolicy

@@ -151,7 +151,7 @@ pub struct EgressPeer {
     /// Some pods of some namespaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pods: Option<NamespacedPod>,
-    /// The addresses of these nodes. Not supported yet.
+    /// The addresses in the status of these nodes, by the labels of the Node objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<LabelSelector>,
     /// CIDRs as written; host bits are masked away once defaulted.

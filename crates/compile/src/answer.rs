@@ -92,7 +92,7 @@ impl Answer {
                     }
                 }
             }
-            Predicate::Selector { .. } | Predicate::Nets { .. } => {
+            Predicate::Selector { .. } | Predicate::Nets { .. } | Predicate::Nodes { .. } => {
                 for class in state.classes_of(predicate) {
                     if let Some(family) = family(class) {
                         answer.classes[index(family)].push(class);

@@ -460,7 +460,9 @@ impl Compiler {
                     port,
                 })
                 .collect(),
-            Predicate::Selector { .. } | Predicate::Nets { .. } => BTreeSet::new(),
+            Predicate::Selector { .. } | Predicate::Nets { .. } | Predicate::Nodes { .. } => {
+                BTreeSet::new()
+            }
         };
         PortSetOfClasses {
             text: Arc::clone(predicate.text()),

@@ -376,7 +376,9 @@ fn names(ports: &Ports, protocol: Protocol) -> Result<Vec<&Predicate>, Unanswera
         match name {
             Predicate::NamedPort { protocol: of, .. } if *of == protocol => names.push(name),
             Predicate::NamedPort { .. } => {}
-            Predicate::Selector { .. } | Predicate::Nets { .. } => return Err(Unanswerable),
+            Predicate::Selector { .. } | Predicate::Nets { .. } | Predicate::Nodes { .. } => {
+                return Err(Unanswerable);
+            }
         }
     }
     Ok(names)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Policy, PolicyKey, Profile, ProfileName,
-    Tier, TierName,
+    Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Node, Policy, PolicyKey, Profile,
+    ProfileName, Tier, TierName,
 };
 
 /// A change: an object's new state, or that it is gone. Repeating one changes nothing.
@@ -18,6 +18,8 @@ pub enum Change {
     Endpoint(EndpointKey, Option<Arc<Endpoint>>),
     /// A network set.
     NetworkSet(NetworkSetKey, Option<Arc<NetworkSet>>),
+    /// A node of the cluster, by its name.
+    Node(Arc<str>, Option<Arc<Node>>),
     /// A profile.
     Profile(ProfileName, Option<Arc<Profile>>),
 }

@@ -14,13 +14,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use oncilla_api::{FieldError, Kind, Object, ObjectKey, v1, v3};
-use oncilla_net::{IpNet, parse_cidr};
+use oncilla_net::{IpNet, parse_address, parse_cidr};
 
 pub use closed::{Closed, FIRST_TIER};
 
 use crate::{
-    Action, Change, EndpointKey, Families, Labels, NetworkSet, NetworkSetKey, Order, PolicyKey,
-    PolicyKind, Profile, ProfileName, ProtocolMatch, Rule, Side, Tier, TierEnd, TierName,
+    Action, Change, EndpointKey, Families, Labels, NetworkSet, NetworkSetKey, Node, Order,
+    PolicyKey, PolicyKind, Profile, ProfileName, ProtocolMatch, Rule, Side, Tier, TierEnd,
+    TierName,
 };
 
 /// The label that tells an endpoint's namespace.
@@ -79,15 +80,14 @@ impl Converter {
         }
     }
 
-    /// What an object means. Objects that policy does not know (nodes, services) and staged policies, which
-    /// are never enforced, mean nothing.
+    /// What an object means. Objects that policy does not know (services) and staged policies, which are never
+    /// enforced, mean nothing.
     ///
     /// # Errors
     /// [`Refused`]: nothing changes by itself; for policies ask [`Self::closed`].
     pub fn convert(&self, object: &Object) -> Result<Vec<Change>, Refused> {
         let change = match object {
-            Object::Node(_)
-            | Object::Service(_)
+            Object::Service(_)
             | Object::ClusterInformation(_)
             | Object::FelixConfiguration(_)
             | Object::IPPool(_)
@@ -101,6 +101,7 @@ impl Converter {
                 checked(object).map_err(|reasons| refused(object, reasons))?;
                 return Ok(self.removed(&object.key()));
             }
+            Object::Node(node) => node_change(node),
             Object::Namespace(namespace) => profile_change(namespace_profile(namespace)),
             Object::ServiceAccount(account) => profile_change(account_profile(account)),
             Object::Pod(pod) => self.pod(pod).map_err(|reasons| refused(object, reasons))?,
@@ -128,8 +129,7 @@ impl Converter {
         let name: Arc<str> = object.name.as_str().into();
         let namespace = || -> Arc<str> { object.namespace.as_deref().unwrap_or_default().into() };
         vec![match object.kind {
-            Kind::Node
-            | Kind::Service
+            Kind::Service
             | Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedKubernetesNetworkPolicy
@@ -139,6 +139,7 @@ impl Converter {
             | Kind::Profile
             | Kind::HostEndpoint
             | Kind::WorkloadEndpoint => return Vec::new(),
+            Kind::Node => Change::Node(name, None),
             Kind::Namespace => Change::Profile(namespace_profile_name(&name), None),
             Kind::ServiceAccount => {
                 Change::Profile(account_profile_name(&namespace(), &name), None)
@@ -257,6 +258,23 @@ fn checked(object: &Object) -> Result<Change, Vec<FieldError>> {
         _ => policy::convert(&object)
             .map(|policy| Change::Policy(policy.key.clone(), Some(Arc::new(policy)))),
     }
+}
+
+/// Names among a node's addresses are left out: only what a packet can carry is a peer.
+fn node_change(node: &v1::Node) -> Change {
+    let name: Arc<str> = node.metadata.name.as_str().into();
+    let reported = node.status.addresses.iter();
+    let mut addresses: Vec<_> = reported
+        .filter_map(|each| parse_address(&each.address).ok())
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let node = Node {
+        name: Arc::clone(&name),
+        labels: labels(pairs("", &node.metadata.labels)),
+        addresses,
+    };
+    Change::Node(name, Some(Arc::new(node)))
 }
 
 fn tier_change(tier: &v3::Tier) -> Change {

@@ -30,11 +30,13 @@ use crate::{Action, Policy, Predicate, Rule, TierName};
 pub enum Doubt {
     /// Which addresses the owner of some labels holds.
     Holds(Obscure),
+    /// Which addresses a node with some labels has.
+    Node(Obscure),
     /// Where a tier stands among the others.
     Place(TierName),
 }
 
-/// An owner of addresses nobody knows which: a network set, by what is known of its labels.
+/// An owner of addresses nobody knows which: a network set or a node, by what is known of its labels.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Obscure {
     namespace: Option<Arc<str>>,
@@ -228,9 +230,11 @@ impl Doubts {
     /// Whether one of the predicates may mean an owner of unknown addresses. Sets serve no named ports.
     fn reaches(&self, predicates: &[&Predicate]) -> bool {
         self.all.values().any(|doubt| match doubt {
-            Doubt::Holds(owner) => predicates.iter().any(|predicate| match predicate {
-                Predicate::Selector { selector, .. } => owner.may_match(selector),
-                Predicate::Nets { .. } | Predicate::NamedPort { .. } => false,
+            Doubt::Holds(owner) => predicates.iter().any(|predicate| {
+                matches!(predicate, Predicate::Selector { selector, .. } if owner.may_match(selector))
+            }),
+            Doubt::Node(owner) => predicates.iter().any(|predicate| {
+                matches!(predicate, Predicate::Nodes { selector, .. } if owner.may_match(selector))
             }),
             Doubt::Place(_) => false,
         })

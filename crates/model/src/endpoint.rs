@@ -101,3 +101,14 @@ pub struct Profile {
     /// Egress rules.
     pub egress: Arc<[Rule]>,
 }
+
+/// A node of the cluster, as a peer: rules can mean it by its labels (`nodes` of a `ClusterNetworkPolicy`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// The name.
+    pub name: Arc<str>,
+    /// The labels of the Node object.
+    pub labels: Labels,
+    /// The addresses in its status, sorted, each once.
+    pub addresses: Vec<IpAddr>,
+}

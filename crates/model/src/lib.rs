@@ -17,7 +17,8 @@ pub use change::Change;
 pub use convert::{Closed, Converter, FIRST_TIER, Refused, policy_key};
 pub use doubt::{Doubt, Doubts, Obscure};
 pub use endpoint::{
-    Endpoint, EndpointKey, EndpointPort, Labels, NetworkSet, NetworkSetKey, Profile, ProfileName,
+    Endpoint, EndpointKey, EndpointPort, Labels, NetworkSet, NetworkSetKey, Node, Profile,
+    ProfileName,
 };
 pub use policy::{
     Action, Families, Order, Policy, PolicyKey, PolicyKind, Ports, ProtocolMatch, Rule, Side, Tier,

@@ -25,6 +25,13 @@ pub enum Predicate {
         /// Sorted, without repetition, each masked. Both families.
         nets: Arc<[IpNet]>,
     },
+    /// The address is a node's that the selector selects. No other predicate knows nodes.
+    Nodes {
+        /// The canonical text.
+        text: Arc<str>,
+        /// The selector, over the labels of Node objects.
+        selector: Selector,
+    },
     /// The address belongs to an endpoint that has a port of this name and protocol. Answered by port
     /// numbers.
     NamedPort {
@@ -59,6 +66,12 @@ impl Predicate {
         }
     }
 
+    /// The predicate of a selector of nodes.
+    pub fn nodes(selector: Selector) -> Self {
+        let text = format!("nodes {selector}").into();
+        Self::Nodes { text, selector }
+    }
+
     /// The predicate of a port name.
     pub fn named_port(selector: Option<Selector>, port: &str, protocol: Protocol) -> Self {
         let text = match &selector {
@@ -78,6 +91,7 @@ impl Predicate {
         match self {
             Self::Selector { text, .. }
             | Self::Nets { text, .. }
+            | Self::Nodes { text, .. }
             | Self::NamedPort { text, .. } => text,
         }
     }

@@ -1,7 +1,7 @@
 //! When classes run out: which predicates are still asked by class (`engine.md` §4).
 //!
-//! Named ports always are, because a port set is keyed by class. Then come selectors and CIDR lists in the
-//! order of their canonical texts, as long as the classes fit. A decision of the present state only.
+//! Named ports always are, because a port set is keyed by class. Then come selectors, CIDR lists and
+//! selectors of nodes in the order of their canonical texts, as long as the classes fit. A decision of the present state only.
 
 use std::collections::BTreeSet;
 
@@ -54,6 +54,7 @@ fn ordered<'a>(
         Predicate::NamedPort { .. } => 0,
         Predicate::Selector { .. } => 1,
         Predicate::Nets { .. } => 2,
+        Predicate::Nodes { .. } => 3,
     };
     let wanted = wanted.iter().map(|id| (predicates.of(*id), *id));
     let mut ordered: Vec<_> = wanted

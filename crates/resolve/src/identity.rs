@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _};
 
 use crate::labels::{Pairs, TextId, Texts};
-use crate::shapes::PortKey;
+use crate::shapes::{PortKey, Realm};
 use crate::signature::SigId;
 
 /// An interned identity.
@@ -16,6 +16,7 @@ pub(crate) struct IdentityId(u32);
 /// What is left of a shape after projection: labels, own and inherited, and ports, both sorted.
 #[derive(PartialEq, Eq, Hash, Debug)]
 pub(crate) struct IdentityKey {
+    pub(crate) realm: Realm,
     pub(crate) labels: Pairs,
     pub(crate) ports: Box<[PortKey]>,
 }

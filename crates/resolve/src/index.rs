@@ -9,14 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use oncilla_model::{EndpointPort, Labels, Predicate, Profile, ProfileName};
+use oncilla_model::{Predicate, Profile, ProfileName};
 use oncilla_net::fault;
 
 use crate::filing::Filing;
 use crate::identity::{Identities, IdentityId, IdentityKey};
 use crate::labels::{LabelView, Pairs, TextId, Texts};
 use crate::predicates::Predicates;
-use crate::shapes::{ShapeId, Shapes};
+use crate::shapes::{Look, Realm, ShapeId, Shapes};
 use crate::signature::{PredicateId, SigId, Signature, Signatures};
 use crate::work::Work;
 
@@ -49,15 +49,9 @@ impl Index {
         }
     }
 
-    /// The shape of labels, profiles and ports with one reference more; its identity is known afterwards.
-    pub(crate) fn intern(
-        &mut self,
-        signatures: &mut Signatures,
-        labels: &Labels,
-        profiles: &[ProfileName],
-        ports: &[EndpointPort],
-    ) -> ShapeId {
-        let shape = self.shapes.intern(&mut self.texts, labels, profiles, ports);
+    /// The shape of a look with one reference more; its identity is known afterwards.
+    pub(crate) fn intern(&mut self, signatures: &mut Signatures, look: Look<'_>) -> ShapeId {
+        let shape = self.shapes.intern(&mut self.texts, look);
         if self.shapes.identity(shape).is_none() {
             self.identify(signatures, shape);
         }
@@ -145,6 +139,15 @@ impl Index {
     ) -> bool {
         self.work.predicates_evaluated += 1;
         selector.evaluate(&self.labels(shape))
+    }
+
+    /// Whether a predicate holds of a shape, by all of its labels. CIDRs and ports hold of none.
+    pub(crate) fn holds(&mut self, predicate: &Predicate, shape: ShapeId) -> bool {
+        let (Predicate::Selector { selector, .. } | Predicate::Nodes { selector, .. }) = predicate
+        else {
+            return false;
+        };
+        Realm::of(predicate) == self.shapes.of(shape).realm && self.selects(selector, shape)
     }
 
     /// Which filed selectors select a shape, ascending.
@@ -241,7 +244,9 @@ impl Index {
         let mut ids = Vec::new();
         for predicate in predicates {
             let id = self.predicates.activate(&mut self.texts, predicate);
-            if let Predicate::Selector { selector, .. } = predicate {
+            if let Predicate::Selector { selector, .. } | Predicate::Nodes { selector, .. } =
+                predicate
+            {
                 fresh.insert(id, selector);
             }
             ids.push(id);
@@ -350,6 +355,7 @@ impl Index {
         ports.sort_unstable();
         ports.dedup();
         IdentityKey {
+            realm: shape.realm,
             labels: labels.into(),
             ports: ports.into(),
         }
@@ -387,7 +393,10 @@ fn answer(
     let labels = LabelView::new(pairs.map(|(n, v)| (index.texts.text(*n), index.texts.text(*v))));
     let mut evaluated = 0;
     let mut matches = |id: PredicateId| match index.predicates.of(id) {
-        Predicate::Selector { selector, .. } => {
+        predicate if Realm::of(predicate) != key.realm && !fault::is("resolve/realms-mixed") => {
+            false
+        }
+        Predicate::Selector { selector, .. } | Predicate::Nodes { selector, .. } => {
             evaluated += 1;
             selector.evaluate(&labels)
         }

@@ -131,9 +131,6 @@ impl Resolver {
 
     /// Whether an endpoint at the address is selected.
     fn holds_at(&mut self, predicate: &Predicate, addr: IpAddr) -> bool {
-        let Predicate::Selector { selector, .. } = predicate else {
-            return false;
-        };
         let sources = self
             .plane
             .addresses
@@ -143,22 +140,22 @@ impl Resolver {
             Source::Row(row) => self
                 .plane
                 .shape_of(*row)
-                .is_some_and(|shape| self.index.selects(selector, shape)),
+                .is_some_and(|shape| self.index.holds(predicate, shape)),
             // Network sets and CIDR lists come as nets.
             Source::Set(_) | Source::Predicate(_) => false,
         })
     }
 
-    /// The CIDRs of a predicate, its own or those of the network sets that it selects.
+    /// The CIDRs of a predicate, its own or those of the network sets or nodes that it selects.
     fn nets_of(&mut self, predicate: &Predicate) -> Vec<IpNet> {
         match predicate {
             Predicate::Nets { nets, .. } => nets.to_vec(),
             Predicate::NamedPort { .. } => Vec::new(),
-            Predicate::Selector { selector, .. } => {
+            Predicate::Selector { .. } | Predicate::Nodes { .. } => {
                 let mut nets = Vec::new();
                 for row in self.plane.sets() {
-                    if self.index.selects(selector, row.shape) {
-                        nets.extend(&row.set.nets);
+                    if self.index.holds(predicate, row.shape) {
+                        nets.extend(row.nets());
                     }
                 }
                 nets

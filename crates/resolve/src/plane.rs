@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
-use oncilla_model::{Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Predicate};
+use oncilla_model::{Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Node, Predicate};
 use oncilla_net::{Family, IpNet, fault};
 
 use crate::addresses::{Addresses, Source};
@@ -22,13 +22,49 @@ struct Row {
     addresses: Box<[IpAddr]>,
 }
 
-/// A network set.
+/// Which row of nets.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum SetKey {
+    /// A network set.
+    Set(NetworkSetKey),
+    /// A node, as a peer.
+    Node(Arc<str>),
+}
+
+/// Where a row's nets stand.
+#[derive(Clone, Debug)]
+pub(crate) enum Nets {
+    /// In a network set.
+    Set(Arc<NetworkSet>),
+    /// In a node's addresses.
+    Node(Arc<Node>),
+}
+
+impl Nets {
+    fn iter(&self) -> impl Iterator<Item = IpNet> + '_ {
+        let (nets, addresses): (&[IpNet], &[IpAddr]) = match self {
+            Self::Set(set) => (&set.nets, &[]),
+            Self::Node(node) => (&[], &node.addresses),
+        };
+        let addresses = addresses.iter().map(|addr| IpNet::from(*addr));
+        nets.iter().copied().chain(addresses)
+    }
+}
+
+/// A network set, or a node as a peer.
 #[derive(Debug)]
 pub(crate) struct SetRow {
     pub(crate) shape: ShapeId,
-    pub(crate) set: Arc<NetworkSet>,
+    nets: Nets,
     /// Whether its nets are in the plane: only while an active predicate selects it.
     is_installed: bool,
+}
+
+impl SetRow {
+    /// What it holds.
+    pub(crate) fn nets(&self) -> impl Iterator<Item = IpNet> + '_ {
+        self.nets.iter()
+    }
 }
 
 /// The plane. Owned by the resolver.
@@ -37,7 +73,7 @@ pub(crate) struct Plane {
     row_ids: HashMap<EndpointKey, u32>,
     rows: Vec<Option<Row>>,
     free_rows: Vec<u32>,
-    set_ids: BTreeMap<NetworkSetKey, u32>,
+    set_ids: BTreeMap<SetKey, u32>,
     set_rows: BTreeMap<u32, SetRow>,
     next_set: u32,
     singles: BTreeMap<PredicateId, SigId>,
@@ -92,9 +128,18 @@ impl Plane {
         self.rows.get(row as usize)?.as_ref().map(|row| row.shape)
     }
 
-    /// The network sets.
+    /// The network sets and nodes.
     pub(crate) fn sets(&self) -> impl Iterator<Item = &SetRow> {
         self.set_rows.values()
+    }
+
+    /// A node as it is known.
+    pub(crate) fn node(&self, name: &Arc<str>) -> Option<&Arc<Node>> {
+        let row = self.set_ids.get(&SetKey::Node(Arc::clone(name)))?;
+        match &self.set_rows.get(row)?.nets {
+            Nets::Node(node) => Some(node),
+            Nets::Set(_) => None,
+        }
     }
 
     /// Puts or removes an endpoint. A shape comes with a reference, which the row keeps.
@@ -144,13 +189,13 @@ impl Plane {
         }
     }
 
-    /// Puts or removes a network set. A shape comes with a reference, which the row keeps.
+    /// Puts or removes a network set or node. A shape comes with a reference, which the row keeps.
     pub(crate) fn put_set(
         &mut self,
         index: &mut Index,
         dirty: &mut Dirty,
-        key: &NetworkSetKey,
-        new: Option<(ShapeId, &Arc<NetworkSet>)>,
+        key: &SetKey,
+        new: Option<(ShapeId, Nets)>,
     ) {
         index.work.rows_touched += 1;
         let row = match self.set_ids.get(key) {
@@ -167,10 +212,10 @@ impl Plane {
             index.release(old.shape);
         }
         match new {
-            Some((shape, set)) => {
+            Some((shape, nets)) => {
                 let set = SetRow {
                     shape,
-                    set: Arc::clone(set),
+                    nets,
                     is_installed: false,
                 };
                 self.set_rows.insert(row, set);
@@ -266,9 +311,9 @@ impl Plane {
             return;
         }
         set.is_installed = is_wanted;
-        let set = Arc::clone(&set.set);
+        let nets = set.nets.clone();
         let source = Source::Set(row);
-        for &net in &set.nets {
+        for net in nets.iter() {
             match extent(net) {
                 // Unknown addresses have no element whose class could say so: two prefixes do.
                 Extent::All(_) => {

@@ -97,7 +97,9 @@ impl Predicates {
             *self.names.entry(name).or_default() += 1;
         }
         match predicate {
-            Predicate::Selector { selector, .. } => self.filing.insert(id, selector),
+            Predicate::Selector { selector, .. } | Predicate::Nodes { selector, .. } => {
+                self.filing.insert(id, selector);
+            }
             Predicate::NamedPort { port, protocol, .. } => {
                 let name = texts.intern(port);
                 self.by_port
@@ -158,7 +160,7 @@ impl Predicates {
 
 fn names_of(predicate: &Predicate) -> BTreeSet<std::sync::Arc<str>> {
     match predicate {
-        Predicate::Selector { selector, .. } => selector.keys(),
+        Predicate::Selector { selector, .. } | Predicate::Nodes { selector, .. } => selector.keys(),
         Predicate::NamedPort { selector, .. } => selector
             .as_ref()
             .map(oncilla_selector::Selector::keys)

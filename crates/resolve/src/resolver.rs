@@ -13,9 +13,10 @@ use crate::fallback::CLASSES_SETTLED_MAX_PERCENT;
 use crate::index::Index;
 use crate::locals::Locals;
 use crate::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode};
-use crate::plane::Plane;
+use crate::plane::{Nets, Plane, SetKey};
 use crate::publish::{Occasion, Piece};
 use crate::sets::Sets;
+use crate::shapes::{Look, Realm};
 use crate::signature::{PredicateId, Signatures};
 use crate::work::Work;
 
@@ -250,8 +251,13 @@ impl Resolver {
             }
             Change::Endpoint(key, endpoint) => {
                 let shape = endpoint.as_ref().map(|endpoint| {
-                    let profiles = &endpoint.profiles;
-                    index.intern(signatures, &endpoint.labels, profiles, &endpoint.ports)
+                    let look = Look {
+                        realm: Realm::Endpoints,
+                        labels: &endpoint.labels,
+                        profiles: &endpoint.profiles,
+                        ports: &endpoint.ports,
+                    };
+                    index.intern(signatures, look)
                 });
                 let is_local = endpoint
                     .as_ref()
@@ -262,10 +268,31 @@ impl Resolver {
                 plane.put_endpoint(index, dirty, key, row);
             }
             Change::NetworkSet(key, set) => {
-                let shape = set
-                    .as_ref()
-                    .map(|set| index.intern(signatures, &set.labels, &set.profiles, &[]));
-                plane.put_set(index, dirty, key, shape.zip(set.as_ref()));
+                let row = set.as_ref().map(|set| {
+                    let look = Look {
+                        realm: Realm::Endpoints,
+                        labels: &set.labels,
+                        profiles: &set.profiles,
+                        ports: &[],
+                    };
+                    (index.intern(signatures, look), Nets::Set(Arc::clone(set)))
+                });
+                plane.put_set(index, dirty, &SetKey::Set(key.clone()), row);
+                dirty.whole.local_sets = true;
+            }
+            // Nodes change often, and seldom in what a rule can see.
+            Change::Node(name, node) if plane.node(name) == node.as_ref() => {}
+            Change::Node(name, node) => {
+                let row = node.as_ref().map(|node| {
+                    let look = Look {
+                        realm: Realm::Nodes,
+                        labels: &node.labels,
+                        profiles: &[],
+                        ports: &[],
+                    };
+                    (index.intern(signatures, look), Nets::Node(Arc::clone(node)))
+                });
+                plane.put_set(index, dirty, &SetKey::Node(Arc::clone(name)), row);
                 dirty.whole.local_sets = true;
             }
         }

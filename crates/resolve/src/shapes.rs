@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
-use oncilla_model::{EndpointPort, Labels, ProfileName};
+use oncilla_model::{EndpointPort, Labels, Predicate, ProfileName};
 use oncilla_net::Protocol;
 
 use crate::identity::IdentityId;
@@ -17,9 +17,40 @@ pub(crate) struct ShapeId(u32);
 /// A named port with its name interned.
 pub(crate) type PortKey = (TextId, Protocol, u16);
 
+/// Who is asked. A selector of endpoints never means a node, and the other way round.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Realm {
+    /// Endpoints and network sets.
+    Endpoints,
+    /// Nodes as peers.
+    Nodes,
+}
+
+impl Realm {
+    /// Whom a predicate asks; CIDRs ask nobody.
+    pub(crate) const fn of(predicate: &Predicate) -> Self {
+        match predicate {
+            Predicate::Nodes { .. } => Self::Nodes,
+            Predicate::Selector { .. } | Predicate::Nets { .. } | Predicate::NamedPort { .. } => {
+                Self::Endpoints
+            }
+        }
+    }
+}
+
+/// What an object shows of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look<'a> {
+    pub(crate) realm: Realm,
+    pub(crate) labels: &'a Labels,
+    pub(crate) profiles: &'a [ProfileName],
+    pub(crate) ports: &'a [EndpointPort],
+}
+
 /// Own labels, profiles to inherit from in order, and named ports.
 #[derive(PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Shape {
+    pub(crate) realm: Realm,
     pub(crate) labels: Pairs,
     pub(crate) profiles: Box<[TextId]>,
     pub(crate) ports: Box<[PortKey]>,
@@ -58,27 +89,25 @@ impl Shapes {
         }
     }
 
-    /// The shape of labels, profiles and ports, with one reference more.
-    pub(crate) fn intern(
-        &mut self,
-        texts: &mut Texts,
-        labels: &Labels,
-        profiles: &[ProfileName],
-        ports: &[EndpointPort],
-    ) -> ShapeId {
-        let labels = labels
+    /// The shape of a look, with one reference more.
+    pub(crate) fn intern(&mut self, texts: &mut Texts, look: Look<'_>) -> ShapeId {
+        let labels = look
+            .labels
             .iter()
             .map(|(name, value)| (texts.intern(name), texts.intern(value)))
             .collect();
-        let profiles = profiles
+        let profiles = look
+            .profiles
             .iter()
             .map(|profile| texts.intern(&profile.0))
             .collect();
-        let ports = ports
+        let ports = look
+            .ports
             .iter()
             .map(|p| (texts.intern(&p.name), p.protocol, p.port))
             .collect();
         let shape = Shape {
+            realm: look.realm,
             labels,
             profiles,
             ports,

@@ -64,9 +64,8 @@ impl RandomCluster {
             made: 0,
         };
         for node in NODES {
-            let mut object = oncilla_api::v1::Node::default();
-            node.clone_into(&mut object.metadata.name);
-            cluster.put(object.into());
+            let object = cluster.node(node);
+            cluster.put(object);
         }
         for namespace in NAMESPACES {
             let object = cluster.namespace(namespace);
@@ -143,6 +142,11 @@ impl RandomCluster {
                     return self.take(ObjectKey::cluster(Kind::Tier, name));
                 }
                 let object = self.tier(name);
+                self.put(object)
+            }
+            18 if self.rng.chance(1, 2) => {
+                let name = *self.rng.pick(&NODES);
+                let object = self.node(name);
                 self.put(object)
             }
             18 => self.remove_one(&SETS, 2),

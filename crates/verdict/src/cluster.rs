@@ -51,7 +51,7 @@ impl Cluster {
         self.objects.remove(key)
     }
 
-    /// What is left of the policies, tiers and network sets that the API would refuse.
+    /// What is left of the policies, tiers, network sets and nodes that the API would refuse.
     pub(crate) fn broken(&self) -> BTreeMap<ObjectKey, Remains> {
         let judges = |kind| {
             matches!(
@@ -75,7 +75,8 @@ impl Cluster {
                 broken.insert(defaulted.key(), remains);
             }
         }
-        broken.retain(|key, _| judges(key.kind));
+        // A node counts as soon as it can be decoded: nothing of it but labels and addresses matters.
+        broken.retain(|key, _| judges(key.kind) || key.kind == Kind::Node);
         broken
     }
 

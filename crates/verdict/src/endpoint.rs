@@ -55,6 +55,24 @@ pub(crate) struct AddressSet {
     pub(crate) labels: LabelMap,
 }
 
+/// A node as a peer.
+#[derive(Debug)]
+pub(crate) struct NodePeer {
+    pub(crate) labels: LabelMap,
+    /// Every address in its status, whatever its type; names are none.
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+impl NodePeer {
+    pub(crate) fn of(node: &v1::Node) -> Self {
+        let reported = node.status.addresses.iter();
+        Self {
+            labels: node.metadata.labels.clone(),
+            addresses: reported.filter_map(|each| address(&each.address)).collect(),
+        }
+    }
+}
+
 /// Labels that pods and network sets inherit.
 #[derive(Debug, Default)]
 pub(crate) struct Inheritance {

@@ -10,7 +10,7 @@ use oncilla_net::{Direction, Family, Icmp, Packet, Verdict, family_of};
 use crate::answer::{Answer, DecidedRule, Decision, Leg};
 use crate::cluster::Cluster;
 use crate::endpoint::{
-    AddressSet, Endpoint, Inheritance, node_addresses, of_family, pod_addresses,
+    AddressSet, Endpoint, Inheritance, NodePeer, node_addresses, of_family, pod_addresses,
 };
 use crate::hidden::HiddenSet;
 use crate::leg::{Applicable, Detail, judge};
@@ -32,9 +32,11 @@ pub struct Evaluator {
     tiers: Vec<Tier>,
     endpoints: Vec<Endpoint>,
     sets: Vec<AddressSet>,
-    /// Broken sets; the nets of theirs that can be read are in `sets`.
+    /// Broken sets and nodes; the nets that can be read of sets are in `sets`.
     hidden: Vec<HiddenSet>,
     nodes: BTreeMap<String, Vec<IpAddr>>,
+    /// What peers of nodes can mean: each node's labels, and the addresses in its status.
+    node_peers: Vec<NodePeer>,
     /// Pods of the host network, by `namespace/pod`: their node and their addresses.
     host_pods: BTreeMap<String, (String, Vec<IpAddr>)>,
     /// Pods that exist and have no endpoint, and are not of the host network.
@@ -78,6 +80,7 @@ impl Evaluator {
             sets: Vec::new(),
             hidden: Vec::new(),
             nodes: BTreeMap::new(),
+            node_peers: Vec::new(),
             host_pods: BTreeMap::new(),
             unscheduled: Vec::new(),
             endpoint_by_name: BTreeMap::new(),
@@ -103,6 +106,9 @@ impl Evaluator {
                     all.sets.push(set);
                 }
                 Object::Node(node) => {
+                    if !broken.contains_key(&object.key()) {
+                        all.node_peers.push(NodePeer::of(node));
+                    }
                     let addresses = node_addresses(node);
                     for address in &addresses {
                         let name = node.metadata.name.clone();
@@ -114,11 +120,13 @@ impl Evaluator {
             }
         }
         for (key, remains) in &broken {
-            if !matches!(key.kind, Kind::GlobalNetworkSet | Kind::NetworkSet) {
+            let is_set = matches!(key.kind, Kind::GlobalNetworkSet | Kind::NetworkSet);
+            if !is_set && key.kind != Kind::Node {
                 continue;
             }
             let set = HiddenSet::of(key, remains);
-            all.sets.extend(set.labels().map(|labels| {
+            let labels = set.labels().filter(|_| is_set);
+            all.sets.extend(labels.map(|labels| {
                 AddressSet::of_remains(key.namespace.as_deref(), labels, remains, &inheritance)
             }));
             for policy in all.tiers.iter_mut().flat_map(|tier| &mut tier.policies) {
@@ -312,10 +320,13 @@ impl Evaluator {
             labels: &set.labels,
             ports: &[],
         });
+        let nodes = self.node_peers.iter();
+        let nodes = nodes.filter(|node| node.addresses.contains(&address));
         Side {
             address,
             port,
             owners: pods.chain(sets).collect(),
+            nodes: nodes.map(|node| &node.labels).collect(),
             hidden: &self.hidden,
         }
     }

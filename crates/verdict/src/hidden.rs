@@ -1,4 +1,4 @@
-//! Owners of addresses nobody knows which: network sets that are broken.
+//! Owners of addresses nobody knows which: network sets and nodes that are broken.
 //!
 //! A set of which a CIDR cannot be read may hold any address. What is known of its labels says which
 //! selectors can mean it at all. Such a rule allows or passes on what it matches whatever the set holds, and
@@ -7,14 +7,16 @@
 
 use std::sync::Arc;
 
-use oncilla_api::{ObjectKey, Remains};
+use oncilla_api::{Kind, ObjectKey, Remains};
 use oncilla_selector::{Expr, Selector};
 
 use crate::labels::{LabelMap, NAMESPACE, NAMESPACE_PREFIX, Reading};
 
-/// A broken network set.
+/// A broken network set, or a broken node.
 #[derive(Debug)]
 pub(crate) struct HiddenSet {
+    /// A node, which only a peer of nodes can mean.
+    pub(crate) is_node: bool,
     namespace: Option<String>,
     /// `None` when they cannot be read.
     labels: Option<LabelMap>,
@@ -65,6 +67,7 @@ impl HiddenSet {
     pub(crate) fn of(key: &ObjectKey, remains: &Remains) -> Self {
         let errors: Vec<String> = remains.errors().iter().map(ToString::to_string).collect();
         Self {
+            is_node: key.kind == Kind::Node,
             namespace: key.namespace.clone(),
             labels: remains.read("metadata.labels"),
             problem: format!(
@@ -101,12 +104,19 @@ impl HiddenSet {
         }
     }
 
-    /// Whether a selector means the set.
+    /// Whether a selector means the set. None of endpoints means a node.
     pub(crate) fn matches(&self, selector: &Selector, reading: Reading) -> Truth {
+        if self.is_node {
+            return Truth::No;
+        }
+        self.evaluate(selector, reading)
+    }
+
+    fn evaluate(&self, selector: &Selector, reading: Reading) -> Truth {
         let of = |name: &str, wanted: &dyn Fn(Option<&str>) -> bool| {
             self.has(reading.prefix, name, wanted)
         };
-        let each = |operand: &Selector| self.matches(operand, reading);
+        let each = |operand: &Selector| self.evaluate(operand, reading);
         let is_there = |value: Option<&str>| value.is_some();
         match selector.expr() {
             Expr::All => reading

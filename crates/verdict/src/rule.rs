@@ -33,7 +33,9 @@ pub(crate) struct Side<'a> {
     pub(crate) port: u16,
     /// Every endpoint and network set that the address belongs to.
     pub(crate) owners: Vec<Owner<'a>>,
-    /// The broken sets that may hold the address too.
+    /// The labels of the nodes that the address belongs to: only some rules can mean those.
+    pub(crate) nodes: Vec<&'a LabelMap>,
+    /// The broken sets and nodes that may hold the address too.
     pub(crate) hidden: &'a [HiddenSet],
 }
 

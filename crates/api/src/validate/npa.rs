@@ -166,11 +166,8 @@ fn check_pods(path: &str, (namespaces, pods): Pods<'_>, errors: &mut Errors) {
 
 fn check_destination(path: &str, peer: &EgressPeer, errors: &mut Errors) {
     check_pods(path, (peer.namespaces.as_ref(), peer.pods.as_ref()), errors);
-    if peer.nodes.is_some() {
-        errors.push(
-            FieldError::not_supported(format!("{path}.nodes"), "a peer of nodes")
-                .with_help("name the nodes' addresses in `networks:`"),
-        );
+    if let Some(nodes) = &peer.nodes {
+        labels::check_selector(&format!("{path}.nodes"), nodes, errors);
     }
     if let Some(networks) = &peer.networks {
         check_networks(&format!("{path}.networks"), networks, errors);

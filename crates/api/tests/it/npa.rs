@@ -173,13 +173,10 @@ spec:
   egress:
   - action: Accept
     to:
-    - nodes: {}
+    - nodes: {matchLabels: {zone: a}}
     - domainNames: ['*.example.com']
 ",
-        r"error: policy.yaml:12:7: ClusterNetworkPolicy a
-       spec.egress[0].to[0].nodes: a peer of nodes is not supported yet
-help: name the nodes' addresses in `networks:`
-error: policy.yaml:13:7: ClusterNetworkPolicy a
+        r"error: policy.yaml:13:7: ClusterNetworkPolicy a
        spec.egress[0].to[1].domainNames: a peer of domain names is not supported yet
 help: name the addresses in `networks:`
 ",

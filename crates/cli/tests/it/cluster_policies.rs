@@ -98,14 +98,14 @@ fn every_command_knows_them() {
 #[test]
 fn what_is_not_supported_yet_is_refused_with_its_place() {
     let cluster = filled();
-    let changed = OBJECTS.replace("networks: [203.0.113.0/24]", "nodes: {}");
+    let changed = OBJECTS.replace("networks: [203.0.113.0/24]", "domainNames: [x.example]");
     cluster.file("wall.yaml", changed);
     let said = cluster.run("apply -f wall.yaml");
     assert_eq!(said.code, 1, "{said:?}");
     for part in [
         "wall.yaml:23",
-        "spec.egress[0].to[0].nodes: a peer of nodes is not supported yet",
-        "name the nodes' addresses in `networks:`",
+        "spec.egress[0].to[0].domainNames: a peer of domain names is not supported yet",
+        "name the addresses in `networks:`",
     ] {
         assert!(said.err.contains(part), "{part}\n{}", said.err);
     }

@@ -14,7 +14,7 @@ use super::FormatError;
 use super::objects::object;
 use crate::case::{Case, Cell, Change, Step, Suite};
 
-/// The nodes that pods are on: a replica is called after its number, and those of one set are apart.
+/// The nodes that pods are on.
 const NODES: [&str; 2] = ["n1", "n2"];
 /// The pods of this namespace use the network of their node.
 const HOST_NETWORK_NAMESPACE: &str = "network-policy-conformance-forbidden-forrest";
@@ -29,8 +29,8 @@ const PORTS: [(&str, u16, &str); 6] = [
     ("SCTP", 9003, ""),
     ("SCTP", 9005, ""),
 ];
-/// The peers that oncilla does not support yet: a test whose policies have one is left out whole.
-const LEFT_OUT_PEERS: [&str; 1] = ["nodes"];
+/// What every node is labelled with.
+const NODE_LABEL: (&str, &str) = ("kubernetes.io/os", "linux");
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,19 +84,10 @@ pub(super) fn read(path: &Path, file: &File) -> Result<Suite, FormatError> {
             path: path.to_owned(),
             message: format!("test {}: {message}", test.name),
         };
-        if let Some(peer) = test.needs() {
-            let pokes = test.events.iter();
-            let pokes = pokes
-                .filter(|event| matches!(event, Event::Poke(_)))
-                .count();
-            let name = format!("pokes of test {} (peers of {peer})", test.name);
-            suite.left_out.add(name, pokes);
-            continue;
-        }
         suite.cases.push(Case {
             name: test.name.clone(),
             objects: file.cluster().map_err(meaningless)?,
-            steps: test.steps().map_err(meaningless)?,
+            steps: test.steps(&file.pod_ips).map_err(meaningless)?,
         });
     }
     Ok(suite)
@@ -111,17 +102,34 @@ impl File {
         for (name, address) in &self.pod_ips {
             objects.push(self.pod(name, address)?);
         }
+        for node in NODES {
+            objects.push(self.node(node)?);
+        }
         Ok(objects)
+    }
+
+    /// A node has the addresses of its pods with the host's network: they are in its status, and not called
+    /// internal, because the cases do not say which of several nodes a packet comes from.
+    fn node(&self, name: &str) -> Result<Object, String> {
+        let mut addresses = Vec::new();
+        for (path, address) in &self.pod_ips {
+            let (namespace, pod) = split(path)?;
+            if namespace == HOST_NETWORK_NAMESPACE && node_of(pod)? == name {
+                addresses.push(json!({"type": "ExternalIP", "address": address}));
+            }
+        }
+        object(json!({
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": {NODE_LABEL.0: NODE_LABEL.1}},
+            "status": {"addresses": addresses},
+        }))
     }
 
     fn pod(&self, path: &str, address: &str) -> Result<Object, String> {
         let (namespace, name) = split(path)?;
         let labels = self.namespace_labels.get(namespace);
         let set = labels.and_then(|labels| labels.get(SET_LABEL));
-        let number = name
-            .rsplit_once('-')
-            .and_then(|(_, number)| number.parse::<usize>().ok());
-        let number = number.ok_or_else(|| format!("pod {path:?} has no number"))?;
         let ports = PORTS.map(|(protocol, port, name)| {
             let mut port = json!({"containerPort": port, "protocol": protocol});
             if !name.is_empty() {
@@ -134,7 +142,7 @@ impl File {
             "kind": "Pod",
             "metadata": {"name": name, "namespace": namespace, "labels": {}},
             "spec": {
-                "nodeName": NODES[number % NODES.len()],
+                "nodeName": node_of(name)?,
                 "hostNetwork": namespace == HOST_NETWORK_NAMESPACE,
                 "containers": [{"name": "main", "image": "main", "ports": ports}],
             },
@@ -148,20 +156,8 @@ impl File {
 }
 
 impl Test {
-    /// The peer in any policy of the test that is not supported yet.
-    fn needs(&self) -> Option<&'static str> {
-        let set = self.events.iter().filter_map(|event| match event {
-            Event::SetClusterNetworkPolicy(policy) => Some(policy),
-            _ => None,
-        });
-        let policies: Vec<&Value> = self.objects.iter().chain(set).collect();
-        LEFT_OUT_PEERS
-            .into_iter()
-            .find(|peer| policies.iter().any(|policy| has_peer(policy, peer)))
-    }
-
     /// A step is some changes and the pokes behind them. The manifests come first.
-    fn steps(&self) -> Result<Vec<Step>, String> {
+    fn steps(&self, pod_ips: &BTreeMap<String, String>) -> Result<Vec<Step>, String> {
         let manifests = self.objects.iter();
         let manifests = manifests.map(|manifest| object(manifest.clone()).map(Change::Apply));
         let mut steps = vec![step("the manifests", manifests.collect())];
@@ -173,7 +169,7 @@ impl Test {
                 }
                 Event::Poke(poke) => {
                     if let Some(step) = steps.last_mut() {
-                        step.cells.push(poke.cell()?);
+                        step.cells.push(poke.cell(pod_ips)?);
                     }
                     continue;
                 }
@@ -204,12 +200,19 @@ impl Test {
 }
 
 impl Poke {
-    fn cell(&self) -> Result<Cell, String> {
+    fn cell(&self, pod_ips: &BTreeMap<String, String>) -> Result<Cell, String> {
         let protocol = Protocol::from_name(&self.proto);
-        let pod = |path: &str| split(path).map(|(namespace, name)| Party::pod(namespace, name));
+        let (to, name) = split(&self.to)?;
+        let address = pod_ips.get(&self.to).and_then(|text| text.parse().ok());
+        let destination = match address {
+            // All that a policy sees of a pod with the host's network.
+            Some(address) if to == HOST_NETWORK_NAMESPACE => Party::Address(address),
+            _ => Party::pod(to, name),
+        };
+        let (from, pod) = split(&self.from)?;
         Ok(Cell {
-            source: pod(&self.from)?,
-            destination: pod(&self.to)?,
+            source: Party::pod(from, pod),
+            destination,
             protocol: protocol
                 .ok_or_else(|| format!("unknown protocol {:?} in a poke", self.proto))?,
             port: self.port,
@@ -223,6 +226,15 @@ impl Poke {
             before: None,
         })
     }
+}
+
+/// A replica is called after its number, and those of one set are apart.
+fn node_of(pod: &str) -> Result<&'static str, String> {
+    let number = pod
+        .rsplit_once('-')
+        .and_then(|(_, number)| number.parse::<usize>().ok());
+    let number = number.ok_or_else(|| format!("pod {pod:?} has no number"))?;
+    Ok(NODES[number % NODES.len()])
 }
 
 fn step(name: &str, changes: Result<Vec<Change>, String>) -> Step {
@@ -245,15 +257,4 @@ fn namespace(name: &str, labels: &BTreeMap<String, String>) -> Result<Object, St
 fn split(path: &str) -> Result<(&str, &str), String> {
     path.split_once('/')
         .ok_or_else(|| format!("{path:?} is not a namespace, a slash and a name"))
-}
-
-fn has_peer(policy: &Value, peer: &str) -> bool {
-    let list = |value: &Value, path: &str| -> Vec<Value> {
-        let list = value.pointer(path).and_then(Value::as_array);
-        list.cloned().unwrap_or_default()
-    };
-    list(policy, "/spec/egress")
-        .iter()
-        .flat_map(|rule| list(rule, "/to"))
-        .any(|to| to.get(peer).is_some())
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::differential::{Failure, interpret, send};
 
 /// Clusters that are tried until a fault is found.
-const CLUSTERS_MAX: u64 = 24;
+const CLUSTERS_MAX: u64 = 96;
 const ROUNDS: usize = 12;
 const PACKETS: usize = 400;
 /// Clusters with real packets that are tried until a fault is found.
@@ -35,7 +35,7 @@ enum By {
     Verify,
 }
 
-const FAULTS: [(&str, By); 42] = [
+const FAULTS: [(&str, By); 43] = [
     ("model/baseline-is-admin", By::Interpreter),
     ("model/priority-ignored", By::Interpreter),
     ("model/accept-passes", By::Interpreter),
@@ -46,6 +46,7 @@ const FAULTS: [(&str, By); 42] = [
     ("resolve/inherited-label-wins", By::Interpreter),
     ("resolve/port-name-of-any-protocol", By::Interpreter),
     ("resolve/network-set-skipped", By::Interpreter),
+    ("resolve/realms-mixed", By::Interpreter),
     ("resolve/single-address-forgets-cover", By::Interpreter),
     ("resolve/stale-class", By::Interpreter),
     ("resolve/prefix-forgets-cover", By::Interpreter),

@@ -12,6 +12,7 @@
 //!   [`Doubts`](crate::Doubts): whatever its place, its Deny comes first and its Allow does not come early.
 //! - **Network set**: the CIDRs that can be read stay, when its labels can be read; and as nobody knows
 //!   which others it holds, rules doubt, see [`Doubts`](crate::Doubts).
+//! - **Node**: nobody knows its addresses, so rules that may mean it doubt.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,7 +69,6 @@ impl Converter {
             Kind::Tier => closed_tier(&key.name, remains),
             Kind::GlobalNetworkSet | Kind::NetworkSet => closed_set(key, remains),
             Kind::Namespace
-            | Kind::Node
             | Kind::ServiceAccount
             | Kind::Service
             | Kind::StagedGlobalNetworkPolicy
@@ -81,6 +81,7 @@ impl Converter {
             | Kind::HostEndpoint
             | Kind::WorkloadEndpoint
             | Kind::Pod => Closed::default(),
+            Kind::Node => closed_node(key, remains),
         }
     }
 }
@@ -226,6 +227,14 @@ fn closed_set(key: &ObjectKey, remains: &Remains) -> Closed {
     Closed {
         changes: vec![change.unwrap_or_else(gone)],
         doubt: Some(Doubt::Holds(Obscure::new(namespace, labels.as_ref()))),
+    }
+}
+
+fn closed_node(key: &ObjectKey, remains: &Remains) -> Closed {
+    let labels: Option<BTreeMap<String, String>> = remains.read("metadata.labels");
+    Closed {
+        changes: vec![Change::Node(key.name.as_str().into(), None)],
+        doubt: Some(Doubt::Node(Obscure::new(None, labels.as_ref()))),
     }
 }
 

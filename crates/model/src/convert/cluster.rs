@@ -213,15 +213,18 @@ fn source(path: &str, peer: &IngressPeer) -> Result<Side, Vec<FieldError>> {
 }
 
 fn destination(path: &str, peer: &EgressPeer) -> Result<Side, Vec<FieldError>> {
-    if peer.nodes.is_some() || peer.domain_names.is_some() {
+    if peer.domain_names.is_some() {
         return Err(fault_at(path, "is not supported yet"));
     }
+    let has_pods = peer.namespaces.is_some() || peer.pods.is_some();
     let selector = selector(peer.namespaces.as_ref(), peer.pods.as_ref());
-    match (selector, &peer.networks) {
-        (Some(selector), None) => Ok(side(selector)),
-        (None, Some(networks))
-            if !networks.is_empty() && peer.namespaces.is_none() && peer.pods.is_none() =>
-        {
+    match (selector, &peer.networks, &peer.nodes) {
+        (Some(selector), None, None) => Ok(side(selector)),
+        (None, None, Some(nodes)) if !has_pods => Ok(Side {
+            all: vec![Predicate::nodes(labels(nodes))],
+            ..Side::default()
+        }),
+        (None, Some(networks), None) if !networks.is_empty() && !has_pods => {
             let nets = networks.iter().map(|text| {
                 let net = parse_cidr_masking(text).map(|(net, _)| net);
                 net.map_err(|error| fault_at(path, &error.to_string()))
@@ -283,7 +286,9 @@ impl Match {
             .into_iter()
             .find_map(|predicate| match predicate {
                 Predicate::Selector { selector, .. } => Some(selector),
-                Predicate::Nets { .. } | Predicate::NamedPort { .. } => None,
+                Predicate::Nets { .. } | Predicate::Nodes { .. } | Predicate::NamedPort { .. } => {
+                    None
+                }
             });
         let mut ports = ports(self.port.as_slice(), selector, self.protocol)?;
         if fault::is("model/port-name-of-tcp-only") {

@@ -112,7 +112,7 @@ fn rule(
         .iter()
         .find_map(|predicate| match predicate {
             Predicate::Selector { selector, .. } => Some(selector.clone()),
-            Predicate::Nets { .. } | Predicate::NamedPort { .. } => None,
+            Predicate::Nets { .. } | Predicate::Nodes { .. } | Predicate::NamedPort { .. } => None,
         });
     rule.source = source;
     rule.destination = destination;

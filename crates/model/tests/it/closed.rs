@@ -250,6 +250,49 @@ fn labels_that_cannot_be_read_may_be_any() {
     assert_eq!(found, ["Deny 0", "Deny 1", "Deny 2"]);
 }
 
+/// A node of unknown addresses is doubted by peers of nodes and by nothing else.
+#[test]
+fn peers_of_nodes_doubt_a_broken_node() {
+    let peer = |labels: Value| json!([{"nodes": {"matchLabels": labels}}]);
+    let object = json!({"metadata": {"name": "p"}, "spec": {
+        "tier": "Admin", "priority": 1, "subject": {"namespaces": {}},
+        "egress": [
+            {"action": "Accept", "to": peer(json!({"zone": "a"}))},
+            {"action": "Deny", "to": peer(json!({"zone": "a"}))},
+            {"action": "Deny", "to": peer(json!({"zone": "b"}))},
+            {"action": "Deny", "to": [{"namespaces": {}}]},
+        ],
+    }});
+    let policy = Object::decode(Kind::ClusterNetworkPolicy, object).unwrap();
+    let changes = Converter::default().convert(&policy).unwrap();
+    let Some(Change::Policy(_, Some(policy))) = changes.first() else {
+        panic!("{changes:?}");
+    };
+    let key = key(Kind::Node);
+    let broken = json!({"metadata": {"name": "x", "labels": {"zone": "a"}}, "status": 7});
+    let mut doubts = Doubts::default();
+    let closed = closed(&key, &broken);
+    assert_eq!(closed.changes, [Change::Node("x".into(), None)]);
+    assert!(doubts.put(&key, closed.doubt));
+    let read = doubts.read(policy);
+    let rules = read.egress.clone().unwrap();
+    let brief = |rule: &Rule| {
+        let peers = rule.destination.all.iter();
+        let peers: Vec<String> = peers.map(ToString::to_string).collect();
+        format!("{:?} {} {}", rule.action, rule.index, peers.join(" "))
+    };
+    let found: Vec<String> = rules.iter().map(brief).collect();
+    assert_eq!(
+        found[..3],
+        [
+            r#"Allow 0 nodes zone == "a""#,
+            "Deny 1 ",
+            r#"Deny 2 nodes zone == "b""#,
+        ]
+    );
+    assert!(found[3].starts_with("Deny 3 selector"), "{found:?}");
+}
+
 #[test]
 fn labels_that_a_set_inherits_may_be_any() {
     let rules = json!([

@@ -121,7 +121,7 @@ fn closed(spec: Value) -> Policy {
 fn a_faulty_rule_fails_closed_alone() {
     let rule = |action: &str, faulty: &Value| json!({"action": action, "to": faulty});
     for faulty in [
-        json!([{"nodes": {}}]),
+        json!([{"nodes": {}, "networks": ["10.0.0.0/8"]}]),
         json!([{"domainNames": ["example.com"]}]),
         json!([{"notInventedYet": {}}]),
         json!([{"networks": ["nonsense"]}]),

@@ -224,7 +224,7 @@ fn what_cannot_be_carried_over_is_refused() {
         assert!(refused.to_string().contains(expect), "{refused}");
         assert_eq!(refused.object, object.key());
     };
-    check(json!({"doNotTrack": true}), "not supported yet");
+    check(json!({"doNotTrack": true}), "applyOnForward must be true");
     check(
         json!({"ingress": [{"action": "Allow", "http": {"methods": ["GET"]}}]}),
         "not supported",

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_model::{Change, Endpoint, Labels, Policy, Predicate, ProfileName, Tier, TierName};
+use oncilla_model::{
+    Change, Endpoint, Labels, Node, Policy, Predicate, ProfileName, Tier, TierName,
+};
 use oncilla_net::Direction;
 use oncilla_program::Dispatch;
 use oncilla_resolve::node::{NodeState as _, PredicateMode};
@@ -44,6 +46,13 @@ pub(crate) fn endpoints(world: &World) -> impl Iterator<Item = &Arc<Endpoint>> {
     })
 }
 
+fn nodes(world: &World) -> impl Iterator<Item = &Arc<Node>> {
+    world.values().filter_map(|change| match change {
+        Change::Node(_, Some(node)) => Some(node),
+        _ => None,
+    })
+}
+
 /// Whether a predicate holds of an address, and the ports of a named one.
 fn answer(world: &World, predicate: &Predicate, addr: IpAddr) -> (bool, BTreeSet<u16>) {
     let at = || endpoints(world).filter(|endpoint| endpoint.addresses.contains(&addr));
@@ -61,6 +70,11 @@ fn answer(world: &World, predicate: &Predicate, addr: IpAddr) -> (bool, BTreeSet
             });
             let pods = at().any(|each| selects(world, selector, &each.labels, &each.profiles));
             (sets || pods, BTreeSet::new())
+        }
+        Predicate::Nodes { selector, .. } => {
+            let nodes = nodes(world).filter(|node| node.addresses.contains(&addr));
+            let mut nodes = nodes.filter(|node| selects(world, selector, &node.labels, &[]));
+            (nodes.next().is_some(), BTreeSet::new())
         }
         Predicate::NamedPort {
             selector,
@@ -86,6 +100,7 @@ fn addresses(world: &World) -> BTreeSet<IpAddr> {
         .map(|a| a.parse().unwrap())
         .into();
     found.extend(endpoints(world).flat_map(|endpoint| &endpoint.addresses));
+    found.extend(nodes(world).flat_map(|node| &node.addresses));
     let mut nets = Vec::new();
     for change in world.values() {
         match change {
@@ -115,7 +130,7 @@ fn nets_of(policy: &Policy) -> Vec<oncilla_net::IpNet> {
     let predicates = sides.flat_map(|side| side.all.iter().chain(&side.none));
     let nets = predicates.filter_map(|predicate| match predicate {
         Predicate::Nets { nets, .. } => Some(nets.iter().copied()),
-        Predicate::Selector { .. } | Predicate::NamedPort { .. } => None,
+        Predicate::Selector { .. } | Predicate::Nodes { .. } | Predicate::NamedPort { .. } => None,
     });
     nets.flatten().collect()
 }

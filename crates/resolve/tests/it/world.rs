@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use oncilla_model::{
     Action, Change, Endpoint, EndpointKey, EndpointPort, Families, Labels, NetworkSet,
-    NetworkSetKey, Order, Policy, PolicyKey, PolicyKind, Ports, Predicate, Profile, ProfileName,
-    ProtocolMatch, Rule, Side, Tier, TierEnd, TierName,
+    NetworkSetKey, Node, Order, Policy, PolicyKey, PolicyKind, Ports, Predicate, Profile,
+    ProfileName, ProtocolMatch, Rule, Side, Tier, TierEnd, TierName,
 };
 use oncilla_net::{IpNet, PortSet, Protocol};
 use oncilla_selector::{Selector, parse};
@@ -69,6 +69,7 @@ pub(crate) enum Key {
     Policy(PolicyKey),
     Endpoint(EndpointKey),
     Set(NetworkSetKey),
+    Node(Arc<str>),
     Profile(ProfileName),
 }
 
@@ -81,6 +82,7 @@ pub(crate) fn key(change: &Change) -> Key {
         Change::Policy(key, _) => Key::Policy(key.clone()),
         Change::Endpoint(key, _) => Key::Endpoint(key.clone()),
         Change::NetworkSet(key, _) => Key::Set(key.clone()),
+        Change::Node(name, _) => Key::Node(Arc::clone(name)),
         Change::Profile(key, _) => Key::Profile(key.clone()),
     }
 }
@@ -91,6 +93,7 @@ pub(crate) fn gone(change: &Change) -> Change {
         Change::Policy(key, _) => Change::Policy(key.clone(), None),
         Change::Endpoint(key, _) => Change::Endpoint(key.clone(), None),
         Change::NetworkSet(key, _) => Change::NetworkSet(key.clone(), None),
+        Change::Node(name, _) => Change::Node(Arc::clone(name), None),
         Change::Profile(key, _) => Change::Profile(key.clone(), None),
     }
 }
@@ -119,6 +122,9 @@ pub(crate) fn random(dice: &mut Dice, size: Size) -> World {
     for number in 0..size.sets {
         changes.push(set(dice, number, size));
     }
+    for number in 0..3 {
+        changes.push(node(dice, number, size));
+    }
     for number in 0..size.policies {
         changes.push(policy(dice, number, size));
     }
@@ -140,6 +146,7 @@ pub(crate) fn another(dice: &mut Dice, of: &Change, size: Size) -> Change {
         Change::Policy(key, _) => policy(dice, number(&key.name), size),
         Change::Endpoint(key, _) => endpoint(dice, number(&key.name), size),
         Change::NetworkSet(key, _) => set(dice, number(&key.name), size),
+        Change::Node(name, _) => node(dice, number(name), size),
         Change::Profile(name, _) => {
             profile(dice, number(name.0.strip_prefix("kns.").unwrap()), size)
         }
@@ -259,6 +266,28 @@ fn set(dice: &mut Dice, number: usize, size: Size) -> Change {
     Change::NetworkSet(key, Some(Arc::new(set)))
 }
 
+/// With the labels and sometimes the address of an endpoint, so that they could be mistaken for one.
+fn node(dice: &mut Dice, number: usize, size: Size) -> Change {
+    let app = format!("v{}", dice.below(size.values));
+    let mut addresses = vec![IpAddr::V4(Ipv4Addr::new(
+        192,
+        0,
+        2,
+        u8::try_from(number).unwrap(),
+    ))];
+    if dice.chance(50) {
+        let anybody = dice.below(size.endpoints);
+        addresses.push(address(dice, size, anybody));
+    }
+    addresses.sort_unstable();
+    let node = Node {
+        name: format!("n{number}").into(),
+        labels: labels(&[("app", &app)]),
+        addresses,
+    };
+    Change::Node(Arc::clone(&node.name), Some(Arc::new(node)))
+}
+
 fn nets(dice: &mut Dice, size: Size) -> Vec<IpNet> {
     let count = 1 + dice.below(3);
     let mut nets: Vec<IpNet> = (0..count).map(|_| net(dice, size)).collect();
@@ -337,6 +366,12 @@ fn side(dice: &mut Dice, size: Size) -> Side {
     }
     if dice.chance(25) {
         side.all.push(Predicate::nets(nets(dice, size)));
+    }
+    if dice.chance(10) {
+        side.all.push(Predicate::nodes(selector(dice, size)));
+    }
+    if dice.chance(5) {
+        side.none.push(Predicate::nodes(selector(dice, size)));
     }
     if dice.chance(15) {
         side.none.push(Predicate::selector(selector(dice, size)));

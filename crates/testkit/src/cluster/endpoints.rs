@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use oncilla_api::v1::{Container, ContainerPort, Namespace, Pod, PodIp, ServiceAccount};
+use oncilla_api::v1::{
+    Container, ContainerPort, Namespace, Node, NodeAddress, Pod, PodIp, ServiceAccount,
+};
 use oncilla_api::v3::{GlobalNetworkSet, NetworkSet, NetworkSetSpec, Tier, TierAction};
 use oncilla_api::{Kind, Object, TransportProtocol};
 
-use super::selectors::{self, ACCOUNT_LABELS, LABELS, NAMESPACE_LABELS};
+use super::selectors::{self, ACCOUNT_LABELS, LABELS, NAMESPACE_LABELS, NODE_LABELS};
 use super::traffic::{NETS_V4, NETS_V6, PORTS};
 use super::{Edit, NAMESPACES, NODES, RandomCluster};
 
@@ -25,6 +27,27 @@ impl RandomCluster {
         name.clone_into(&mut namespace.metadata.name);
         namespace.metadata.labels = selectors::labels(&mut self.rng, &NAMESPACE_LABELS);
         namespace.into()
+    }
+
+    /// A node with addresses that packets from outside have. They are external ones: to a node's own address no
+    /// pod of it sends through the forward path.
+    pub(super) fn node(&mut self, name: &str) -> Object {
+        let mut node = Node::default();
+        name.clone_into(&mut node.metadata.name);
+        node.metadata.labels = selectors::labels(&mut self.rng, &NODE_LABELS);
+        let outside = Self::outside_addresses();
+        for _ in 0..self.rng.below(4) {
+            let address = self.rng.pick(&outside).to_string();
+            node.status.addresses.push(NodeAddress {
+                address_type: "ExternalIP".to_owned(),
+                address,
+            });
+        }
+        node.status.addresses.push(NodeAddress {
+            address_type: "Hostname".to_owned(),
+            address: name.to_owned(),
+        });
+        node.into()
     }
 
     pub(super) fn account(&mut self, namespace: &str, name: &str) -> Object {

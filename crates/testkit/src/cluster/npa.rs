@@ -7,7 +7,7 @@ use oncilla_api::npa::{
 use oncilla_api::{LabelSelector, Object, ObjectMeta};
 
 use super::endpoints::PORT_NAMES;
-use super::selectors::{self, LABELS, NAMESPACE_LABELS};
+use super::selectors::{self, LABELS, NAMESPACE_LABELS, NODE_LABELS};
 use super::traffic::{NETS_V4, NETS_V6, PORTS};
 use crate::rng::Rng;
 
@@ -77,7 +77,9 @@ fn egress(rng: &mut Rng) -> EgressRule {
     let action = action(rng);
     let to: Vec<EgressPeer> = (0..rng.between(1, 2)).map(|_| destination(rng)).collect();
     // Only pods name their ports.
-    let may_name = to.iter().all(|peer| peer.networks.is_none());
+    let may_name = to
+        .iter()
+        .all(|peer| peer.networks.is_none() && peer.nodes.is_none());
     EgressRule {
         name: "a rule".to_owned(),
         action,
@@ -92,6 +94,12 @@ fn destination(rng: &mut Rng) -> EgressPeer {
         return EgressPeer {
             namespaces,
             pods,
+            ..EgressPeer::default()
+        };
+    }
+    if rng.chance(1, 2) {
+        return EgressPeer {
+            nodes: Some(selectors::kubernetes(rng, &NODE_LABELS)),
             ..EgressPeer::default()
         };
     }

@@ -18,6 +18,9 @@ pub(super) const NAMESPACE_LABELS: [(&str, &[&str]); 2] =
     [("env", &["prod", "test"]), ("team", &["x", "y"])];
 /// Labels of service accounts.
 pub(super) const ACCOUNT_LABELS: [(&str, &[&str]); 1] = [("role", &["api", "batch"])];
+/// Labels of nodes. Pods have some of the same, which must not matter.
+pub(super) const NODE_LABELS: [(&str, &[&str]); 2] =
+    [("a", &["x", "y"]), ("zone", &["one", "two"])];
 /// What endpoints have beside their own labels.
 const INHERITED: [(&str, &[&str]); 6] = [
     ("pcns.env", &["prod", "test"]),

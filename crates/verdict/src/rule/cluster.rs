@@ -31,6 +31,8 @@ pub(crate) struct Pods {
 enum Peer {
     Pods(Pods),
     Networks(Vec<IpNet>),
+    /// Nodes by their labels: the addresses in their status.
+    Nodes(LabelSelector),
 }
 
 #[derive(Debug)]
@@ -184,18 +186,22 @@ impl Pods {
 
 impl Peer {
     fn destination(peer: &npa::EgressPeer) -> Option<Self> {
-        if peer.nodes.is_some() || peer.domain_names.is_some() {
+        if peer.domain_names.is_some() {
             return None;
         }
-        let Some(networks) = &peer.networks else {
-            return Pods::read(peer.namespaces.as_ref(), peer.pods.as_ref()).map(Self::Pods);
-        };
-        if peer.namespaces.is_some() || peer.pods.is_some() {
-            return None;
+        let has_pods = peer.namespaces.is_some() || peer.pods.is_some();
+        match (&peer.networks, &peer.nodes) {
+            (None, None) => {
+                Pods::read(peer.namespaces.as_ref(), peer.pods.as_ref()).map(Self::Pods)
+            }
+            (Some(networks), None) if !has_pods => {
+                let nets = networks.iter();
+                let nets = nets.map(|text| parse_cidr_masking(text).ok().map(|(net, _)| net));
+                nets.collect::<Option<Vec<_>>>().map(Self::Networks)
+            }
+            (None, Some(nodes)) if !has_pods => Some(Self::Nodes(nodes.clone())),
+            _ => None,
         }
-        let nets = networks.iter();
-        let nets = nets.map(|text| parse_cidr_masking(text).ok().map(|(net, _)| net));
-        nets.collect::<Option<Vec<_>>>().map(Self::Networks)
     }
 
     fn matches(&self, side: &Side<'_>, bound: Bound) -> bool {
@@ -207,12 +213,19 @@ impl Peer {
             }
             // No CIDR at all would hold for everybody.
             Self::Networks(nets) => !nets.is_empty() && nets_hold(nets, &[], side.address),
+            Self::Nodes(nodes) => {
+                let mut owners = side.nodes.iter();
+                owners.any(|labels| kubernetes_matches(nodes, labels, ""))
+                    || (bound == Bound::Possible
+                        && side.hidden.iter().any(|set| self.may_mean(set)))
+            }
         }
     }
 
     fn may_mean(&self, set: &HiddenSet) -> bool {
         match self {
-            Self::Pods(pods) => pods.mean_set(set) != Truth::No,
+            Self::Pods(pods) => !set.is_node && pods.mean_set(set) != Truth::No,
+            Self::Nodes(nodes) => set.is_node && kubernetes_truth(nodes, set, "") != Truth::No,
             Self::Networks(_) => false,
         }
     }
@@ -220,7 +233,7 @@ impl Peer {
     fn means(&self, owner: &Owner<'_>) -> bool {
         match self {
             Self::Pods(pods) => pods.mean(owner.labels),
-            Self::Networks(_) => false,
+            Self::Networks(_) | Self::Nodes(_) => false,
         }
     }
 }

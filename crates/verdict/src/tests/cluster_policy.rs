@@ -114,6 +114,48 @@ fn peers_are_pods_of_namespaces_and_networks() {
     );
 }
 
+/// Every address in the status counts, whatever its type; pods with the labels of a node are none.
+#[test]
+fn peers_of_nodes_are_the_addresses_in_their_status() {
+    let nodes = "---
+{apiVersion: v1, kind: Node, metadata: {name: n3, labels: {app: web, zone: a}},
+ status: {addresses: [{type: InternalIP, address: 198.51.100.3}, {type: ExternalDNS, address: 10.0.1.1.example}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n4, labels: {zone: b}}, status: {addresses: [{type: ExternalIP, address: 198.51.100.4}]}}
+";
+    let rules = "egress: [
+        {action: Accept, to: [{nodes: {matchLabels: {zone: b}}}]},
+        {action: Deny, to: [{nodes: {matchExpressions: [{key: app, operator: Exists}]}}, {nodes: {matchLabels: {zone: b}}}]}]";
+    check(
+        &format!("{}{nodes}", on_db("p", "Admin", 1, rules)),
+        "red/db -> 198.51.100.3 tcp/1 = deny red/db egress kube-admin kcnp/p 1
+         red/db -> 198.51.100.4 tcp/1 = allow red/db egress kube-admin kcnp/p 0
+         red/db -> 198.51.100.9 tcp/1 = allow red/db egress pro/kns.red profile
+         red/db -> blue/web tcp/1 = allow blue/web ingress pro/kns.blue profile",
+    );
+}
+
+/// Selectors of endpoints and of namespaces never mean a node.
+#[test]
+fn nothing_but_a_peer_of_nodes_means_a_node() {
+    let node = "---
+{apiVersion: v1, kind: Node, metadata: {name: n3, labels: {app: web, pcns.team: red, projectcalico.org/orchestrator: k8s}},
+ status: {addresses: [{type: InternalIP, address: 198.51.100.3}]}}
+";
+    for rule in [
+        "{action: Deny, destination: {selector: all()}}",
+        "{action: Deny, destination: {selector: app == 'web'}}",
+        "{action: Deny, destination: {selector: '!has(foo)'}}",
+        "{action: Deny, destination: {namespaceSelector: global()}}",
+    ] {
+        let spec = format!("{{types: [Egress], egress: [{rule}, {{action: Allow}}]}}");
+        check(
+            &format!("{}{node}", gnp("p", &spec)),
+            "red/db -> 198.51.100.3 tcp/1 = allow red/db egress default gnp/p 1",
+        );
+    }
+}
+
 #[test]
 fn networks_of_one_family_say_nothing_about_the_other() {
     let rules = "egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]";
@@ -173,7 +215,7 @@ fn ports_are_numbers_and_ranges_of_one_protocol() {
 #[test]
 fn a_rule_that_cannot_be_understood_fails_closed() {
     for broken in [
-        "to: [{nodes: {}}]",
+        "to: [{nodes: {}, networks: [10.0.0.0/8]}]",
         "to: [{domainNames: ['*.example.com']}]",
         "to: []",
         "to: [{}]",
