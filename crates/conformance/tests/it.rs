@@ -5,5 +5,7 @@ mod shared;
 
 #[path = "it/differential.rs"]
 mod differential;
+#[path = "it/extremes.rs"]
+mod extremes;
 #[path = "it/faults.rs"]
 mod faults;
