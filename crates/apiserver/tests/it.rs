@@ -10,6 +10,7 @@ mod it {
     mod behaviour;
     mod cluster_policies;
     mod follow;
+    mod fuzz;
     mod hosts;
     mod refusals;
     mod server;

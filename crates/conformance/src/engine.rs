@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_api::{Object, ObjectKey, Remains, v3};
+use oncilla_api::{FieldError, Object, ObjectKey, Remains, v3};
 use oncilla_compile::Compiler;
-use oncilla_model::{Converter, Doubt, Doubts, Policy, PolicyKey, Refused};
+use oncilla_model::{Converter, Doubt, Doubts, Policy, PolicyKey};
 use oncilla_net::{Packet, Verdict};
 use oncilla_program::{Outcome, Passage, Place, Program, ProgramDelta, Settings};
 use oncilla_resolve::{Exhausted, Limits, Resolver};
+use serde_json::Value;
 
 use crate::case::Change;
 
@@ -137,9 +138,40 @@ impl Engine {
             .iter()
             .flat_map(|change| self.convert(change))
             .collect();
+        self.put(&converted, sink)
+    }
+
+    /// Takes in what a store holds of an object, also when it cannot be read: then it is closed, as an agent closes it.
+    ///
+    /// # Errors
+    /// When a node does not settle, or `sink` fails.
+    pub fn apply_stored<E: From<Unsettled>>(
+        &mut self,
+        key: &ObjectKey,
+        value: &Value,
+        sink: Sink<'_, E>,
+    ) -> Result<(), E> {
+        let converted = match Object::decode(key.kind, value.clone()) {
+            Ok(mut object) => {
+                object.default_fields();
+                self.convert(&Change::Apply(object))
+            }
+            Err(errors) => {
+                let (converted, doubt) = self.closed(key, value, &errors);
+                self.doubted(key, converted, doubt)
+            }
+        };
+        self.put(&converted, sink)
+    }
+
+    fn put<E: From<Unsettled>>(
+        &mut self,
+        converted: &[oncilla_model::Change],
+        sink: Sink<'_, E>,
+    ) -> Result<(), E> {
         self.now_ms += BATCH_MS;
         for (node, street) in &mut self.streets {
-            street.apply(node, &converted, self.now_ms, sink)?;
+            street.apply(node, converted, self.now_ms, sink)?;
         }
         self.homes = self
             .streets
@@ -167,13 +199,25 @@ impl Engine {
             Change::Apply(object) => {
                 let (converted, doubt) = match self.converter.convert(object) {
                     Ok(converted) => (converted, None),
-                    Err(refused) => self.closed(object, &refused),
+                    Err(refused) => {
+                        self.closed(&refused.object, &object.to_value(), &refused.reasons)
+                    }
                 };
                 (object.key(), converted, doubt)
             }
         };
+        self.doubted(&key, converted, doubt)
+    }
+
+    /// Changes as they read with what nobody knows.
+    fn doubted(
+        &mut self,
+        key: &ObjectKey,
+        converted: Vec<oncilla_model::Change>,
+        doubt: Option<Doubt>,
+    ) -> Vec<oncilla_model::Change> {
         let mut changes = Vec::new();
-        if self.doubts.put(&key, doubt) {
+        if self.doubts.put(key, doubt) {
             let policies = self.policies.iter();
             changes.extend(policies.map(|(key, policy)| {
                 oncilla_model::Change::Policy(key.clone(), Some(self.doubts.read(policy)))
@@ -199,15 +243,16 @@ impl Engine {
     /// What stands for a refused object; a policy's version before stays.
     fn closed(
         &self,
-        object: &Object,
-        refused: &Refused,
+        key: &ObjectKey,
+        value: &Value,
+        reasons: &[FieldError],
     ) -> (Vec<oncilla_model::Change>, Option<Doubt>) {
-        let policy = oncilla_model::policy_key(&refused.object);
+        let policy = oncilla_model::policy_key(key);
         if policy.is_some_and(|key| self.policies.contains_key(&key)) {
             return (Vec::new(), None);
         }
-        let remains = Remains::new(object.kind(), &object.to_value(), &refused.reasons);
-        let closed = self.converter.closed(&refused.object, &remains);
+        let remains = Remains::new(key.kind, value, reasons);
+        let closed = self.converter.closed(key, &remains);
         (closed.changes, closed.doubt)
     }
 

@@ -9,3 +9,5 @@ mod differential;
 mod extremes;
 #[path = "it/faults.rs"]
 mod faults;
+#[path = "it/fuzz.rs"]
+mod fuzz;

@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod connect;
+pub mod fuzz;
 pub mod net;
 pub mod packet;
 pub mod prober;

@@ -343,7 +343,7 @@ fn seed_of_the_day() -> u64 {
     since.unwrap_or_default().as_secs() / (24 * 60 * 60) * SEEDS_A_DAY
 }
 
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     // Not captured by the test harness, so that it is seen.
     io::stderr()
         .write_all(format!("{line}\n").as_bytes())

@@ -7,14 +7,13 @@ use std::net::IpAddr;
 use oncilla_api::manifest::{Limits, decode};
 use oncilla_conformance::case::Change;
 use oncilla_net::{Packet, Protocol, Verdict};
-use oncilla_testkit::cluster::NODES;
 use oncilla_verdict::{Cluster, Evaluator, Question};
 
 use super::differential::{feed, new_engine};
 
 use Verdict::{Allow, Deny};
 
-/// Two pods of the namespace `shop`: `web` at 10.65.0.1 and fd65::1, `db.main` at 10.65.0.2 and fd65::2.
+/// Two pods of the namespace `shop`: `web` at 10.65.0.1 and `fd65::1`, `db.main` at 10.65.0.2 and `fd65::2`.
 const TOWN: &str = "apiVersion: v1
 kind: List
 items:
@@ -57,7 +56,8 @@ fn check(text: &str, expected: &[Expected<'_>]) {
     feed(&mut engine, &changes).unwrap_or_else(|failure| panic!("{failure}"));
     for (src, dst, port, verdict) in expected {
         let packet = packet(src, dst, *port);
-        let judged = evaluator.decide(&Question::from(packet)).unwrap().verdict;
+        let judged = evaluator.decide(&Question::from(packet));
+        let judged = judged.expect("the question has an answer").verdict;
         let interpreted = engine.judge(&packet).verdict;
         assert_eq!((judged, interpreted), (*verdict, *verdict), "{packet:?}");
     }
@@ -91,7 +91,7 @@ fn packet(src: &str, dst: &str, port: u16) -> Packet {
 }
 
 fn address(text: &str) -> IpAddr {
-    text.parse().unwrap()
+    text.parse().expect("an address")
 }
 
 /// A policy of the namespace `shop` over its pod `web`.

@@ -1,6 +1,7 @@
 //! The file: power cuts, kills, modes, formats, owners, damage.
 
 mod files;
+mod fuzz;
 mod kills;
 mod power;
 

@@ -1,0 +1,358 @@
+//! Arbitrary objects through the whole street: read, converted or closed, resolved, compiled, lowered to nf_tables, and
+//! asked about packets. The judge, which shares no code with the street, gives the same answers; and an object that
+//! cannot be understood lets nothing through that does not get through without it.
+
+use std::collections::BTreeMap;
+
+use oncilla_api::{Kind, Object, ObjectKey};
+use oncilla_conformance::case::Change;
+use oncilla_conformance::engine::{Engine, Unsettled};
+use oncilla_net::{Packet, Verdict};
+use oncilla_nft::{lower, table};
+use oncilla_testkit::cluster::{RandomCluster, Size};
+use oncilla_testkit::fuzz::Run;
+use oncilla_testkit::rng::Rng;
+use oncilla_verdict::{Cluster, Evaluator, Question};
+use serde_json::{Map, Value, json};
+
+use super::super::differential::{feed, new_engine, say};
+
+/// Clusters of a run of the tests.
+const CLUSTERS: u64 = 100;
+/// Objects that are tried in each, one after the other.
+const OBJECTS_A_CLUSTER: usize = 12;
+const PACKETS: usize = 60;
+/// Changes of one object.
+const CHANGES_MAX: u64 = 4;
+const SMALL: Size = Size {
+    pods: 8,
+    policies: 12,
+    sets: 4,
+};
+/// Texts that mean something somewhere, or nearly.
+const TEXTS: [&str; 40] = [
+    "",
+    "default",
+    "kube-admin",
+    "Ingress",
+    "Egress",
+    "Allow",
+    "Deny",
+    "Pass",
+    "Log",
+    "TCP",
+    "tcp",
+    "ICMP",
+    "SCTP",
+    "all()",
+    "global()",
+    "has(a)",
+    "a ==",
+    "a == 'x'",
+    "!has(role)",
+    "10.0.0.0/8",
+    "10.0.0.1/8",
+    "::/0",
+    "0.0.0.0/0",
+    "fd00::/8",
+    "::ffff:1.2.3.4",
+    "80",
+    "80:90",
+    "90:80",
+    "http",
+    "In",
+    "NotIn",
+    "Exists",
+    "projectcalico.org/namespace",
+    "red",
+    "web",
+    "-",
+    "a/b/c",
+    "\u{0}",
+    "ü",
+    "{}",
+];
+/// Numbers at the edges of something.
+const NUMBERS: [i64; 13] = [
+    0,
+    1,
+    -1,
+    4,
+    6,
+    80,
+    254,
+    255,
+    256,
+    65_535,
+    65_536,
+    i64::MAX,
+    i64::MIN,
+];
+/// Fields that objects have somewhere.
+const FIELDS: [&str; 30] = [
+    "spec",
+    "metadata",
+    "labels",
+    "annotations",
+    "ingress",
+    "egress",
+    "action",
+    "source",
+    "destination",
+    "nets",
+    "notNets",
+    "selector",
+    "notSelector",
+    "namespaceSelector",
+    "ports",
+    "notPorts",
+    "protocol",
+    "notProtocol",
+    "types",
+    "policyTypes",
+    "tier",
+    "order",
+    "podSelector",
+    "from",
+    "to",
+    "ipBlock",
+    "icmp",
+    "serviceAccounts",
+    "unknown",
+    "defaultAction",
+];
+/// Kinds that are closed when they cannot be understood. The rest, pods for example, only say what is there.
+const CLOSED: [Kind; 7] = [
+    Kind::Tier,
+    Kind::GlobalNetworkSet,
+    Kind::NetworkSet,
+    Kind::GlobalNetworkPolicy,
+    Kind::NetworkPolicy,
+    Kind::KubernetesNetworkPolicy,
+    Kind::ClusterNetworkPolicy,
+];
+/// Kinds of which nothing stays but a deny. Of a policy of the cluster the rules that can be read stay; a tier or set
+/// that is not there is another thing than one that nobody can read.
+const DENYING: [Kind; 3] = [
+    Kind::GlobalNetworkPolicy,
+    Kind::NetworkPolicy,
+    Kind::KubernetesNetworkPolicy,
+];
+
+/// How often what happened.
+#[derive(Default, Debug)]
+struct Seen {
+    valid: u64,
+    invalid: u64,
+    unreadable: u64,
+    allowed: u64,
+    denied: u64,
+    /// Packets that a closed policy stops.
+    stopped: u64,
+}
+
+/// A random value, of any shape and of no great size.
+fn value(rng: &mut Rng, depth: usize) -> Value {
+    match rng.below(if depth == 0 { 6 } else { 8 }) {
+        0 => Value::Null,
+        1 => json!(rng.chance(1, 2)),
+        2 => json!(rng.pick(&NUMBERS)),
+        3 => json!(*rng.pick(&[0.5, -1.5, 1e300, 1000.0])),
+        4 | 5 => json!(*rng.pick(&TEXTS)),
+        6 => (0..rng.below(4)).map(|_| value(rng, depth - 1)).collect(),
+        _ => {
+            let fields =
+                (0..rng.below(4)).map(|_| (rng.pick(&FIELDS).to_string(), value(rng, depth - 1)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+    }
+}
+
+/// Changes something somewhere in a value.
+fn change(rng: &mut Rng, found: &mut Value, depth: usize) {
+    if depth > 0 && rng.chance(5, 6) {
+        let inner = match found {
+            Value::Array(items) if !items.is_empty() => {
+                let index = rng.index(items.len());
+                items.get_mut(index)
+            }
+            Value::Object(fields) if !fields.is_empty() => {
+                let index = rng.index(fields.len());
+                fields.values_mut().nth(index)
+            }
+            _ => None,
+        };
+        if let Some(inner) = inner {
+            return change(rng, inner, depth - 1);
+        }
+    }
+    match found {
+        Value::Array(items) if rng.chance(1, 2) => match (rng.below(3), items.len()) {
+            (0, 1..) => drop(items.remove(rng.index(items.len()))),
+            (1, 1..) => {
+                let item = rng.pick(items).clone();
+                items.push(item);
+            }
+            _ => items.push(value(rng, 3)),
+        },
+        Value::Object(fields) if rng.chance(1, 2) => {
+            let known = fields.keys().nth(rng.index(fields.len().max(1))).cloned();
+            match (rng.below(3), known) {
+                (0, Some(name)) => drop(fields.shift_remove(&name)),
+                (1, Some(name)) => drop(fields.insert(name, value(rng, 3))),
+                _ => drop(fields.insert(rng.pick(&FIELDS).to_string(), value(rng, 3))),
+            }
+        }
+        // A value of the same type is read, and judged for what it says.
+        Value::String(text) if rng.chance(2, 3) => *text = rng.pick(&TEXTS).to_string(),
+        Value::Number(_) if rng.chance(2, 3) => *found = json!(rng.pick(&NUMBERS)),
+        _ => *found = value(rng, 3),
+    }
+}
+
+/// What a store would hold under the key of an object: the same with some changes, but its name and place.
+fn arbitrary(rng: &mut Rng, object: &Object) -> Value {
+    let key = object.key();
+    let mut value = object.to_value();
+    for _ in 0..=rng.below(CHANGES_MAX) {
+        change(rng, &mut value, 8);
+    }
+    if !value.is_object() {
+        value = json!({ "spec": value });
+    }
+    if !value.get("metadata").is_some_and(Value::is_object) {
+        value["metadata"] = json!({});
+    }
+    value["metadata"]["name"] = json!(key.name);
+    if let (Some(namespace), Value::Object(metadata)) = (&key.namespace, &mut value["metadata"]) {
+        metadata.insert("namespace".to_owned(), json!(namespace));
+    }
+    // The path of a request says what an object is; a store holds no other there.
+    value["apiVersion"] = json!(key.kind.api_version());
+    value["kind"] = json!(key.kind.kind_name());
+    value
+}
+
+/// A cluster in both its forms.
+struct Street {
+    random: RandomCluster,
+    cluster: Cluster,
+    engine: Engine,
+}
+
+impl Street {
+    fn new(rng: &mut Rng) -> Self {
+        let random = RandomCluster::new(rng.next_u64(), SMALL);
+        let mut engine = new_engine();
+        let all = random.objects().values().cloned().map(Change::Apply);
+        let settled = feed(&mut engine, &all.collect::<Vec<_>>());
+        settled.unwrap_or_else(|failure| panic!("{failure}"));
+        Self {
+            cluster: random.objects().values().cloned().collect(),
+            random,
+            engine,
+        }
+    }
+
+    fn forget(&mut self, key: &ObjectKey) {
+        self.cluster.remove(key);
+        let gone = feed(&mut self.engine, &[Change::Delete(key.clone())]);
+        gone.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Puts an arbitrary object in the place of a real one, judges packets, and puts the real one back.
+    fn judge(&mut self, rng: &mut Rng, seen: &mut Seen) {
+        let objects: Vec<&Object> = self.random.objects().values().collect();
+        let closed: Vec<&Object> = objects
+            .into_iter()
+            .filter(|object| CLOSED.contains(&object.kind()))
+            .collect();
+        let original = (*rng.pick(&closed)).clone();
+        let key = original.key();
+        let stored = arbitrary(rng, &original);
+        // An agent that starts knows no version before it.
+        self.forget(&key);
+        let packets = self.random.packets(PACKETS);
+        let without = verdicts(&self.cluster, &packets);
+        self.cluster.insert_stored(&key, &stored);
+        let applied = self
+            .engine
+            .apply_stored::<Unsettled>(&key, &stored, &mut |_, _, _| Ok(()));
+        applied.unwrap_or_else(|error| panic!("{error}: {stored}"));
+        self.lower();
+        let with = verdicts(&self.cluster, &packets);
+        let is_understood = count(&key, &stored, seen);
+        for ((packet, with), without) in packets.iter().zip(&with).zip(&without) {
+            let found = self.engine.judge(packet).verdict;
+            assert_eq!(found, *with, "{packet:?} with {stored}");
+            match found {
+                Verdict::Allow => seen.allowed += 1,
+                Verdict::Deny => seen.denied += 1,
+            }
+            if !is_understood && DENYING.contains(&key.kind) {
+                let widened = (*without, found) == (Verdict::Deny, Verdict::Allow);
+                assert!(!widened, "{packet:?} gets through because of {stored}");
+                seen.stopped += u64::from(*without != found);
+            }
+        }
+        self.forget(&key);
+        self.cluster.insert(original.clone());
+        let back = feed(&mut self.engine, &[Change::Apply(original)]);
+        back.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Every node's program becomes a table.
+    fn lower(&self) {
+        for (node, program) in self.engine.programs() {
+            let ruleset = lower(program, &BTreeMap::new(), table());
+            assert!(!ruleset.chains.is_empty(), "{node}");
+        }
+    }
+}
+
+fn verdicts(cluster: &Cluster, packets: &[Packet]) -> Vec<Verdict> {
+    let evaluator = Evaluator::new(cluster);
+    let judge = |packet: &Packet| {
+        let answer = evaluator.decide(&Question::from(*packet));
+        answer
+            .unwrap_or_else(|error| panic!("{packet:?}: {error}"))
+            .verdict
+    };
+    packets.iter().map(judge).collect()
+}
+
+/// Whether the API would take an object.
+fn count(key: &ObjectKey, stored: &Value, seen: &mut Seen) -> bool {
+    let is_readable = Object::decode(key.kind, stored.clone()).is_ok();
+    let is_valid = Object::from_value(key.kind, stored.clone()).is_ok();
+    match (is_readable, is_valid) {
+        (_, true) => seen.valid += 1,
+        (true, false) => seen.invalid += 1,
+        (false, false) => seen.unreadable += 1,
+    }
+    is_valid
+}
+
+#[test]
+fn arbitrary_objects() {
+    let mut seen = Seen::default();
+    Run::new("street", CLUSTERS).generators(|rng| {
+        let mut street = Street::new(rng);
+        for _ in 0..OBJECTS_A_CLUSTER {
+            street.judge(rng, &mut seen);
+        }
+    });
+    say(&format!("fuzz street: {seen:?}"));
+    let count = seen.valid + seen.invalid + seen.unreadable;
+    for (what, found) in [
+        ("valid", seen.valid),
+        ("invalid", seen.invalid),
+        ("unreadable", seen.unreadable),
+    ] {
+        assert!(found * 50 > count, "hardly any object was {what}: {seen:?}");
+    }
+    assert!(
+        seen.stopped > 100 && seen.allowed > 1_000 && seen.denied > 1_000,
+        "{seen:?}"
+    );
+}
