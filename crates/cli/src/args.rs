@@ -374,6 +374,18 @@ pub(crate) struct Why {
     /// Also say what the staged policies would change if they were set
     #[arg(long)]
     pub(crate) staged: bool,
+    /// By which interface it leaves SRC's node; default: the one with the node's address
+    #[arg(long, value_name = "INTERFACE")]
+    pub(crate) out_by: Option<String>,
+    /// By which interface it comes to DST's node; default: the one with the node's address
+    #[arg(long, value_name = "INTERFACE")]
+    pub(crate) in_by: Option<String>,
+    /// A node in between that forwards it, and by which interfaces; may be repeated
+    #[arg(long, value_name = "NODE[:IN:OUT]")]
+    pub(crate) through: Vec<String>,
+    /// Where it was sent to before destination NAT, as to a node port: address:port
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) sent_to: Option<std::net::SocketAddr>,
     /// How to print
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,

@@ -153,6 +153,7 @@ impl Teller {
             });
             let (source, (destination, port)) = step.why;
             let asked = Asked {
+                way: oncilla_verdict::Way::default(),
                 source: source.path().parse::<Place>()?,
                 destination: destination.path().parse::<Place>()?,
                 traffic: format!("tcp/{port}").parse::<Traffic>()?,

@@ -168,6 +168,7 @@ impl World {
                 Direction::Egress => (pod.clone(), outside),
             };
             let question = Question {
+                way: oncilla_verdict::Way::default(),
                 source,
                 destination,
                 family: *family,

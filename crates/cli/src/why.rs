@@ -21,7 +21,7 @@ use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 use oncilla_net::Family;
-use oncilla_verdict::{Evaluator, Party, Question, QuestionError, Staged};
+use oncilla_verdict::{Evaluator, Hop, Party, Question, QuestionError, Staged, Way};
 
 use crate::args::{self, Format, Global};
 use crate::connect;
@@ -49,6 +49,7 @@ pub(crate) struct Asked {
     pub(crate) destination: Place,
     pub(crate) traffic: Traffic,
     pub(crate) ipv6: bool,
+    pub(crate) way: Way,
 }
 
 /// Answers one question: 0 allowed, 1 denied, 2 cannot say.
@@ -84,6 +85,31 @@ fn asked(arguments: &args::Why) -> Result<Asked> {
         destination: arguments.destination.parse()?,
         traffic: arguments.traffic.parse()?,
         ipv6: arguments.ipv6,
+        way: Way {
+            out_by: arguments.out_by.clone(),
+            in_by: arguments.in_by.clone(),
+            through: arguments
+                .through
+                .iter()
+                .map(|text| hop(text))
+                .collect::<Result<_>>()?,
+            original: arguments.sent_to,
+        },
+    })
+}
+
+/// `NODE`, or `NODE:IN:OUT` with the interfaces.
+fn hop(text: &str) -> Result<Hop> {
+    let words: Vec<&str> = text.split(':').collect();
+    let (node, interfaces) = match words.as_slice() {
+        [node] => (*node, None),
+        [node, from, to] => (*node, Some((*from, *to))),
+        _ => bail!("{text:?} is no node: write NODE, or NODE:IN:OUT, as in n1:eth0:eth1"),
+    };
+    Ok(Hop {
+        node: node.to_owned(),
+        in_by: interfaces.map(|(from, _)| from.to_owned()),
+        out_by: interfaces.map(|(_, to)| to.to_owned()),
     })
 }
 
@@ -137,7 +163,10 @@ impl Asked {
         for destination in &meant.parties {
             let bearing = unread().filter(|one| one.may_bear_on(&source, destination));
             CannotSay::because(&bearing.collect::<Vec<_>>())?;
-            let question = question(&source, destination, family, traffic);
+            let question = Question {
+                way: self.way.clone(),
+                ..question(&source, destination, family, traffic)
+            };
             let answer = evaluator
                 .explain(&question)
                 .map_err(|error| helped(error, world))?;
@@ -195,6 +224,7 @@ pub(crate) fn question(
 ) -> Question {
     let with_ports = traffic.protocol.has_ports();
     Question {
+        way: Way::default(),
         source: source.clone(),
         destination: destination.clone(),
         family,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use oncilla_api::{Object, ObjectKey};
 use oncilla_net::{Direction, Family, Protocol, Verdict};
-use oncilla_verdict::{Decision, Party};
+use oncilla_verdict::{Chain, Decision, Party};
 
 use crate::left_out::LeftOut;
 
@@ -24,6 +24,9 @@ pub struct Suite {
 pub struct Case {
     /// What people call the case: number and description.
     pub name: String,
+    /// What of it only host endpoints can fulfil. A level without them leaves the case out whole, as its later steps
+    /// build on its earlier ones.
+    pub needs_hosts: Option<String>,
     /// The objects that are there before the first step; no policies among them by custom.
     pub objects: Vec<Object>,
     /// The steps, in order; objects carry over from one to the next.
@@ -84,6 +87,8 @@ pub struct DecidedBy {
     pub at: String,
     /// Which way, seen from that end.
     pub direction: Direction,
+    /// Which chain of the end, when it is not the usual one: `forward`.
+    pub chain: Option<String>,
     /// The tier, when one decided.
     pub tier: Option<String>,
     /// The policy or profile, when a rule of it decided.
@@ -126,6 +131,7 @@ impl From<&Decision> for DecidedBy {
         Self {
             at: decision.at.to_string(),
             direction: decision.direction,
+            chain: (decision.chain != Chain::Normal).then(|| decision.chain.to_string()),
             tier: decision.tier.as_ref().map(ToString::to_string),
             policy: decision.policy.as_ref().map(ToString::to_string),
             rule: decision.rule.to_string(),
@@ -157,6 +163,9 @@ impl fmt::Display for Cell {
 impl fmt::Display for DecidedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.at, self.direction)?;
+        if let Some(chain) = &self.chain {
+            write!(f, " {chain}")?;
+        }
         if let Some(tier) = &self.tier {
             write!(f, " tier {tier}")?;
         }

@@ -20,9 +20,34 @@ pub struct Answer {
     pub source: Arc<str>,
     /// Who receives, written alike.
     pub destination: Arc<str>,
-    /// The endpoints that judge the packet, in path order: the source pod's egress, the destination pod's
-    /// ingress. Empty when nobody does.
+    /// The endpoints that judge the packet, in path order: the source pod's egress, host endpoints on the way, the
+    /// destination pod's ingress. Empty when nobody does.
     pub legs: Vec<Leg>,
+}
+
+/// At which point of a packet's way an endpoint is asked. Workloads are asked at one only.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Chain {
+    /// What a workload sends and gets, what a host itself sends and gets.
+    Normal,
+    /// What a host forwards.
+    Forward,
+    /// What comes to a host's interface, before its destination is translated.
+    PreDnat,
+    /// What passes a host's interface, before connections are followed.
+    Untracked,
+}
+
+/// `normal`, `forward`, `pre-dnat` or `untracked`.
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Normal => "normal",
+            Self::Forward => "forward",
+            Self::PreDnat => "pre-dnat",
+            Self::Untracked => "untracked",
+        })
+    }
 }
 
 /// Who settled a packet, or one leg of it.
@@ -32,6 +57,8 @@ pub struct Decision {
     pub at: Arc<str>,
     /// Which way, seen from that end.
     pub direction: Direction,
+    /// At which point of the way.
+    pub chain: Chain,
     /// The tier, when one decided.
     pub tier: Option<Arc<str>>,
     /// The policy or profile whose rule decided: `np/ns/name`, `knp/ns/name`, `gnp/name`, `kcnp/name`,
@@ -56,9 +83,20 @@ pub enum DecidedRule {
     Profile,
     /// Nothing judges this traffic.
     NoPolicy,
+    /// A host's port that no policy closes.
+    Failsafe,
+    /// Nothing of a host endpoint matched: dropped.
+    Default,
+    /// What the node does with packets of its own workloads to itself.
+    EndpointToHost,
+    /// Workloads may not send packets that may hide others.
+    Encapsulated,
+    /// The host endpoint cannot be understood.
+    Unreadable,
 }
 
-/// The number, `end-of-tier`, `profile` or `no-policy`.
+/// The number, `end-of-tier`, `profile`, `no-policy`, `failsafe`, `default`, `endpoint-to-host`, `encapsulated` or
+/// `unreadable`.
 impl fmt::Display for DecidedRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,6 +104,11 @@ impl fmt::Display for DecidedRule {
             Self::EndOfTier => f.write_str("end-of-tier"),
             Self::Profile => f.write_str("profile"),
             Self::NoPolicy => f.write_str("no-policy"),
+            Self::Failsafe => f.write_str("failsafe"),
+            Self::Default => f.write_str("default"),
+            Self::EndpointToHost => f.write_str("endpoint-to-host"),
+            Self::Encapsulated => f.write_str("encapsulated"),
+            Self::Unreadable => f.write_str("unreadable"),
         }
     }
 }
@@ -73,10 +116,12 @@ impl fmt::Display for DecidedRule {
 /// What one endpoint's policy says, in the order visited.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Leg {
-    /// The pod whose policy this is.
+    /// The pod or host endpoint whose policy this is, or the node that decides on what its workloads send to it.
     pub endpoint: ObjectKey,
-    /// Egress of the source, or ingress of the destination.
+    /// Out of the endpoint, or into it.
     pub direction: Direction,
+    /// At which point of the way.
+    pub chain: Chain,
     /// What this end alone says.
     pub verdict: Verdict,
     /// Whether the packet gets here: not when an earlier leg denied it.
@@ -164,7 +209,7 @@ pub struct Hit {
 /// What one profile said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProfileTrace {
-    /// `kns.<namespace>` or `ksa.<namespace>.<account>`.
+    /// `kns.<namespace>`, `ksa.<namespace>.<account>` or the name of an object.
     pub name: Arc<str>,
     /// What came of it.
     pub outcome: ProfileOutcome,
@@ -173,11 +218,13 @@ pub struct ProfileTrace {
 /// What came of a profile.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ProfileOutcome {
-    /// It allows everything.
+    /// A rule allows.
     Allow,
-    /// It has no rules.
+    /// A rule denies, or passes: there is no tier to pass to.
+    Deny,
+    /// It has no rule that matches.
     NoMatch,
-    /// The namespace or service account that it stands for does not exist.
+    /// It does not exist, or the namespace or service account that it stands for does not: denied.
     Missing,
     /// Something before it had decided.
     NotReached,

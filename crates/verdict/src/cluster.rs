@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use oncilla_api::v3::EndpointToHostAction;
 use oncilla_api::{Kind, Object, ObjectKey, Remains};
 use serde_json::Value;
 
@@ -12,6 +13,8 @@ pub struct Cluster {
     objects: BTreeMap<ObjectKey, Object>,
     /// Objects that cannot even be decoded.
     unreadable: BTreeMap<ObjectKey, Remains>,
+    /// What becomes of a workload's packet to its own host where no configuration says; `None`: Drop.
+    host_action: Option<EndpointToHostAction>,
 }
 
 impl Cluster {
@@ -20,6 +23,7 @@ impl Cluster {
         Self {
             objects: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            host_action: None,
         }
     }
 
@@ -45,13 +49,30 @@ impl Cluster {
         }
     }
 
+    /// What nodes do with a workload's packet to its own host where no `FelixConfiguration` says.
+    pub const fn set_host_action(&mut self, action: EndpointToHostAction) {
+        self.host_action = Some(action);
+    }
+
+    pub(crate) fn host_action(&self) -> EndpointToHostAction {
+        self.host_action.unwrap_or(EndpointToHostAction::Drop)
+    }
+
+    /// What can be read of an object, valid or not; `None` when there is none of this key.
+    pub(crate) fn remains(&self, key: &ObjectKey) -> Option<Remains> {
+        let object = self.objects.get(key);
+        let whole = object.map(|object| Remains::new(key.kind, &object.to_value(), &[]));
+        whole.or_else(|| self.unreadable.get(key).cloned())
+    }
+
     /// Takes an object away; returns it when it was there.
     pub fn remove(&mut self, key: &ObjectKey) -> Option<Object> {
         self.unreadable.remove(key);
         self.objects.remove(key)
     }
 
-    /// What is left of the policies, tiers, network sets and nodes that the API would refuse.
+    /// What is left of the policies, tiers, network sets, profiles, host endpoints and nodes that the API would
+    /// refuse.
     pub(crate) fn broken(&self) -> BTreeMap<ObjectKey, Remains> {
         let judges = |kind| {
             matches!(
@@ -63,6 +84,8 @@ impl Cluster {
                     | Kind::NetworkPolicy
                     | Kind::KubernetesNetworkPolicy
                     | Kind::ClusterNetworkPolicy
+                    | Kind::Profile
+                    | Kind::HostEndpoint
             )
         };
         let mut broken = self.unreadable.clone();

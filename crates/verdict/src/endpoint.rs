@@ -1,4 +1,4 @@
-//! Who owns an address: pods as workload endpoints, network sets, and nodes.
+//! Who owns an address: endpoints, of which pods are made here, network sets, and nodes.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,15 +11,16 @@ use crate::cluster::Cluster;
 use crate::labels::{
     LabelMap, NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
 };
+use crate::profile::Profile;
 
 /// Service account names of this length and longer are no label.
 const SERVICE_ACCOUNT_LENGTH_LIMIT: usize = 63;
 
-/// A pod with a network of its own.
+/// A pod with a network of its own, or a host endpoint.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) key: ObjectKey,
-    /// `namespace/pod`.
+    /// `namespace/pod`, or `host:NODE`.
     pub(crate) name: Arc<str>,
     pub(crate) node: String,
     /// Own labels and inherited ones; own win.
@@ -35,16 +36,6 @@ pub(crate) struct NamedPort {
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
-}
-
-/// What a namespace or a service account means to its pods, behind all tiers.
-#[derive(Debug)]
-pub(crate) struct Profile {
-    /// `kns.<namespace>` or `ksa.<namespace>.<account>`.
-    pub(crate) name: Arc<str>,
-    pub(crate) exists: bool,
-    /// A namespace's profile allows everything, a service account's has no rules.
-    pub(crate) allows: bool,
 }
 
 /// A network set.
@@ -103,6 +94,17 @@ impl Inheritance {
         all
     }
 
+    /// The labels that a namespace gives; `None` when there is no such namespace.
+    pub(crate) fn of_namespace(&self, namespace: &str) -> Option<&LabelMap> {
+        self.namespaces.get(namespace)
+    }
+
+    /// The labels that a service account gives; `None` when there is no such account.
+    pub(crate) fn of_account(&self, namespace: &str, account: &str) -> Option<&LabelMap> {
+        self.accounts
+            .get(&(namespace.to_owned(), account.to_owned()))
+    }
+
     fn apply(&self, labels: &mut LabelMap, namespace: &str, account: Option<&str>) {
         let inherited = self.namespaces.get(namespace).into_iter().chain(
             account.and_then(|name| self.accounts.get(&(namespace.to_owned(), name.to_owned()))),
@@ -135,6 +137,10 @@ pub(crate) fn namespace_of(metadata: &oncilla_api::ObjectMeta) -> String {
 }
 
 impl Endpoint {
+    pub(crate) fn is_host(&self) -> bool {
+        self.key.kind == oncilla_api::Kind::HostEndpoint
+    }
+
     /// The endpoint that a pod is; none for pods of the host network and pods without a node.
     pub(crate) fn of_pod(pod: &v1::Pod, inheritance: &Inheritance) -> Option<Self> {
         if pod.spec.host_network || pod.spec.node_name.is_empty() {
@@ -154,7 +160,6 @@ impl Endpoint {
             labels.insert(SERVICE_ACCOUNT.to_owned(), account.to_owned());
         }
         inheritance.apply(&mut labels, &namespace, Some(account));
-        let account_key = (namespace.clone(), account.to_owned());
         Some(Self {
             name: format!("{namespace}/{}", pod.metadata.name).into(),
             node: pod.spec.node_name.clone(),
@@ -162,16 +167,8 @@ impl Endpoint {
             addresses: pod_addresses(pod),
             ports: named_ports(pod),
             profiles: vec![
-                Profile {
-                    name: format!("kns.{namespace}").into(),
-                    exists: inheritance.namespaces.contains_key(&namespace),
-                    allows: true,
-                },
-                Profile {
-                    name: format!("ksa.{namespace}.{account}").into(),
-                    exists: inheritance.accounts.contains_key(&account_key),
-                    allows: false,
-                },
+                Profile::of_namespace(&namespace, inheritance),
+                Profile::of_account(&namespace, account, inheritance),
             ],
             key: ObjectKey::namespaced(
                 oncilla_api::Kind::Pod,

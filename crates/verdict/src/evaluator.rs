@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use oncilla_api::{Kind, Object, ObjectKey};
+use oncilla_api::{Kind, Object, ObjectKey, Remains, Remnant};
 use oncilla_net::{Direction, Family, Icmp, Packet, Verdict, family_of};
 
-use crate::answer::{Answer, DecidedRule, Decision, Leg};
+use crate::answer::{Answer, Chain, DecidedRule, Decision};
 use crate::cluster::Cluster;
-use crate::endpoint::{
-    AddressSet, Endpoint, Inheritance, NodePeer, node_addresses, of_family, pod_addresses,
-};
+use crate::endpoint::{AddressSet, Endpoint, Inheritance, NodePeer, of_family, pod_addresses};
 use crate::hidden::HiddenSet;
-use crate::leg::{Applicable, Detail, judge};
+use crate::host::{Host, HostEndpoint};
+use crate::leg::{Applicable, Detail};
+use crate::profile::Profiles;
 use crate::question::{Party, Question, QuestionError};
 use crate::rule::{Owner, Side, Traffic};
 use crate::tier::Tier;
+use crate::walk::Legs;
 
 /// Answers one question with its whole trace. For many questions about one cluster keep an [`Evaluator`].
 ///
@@ -30,37 +31,42 @@ pub fn evaluate(cluster: &Cluster, question: &Question) -> Result<Answer, Questi
 #[derive(Debug)]
 pub struct Evaluator {
     tiers: Vec<Tier>,
-    endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Endpoint>,
     sets: Vec<AddressSet>,
     /// Broken sets and nodes; the nets that can be read of sets are in `sets`.
     hidden: Vec<HiddenSet>,
-    nodes: BTreeMap<String, Vec<IpAddr>>,
+    pub(crate) nodes: BTreeMap<String, Host>,
     /// What peers of nodes can mean: each node's labels, and the addresses in its status.
     node_peers: Vec<NodePeer>,
     /// Pods of the host network, by `namespace/pod`: their node and their addresses.
     host_pods: BTreeMap<String, (String, Vec<IpAddr>)>,
     /// Pods that exist and have no endpoint, and are not of the host network.
     unscheduled: Vec<String>,
+    /// Host endpoints, in the order of their names.
+    pub(crate) hosts: Vec<HostEndpoint>,
+    hosts_by_address: BTreeMap<IpAddr, Vec<usize>>,
     endpoint_by_name: BTreeMap<Arc<str>, usize>,
     endpoints_by_address: BTreeMap<IpAddr, Vec<usize>>,
     node_by_address: BTreeMap<IpAddr, String>,
     /// For each endpoint the tiers and policies that apply, ingress and egress; found when first asked.
     applicable: Vec<[OnceLock<Places>; 2]>,
+    /// The same for host endpoints, for every chain.
+    applicable_hosts: Vec<[OnceLock<Places>; 8]>,
 }
 
 /// Tiers by their place in the list, each with the places of its policies.
 type Places = Vec<(usize, Vec<usize>)>;
 
 /// One end of a question, found.
-struct End {
-    name: Arc<str>,
+pub(crate) struct End {
+    pub(crate) name: Arc<str>,
     address: IpAddr,
-    place: Place,
+    pub(crate) place: Place,
 }
 
 /// Where an end is.
 #[derive(Clone, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     /// An endpoint, by its place in the list.
     Pod(usize),
     /// A node itself.
@@ -74,6 +80,7 @@ impl Evaluator {
     pub fn new(cluster: &Cluster) -> Self {
         let inheritance = Inheritance::of(cluster);
         let broken = cluster.broken();
+        let profiles = Profiles::of(cluster, &broken);
         let mut all = Self {
             tiers: Tier::all(cluster, &broken),
             endpoints: Vec::new(),
@@ -83,10 +90,13 @@ impl Evaluator {
             node_peers: Vec::new(),
             host_pods: BTreeMap::new(),
             unscheduled: Vec::new(),
+            hosts: HostEndpoint::all(cluster, &broken, (&inheritance, &profiles)),
+            hosts_by_address: BTreeMap::new(),
             endpoint_by_name: BTreeMap::new(),
             endpoints_by_address: BTreeMap::new(),
             node_by_address: BTreeMap::new(),
             applicable: Vec::new(),
+            applicable_hosts: Vec::new(),
         };
         for object in cluster.objects() {
             match object {
@@ -109,32 +119,48 @@ impl Evaluator {
                     if !broken.contains_key(&object.key()) {
                         all.node_peers.push(NodePeer::of(node));
                     }
-                    let addresses = node_addresses(node);
-                    for address in &addresses {
+                    let host = Host::new(node, cluster);
+                    for address in &host.addresses {
                         let name = node.metadata.name.clone();
                         all.node_by_address.entry(*address).or_insert(name);
                     }
-                    all.nodes.insert(node.metadata.name.clone(), addresses);
+                    all.nodes.insert(node.metadata.name.clone(), host);
                 }
                 _ => {}
             }
         }
-        for (key, remains) in &broken {
+        all.hide(&broken, &inheritance);
+        for (index, host) in all.hosts.iter().enumerate() {
+            for address in &host.endpoint.addresses {
+                let owners = all.hosts_by_address.entry(*address).or_default();
+                owners.push(index);
+            }
+            all.applicable_hosts.push(Default::default());
+        }
+        all
+    }
+
+    /// Notes what nobody knows of the owners of addresses.
+    fn hide(&mut self, broken: &BTreeMap<ObjectKey, Remains>, inheritance: &Inheritance) {
+        for (key, remains) in broken {
             let is_set = matches!(key.kind, Kind::GlobalNetworkSet | Kind::NetworkSet);
-            if !is_set && key.kind != Kind::Node {
+            let unknown = |field: &str| remains.field(field) == Remnant::Unknown;
+            let is_host = key.kind == Kind::HostEndpoint
+                && (unknown("spec.expectedIPs") || unknown("metadata.labels"));
+            if !is_set && !is_host && key.kind != Kind::Node {
                 continue;
             }
             let set = HiddenSet::of(key, remains);
-            let labels = set.labels().filter(|_| is_set);
-            all.sets.extend(labels.map(|labels| {
-                AddressSet::of_remains(key.namespace.as_deref(), labels, remains, &inheritance)
-            }));
-            for policy in all.tiers.iter_mut().flat_map(|tier| &mut tier.policies) {
+            if is_set {
+                self.sets.extend(set.labels().map(|labels| {
+                    AddressSet::of_remains(key.namespace.as_deref(), labels, remains, inheritance)
+                }));
+            }
+            for policy in self.tiers.iter_mut().flat_map(|tier| &mut tier.policies) {
                 policy.note_hidden(&set);
             }
-            all.hidden.push(set);
+            self.hidden.push(set);
         }
-        all
     }
 
     fn add_endpoint(&mut self, endpoint: Endpoint) {
@@ -182,55 +208,40 @@ impl Evaluator {
             dst_port: question.destination_port,
             icmp: question.icmp.or(Icmp::echo(question.protocol)),
         };
-        let traffic = Traffic {
-            packet,
-            source: self.side(source.address, question.source_port),
-            destination: self.side(destination.address, question.destination_port),
-        };
-        let mut legs: Vec<Leg> = Vec::with_capacity(2);
-        for (endpoint, direction) in self.path(&source, &destination) {
-            let denied = legs.iter().any(|leg| leg.verdict == Verdict::Deny);
-            if denied && detail == Detail::Decision {
-                break;
-            }
-            let applicable = self.applicable(endpoint, direction);
-            let endpoint = &self.endpoints[endpoint];
-            let mut leg = judge(endpoint, direction, &applicable, &traffic, detail);
-            leg.reached = !denied;
-            legs.push(leg);
+        let original = question.way.original;
+        let sent = original.map_or(packet, |original| Packet {
+            dst: original.ip(),
+            dst_port: original.port(),
+            ..packet
+        });
+        let mut legs = Legs::new(detail);
+        let here = self.traffic(packet);
+        let before = (sent != packet).then(|| self.traffic(sent));
+        // Only the first node on the way sees it as it was sent.
+        let mut as_sent = before.as_ref();
+        for walk in &self.walks(&source, &destination, &question.way)? {
+            self.judge_walk(walk, (as_sent.take().unwrap_or(&here), &here), &mut legs);
         }
-        let denies = legs.iter().find(|leg| leg.verdict == Verdict::Deny);
-        let (verdict, decided_by) = match denies.or(legs.last()) {
-            Some(leg) => (leg.verdict, leg.decided_by.clone()),
-            None => (Verdict::Allow, unjudged(&source, &destination)),
-        };
+        let unjudged = || unjudged(&source, &destination);
+        let (verdict, decided_by) = legs
+            .decision()
+            .unwrap_or_else(|| (Verdict::Allow, unjudged()));
         Ok(Answer {
             verdict,
             decided_by,
             packet,
             source: source.name,
             destination: destination.name,
-            legs,
+            legs: legs.all,
         })
     }
 
-    /// Whose policy the packet meets, in path order.
-    fn path(&self, source: &End, destination: &End) -> Vec<(usize, Direction)> {
-        // A pod's traffic to itself never leaves it, and a node always reaches its own pods.
-        if source.place == destination.place {
-            return Vec::new();
+    fn traffic(&self, packet: Packet) -> Traffic<'_> {
+        Traffic {
+            packet,
+            source: self.side(packet.src, packet.src_port),
+            destination: self.side(packet.dst, packet.dst_port),
         }
-        let mut path = Vec::new();
-        if let Place::Pod(endpoint) = source.place {
-            path.push((endpoint, Direction::Egress));
-        }
-        if let Place::Pod(endpoint) = destination.place {
-            let node = &self.endpoints[endpoint].node;
-            if source.place != Place::Node(node.clone()) {
-                path.push((endpoint, Direction::Ingress));
-            }
-        }
-        path
     }
 
     fn find(&self, party: &Party, family: Family) -> Result<End, QuestionError> {
@@ -247,13 +258,13 @@ impl Evaluator {
                 family,
             }),
             Party::Node(node) => {
-                let addresses = self.nodes.get(node).ok_or_else(|| {
+                let host = self.nodes.get(node).ok_or_else(|| {
                     let node = node.clone();
                     QuestionError::UnknownNode { node }
                 })?;
                 Ok(End {
                     name: party.to_string().into(),
-                    address: of_family(addresses, family).ok_or_else(no_address)?,
+                    address: of_family(&host.addresses, family).ok_or_else(no_address)?,
                     place: Place::Node(node.clone()),
                 })
             }
@@ -315,6 +326,14 @@ impl Evaluator {
                 ports: &endpoint.ports,
             }
         });
+        let hosts = self.hosts_by_address.get(&address).into_iter().flatten();
+        let hosts = hosts.map(|index| {
+            let endpoint = &self.hosts[*index].endpoint;
+            Owner {
+                labels: &endpoint.labels,
+                ports: &endpoint.ports,
+            }
+        });
         let holds = |set: &&AddressSet| set.nets.iter().any(|net| net.contains(&address));
         let sets = self.sets.iter().filter(holds).map(|set| Owner {
             labels: &set.labels,
@@ -325,20 +344,34 @@ impl Evaluator {
         Side {
             address,
             port,
-            owners: pods.chain(sets).collect(),
+            owners: pods.chain(hosts).chain(sets).collect(),
             nodes: nodes.map(|node| &node.labels).collect(),
             hidden: &self.hidden,
         }
     }
 
-    fn applicable(&self, endpoint: usize, direction: Direction) -> Applicable<'_> {
-        let slot = match direction {
-            Direction::Ingress => 0,
-            Direction::Egress => 1,
-        };
-        let found = self.applicable[endpoint][slot]
-            .get_or_init(|| self.find_applicable(&self.endpoints[endpoint], direction));
-        let tiers = found.iter().map(|(tier, policies)| {
+    /// The tiers and policies that apply to a workload.
+    pub(crate) fn applicable(&self, endpoint: usize, direction: Direction) -> Applicable<'_> {
+        let slot = &self.applicable[endpoint][slot(direction, Chain::Normal)];
+        let endpoint = &self.endpoints[endpoint];
+        let find = || self.find_applicable(endpoint, direction, Chain::Normal);
+        self.at(slot.get_or_init(find))
+    }
+
+    /// The tiers and policies that a chain of a host endpoint asks.
+    pub(crate) fn applicable_to_host(
+        &self,
+        host: usize,
+        direction: Direction,
+        chain: Chain,
+    ) -> Applicable<'_> {
+        let slot = &self.applicable_hosts[host][slot(direction, chain)];
+        let endpoint = &self.hosts[host].endpoint;
+        self.at(slot.get_or_init(|| self.find_applicable(endpoint, direction, chain)))
+    }
+
+    fn at(&self, places: &Places) -> Applicable<'_> {
+        let tiers = places.iter().map(|(tier, policies)| {
             let tier = &self.tiers[*tier];
             let policies = policies.iter().map(|policy| &tier.policies[*policy]);
             (tier, policies.collect())
@@ -347,10 +380,10 @@ impl Evaluator {
     }
 
     /// A tier applies when one of its policies selects the endpoint and governs the direction.
-    fn find_applicable(&self, endpoint: &Endpoint, direction: Direction) -> Places {
+    fn find_applicable(&self, endpoint: &Endpoint, direction: Direction, chain: Chain) -> Places {
         let tiers = self.tiers.iter().enumerate().map(|(index, tier)| {
             let policies = tier.policies.iter().enumerate().filter(|(_, policy)| {
-                policy.rules(direction).is_some() && policy.selects(endpoint)
+                policy.rules(direction).is_some() && policy.is_asked(endpoint, chain)
             });
             (index, policies.map(|(policy, _)| policy).collect())
         });
@@ -358,6 +391,21 @@ impl Evaluator {
             .filter(|(_, policies): &(usize, Vec<usize>)| !policies.is_empty())
             .collect()
     }
+}
+
+/// Where a direction and chain stand in a list of all.
+const fn slot(direction: Direction, chain: Chain) -> usize {
+    let direction = match direction {
+        Direction::Ingress => 0,
+        Direction::Egress => 1,
+    };
+    direction
+        + match chain {
+            Chain::Normal => 0,
+            Chain::Forward => 2,
+            Chain::PreDnat => 4,
+            Chain::Untracked => 6,
+        }
 }
 
 /// Traffic that meets no policy: said of the receiving end, unless only the sender is ours.
@@ -371,6 +419,7 @@ fn unjudged(source: &End, destination: &End) -> Decision {
     Decision {
         at: Arc::clone(&end.name),
         direction,
+        chain: Chain::Normal,
         tier: None,
         policy: None,
         key: None,

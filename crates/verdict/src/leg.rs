@@ -6,8 +6,8 @@ use oncilla_api::v3::{Action, TierAction};
 use oncilla_net::{Direction, Verdict};
 
 use crate::answer::{
-    DecidedRule, Decision, Hit, Leg, PolicyOutcome, PolicyTrace, ProfileOutcome, ProfileTrace,
-    TierOutcome, TierTrace,
+    Chain, DecidedRule, Decision, Hit, Leg, PolicyOutcome, PolicyTrace, ProfileOutcome,
+    ProfileTrace, TierOutcome, TierTrace,
 };
 use crate::endpoint::Endpoint;
 use crate::policy::Policy;
@@ -26,15 +26,48 @@ pub(crate) enum Detail {
 /// The tiers that apply to an endpoint in one direction, with the policies that make them apply.
 pub(crate) type Applicable<'a> = Vec<(&'a Tier, Vec<&'a Policy>)>;
 
+/// What one leg is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) direction: Direction,
+    pub(crate) chain: Chain,
+    /// What settles it before any policy.
+    pub(crate) before: Option<(Verdict, DecidedRule)>,
+    pub(crate) traffic: &'a Traffic<'a>,
+    pub(crate) detail: Detail,
+}
+
+impl Asked<'_> {
+    /// A decision without a tier.
+    fn decision(&self, rule: DecidedRule) -> Decision {
+        Decision {
+            at: Arc::clone(&self.endpoint.name),
+            direction: self.direction,
+            chain: self.chain,
+            tier: None,
+            policy: None,
+            key: None,
+            rule,
+            isolated_by: Vec::new(),
+        }
+    }
+}
+
 /// Judges one leg.
-pub(crate) fn judge(
-    endpoint: &Endpoint,
-    direction: Direction,
-    applicable: &Applicable<'_>,
-    traffic: &Traffic<'_>,
-    detail: Detail,
-) -> Leg {
-    let mut settled: Option<(Verdict, Decision)> = None;
+pub(crate) fn judge(asked: &Asked<'_>, applicable: &Applicable<'_>) -> Leg {
+    let Asked {
+        endpoint,
+        direction,
+        chain,
+        traffic,
+        detail,
+        ..
+    } = *asked;
+    let before = asked.before;
+    let mut settled = before.map(|(verdict, rule)| (verdict, asked.decision(rule)));
+    // Before connection tracking and destination NAT the end of a tier decides nothing.
+    let is_early = matches!(chain, Chain::PreDnat | Chain::Untracked);
     let mut tiers = Vec::with_capacity(applicable.len());
     for (tier, policies) in applicable {
         if settled.is_some() {
@@ -47,6 +80,7 @@ pub(crate) fn judge(
         }
         let walk = walk_tier(policies, direction, traffic, detail);
         let outcome = match (walk.hit, tier.default_action) {
+            (None, _) if is_early => TierOutcome::EndPass,
             (Some((_, Hit { action, .. })), _) => match action {
                 Action::Allow => TierOutcome::Decided(Verdict::Allow),
                 Action::Deny => TierOutcome::Decided(Verdict::Deny),
@@ -56,49 +90,59 @@ pub(crate) fn judge(
             (None, TierAction::Pass) => TierOutcome::EndPass,
             (None, TierAction::Deny) => TierOutcome::EndDeny,
         };
-        let undecided = Decision {
-            at: Arc::clone(&endpoint.name),
-            direction,
-            tier: Some(Arc::clone(&tier.name)),
-            policy: None,
-            key: None,
-            rule: DecidedRule::EndOfTier,
-            isolated_by: Vec::new(),
-        };
-        settled = match (outcome, walk.hit) {
-            (TierOutcome::Decided(verdict), Some((policy, hit))) => {
-                let decision = Decision {
-                    policy: Some(Arc::clone(&policy.id)),
-                    key: Some(policy.key.clone()),
-                    rule: DecidedRule::Number(hit.rule),
-                    ..undecided
-                };
-                Some((verdict, decision))
-            }
-            (TierOutcome::EndDeny, _) => {
-                let isolated_by = policies.iter().map(|policy| Arc::clone(&policy.id));
-                let isolated_by = isolated_by.collect();
-                let decision = Decision {
-                    isolated_by,
-                    ..undecided
-                };
-                Some((Verdict::Deny, decision))
-            }
-            _ => None,
-        };
+        settled = decide_by_tier(asked, (tier, policies), (outcome, walk.hit));
         tiers.push(tier_trace(tier, walk.traces, outcome));
     }
-    let profiles = walk_profiles(endpoint, settled.is_some());
-    let (verdict, decided_by) =
-        settled.unwrap_or_else(|| decide_by_profile(endpoint, direction, &profiles));
+    let profiles = match chain {
+        Chain::Normal => walk_profiles(asked, settled.is_some()),
+        Chain::Forward | Chain::PreDnat | Chain::Untracked => Vec::new(),
+    };
+    let (verdict, decided_by) = settled.unwrap_or_else(|| match chain {
+        Chain::Normal => decide_by_profile(asked, &profiles),
+        // It goes on.
+        _ => (Verdict::Allow, asked.decision(DecidedRule::NoPolicy)),
+    });
     Leg {
         endpoint: endpoint.key.clone(),
         direction,
+        chain,
         verdict,
         reached: true,
         decided_by,
         tiers,
         profiles,
+    }
+}
+
+/// The decision of a tier, when it made one.
+fn decide_by_tier(
+    asked: &Asked<'_>,
+    (tier, policies): (&Tier, &[&Policy]),
+    (outcome, hit): (TierOutcome, Option<(&Policy, Hit)>),
+) -> Option<(Verdict, Decision)> {
+    let undecided = Decision {
+        tier: Some(Arc::clone(&tier.name)),
+        ..asked.decision(DecidedRule::EndOfTier)
+    };
+    match (outcome, hit) {
+        (TierOutcome::Decided(verdict), Some((policy, hit))) => {
+            let decision = Decision {
+                policy: Some(Arc::clone(&policy.id)),
+                key: Some(policy.key.clone()),
+                rule: DecidedRule::Number(hit.rule),
+                ..undecided
+            };
+            Some((verdict, decision))
+        }
+        (TierOutcome::EndDeny, _) => {
+            let isolated_by = policies.iter().map(|policy| Arc::clone(&policy.id));
+            let decision = Decision {
+                isolated_by: isolated_by.collect(),
+                ..undecided
+            };
+            Some((Verdict::Deny, decision))
+        }
+        _ => None,
     }
 }
 
@@ -168,19 +212,22 @@ fn unreached(
     policy_trace(policy, Vec::new(), PolicyOutcome::NotReached { would })
 }
 
-/// Profiles in their order; a namespace's allows everything.
-fn walk_profiles(endpoint: &Endpoint, settled: bool) -> Vec<ProfileTrace> {
-    let mut allowed = settled;
-    let profiles = endpoint.profiles.iter();
+/// Profiles in their order. The first that decides settles it; Pass denies, as there is no tier to pass to.
+fn walk_profiles(asked: &Asked<'_>, settled: bool) -> Vec<ProfileTrace> {
+    let mut settled = settled;
+    let profiles = asked.endpoint.profiles.iter();
     profiles
         .map(|profile| {
-            let outcome = match (allowed, profile.exists, profile.allows) {
-                (true, _, _) => ProfileOutcome::NotReached,
-                (false, false, _) => ProfileOutcome::Missing,
-                (false, true, false) => ProfileOutcome::NoMatch,
-                (false, true, true) => ProfileOutcome::Allow,
+            let outcome = match profile.rules(asked.direction) {
+                _ if settled => ProfileOutcome::NotReached,
+                None => ProfileOutcome::Missing,
+                Some(rules) => match first_match(rules, asked.traffic).0 {
+                    None => ProfileOutcome::NoMatch,
+                    Some(hit) if hit.action == Action::Allow => ProfileOutcome::Allow,
+                    Some(_) => ProfileOutcome::Deny,
+                },
             };
-            allowed |= outcome == ProfileOutcome::Allow;
+            settled |= outcome != ProfileOutcome::NoMatch;
             ProfileTrace {
                 name: Arc::clone(&profile.name),
                 outcome,
@@ -189,26 +236,29 @@ fn walk_profiles(endpoint: &Endpoint, settled: bool) -> Vec<ProfileTrace> {
         .collect()
 }
 
-/// The profile that allows; without one the endpoint's traffic is dropped, and the first missing profile
-/// is to blame.
-fn decide_by_profile(
-    endpoint: &Endpoint,
-    direction: Direction,
-    profiles: &[ProfileTrace],
-) -> (Verdict, Decision) {
-    let with = |outcome| profiles.iter().find(|profile| profile.outcome == outcome);
-    let (verdict, profile) = match with(ProfileOutcome::Allow) {
-        Some(profile) => (Verdict::Allow, Some(profile)),
-        None => (Verdict::Deny, with(ProfileOutcome::Missing)),
+/// The profile that decides; without one the endpoint's traffic is dropped.
+fn decide_by_profile(asked: &Asked<'_>, profiles: &[ProfileTrace]) -> (Verdict, Decision) {
+    let decides = |profile: &&ProfileTrace| {
+        !matches!(
+            profile.outcome,
+            ProfileOutcome::NoMatch | ProfileOutcome::NotReached
+        )
+    };
+    let profile = profiles.iter().find(decides);
+    let allows = profile.is_some_and(|profile| profile.outcome == ProfileOutcome::Allow);
+    let rule = if profile.is_none() && asked.endpoint.is_host() {
+        DecidedRule::Default
+    } else {
+        DecidedRule::Profile
     };
     let decision = Decision {
-        at: Arc::clone(&endpoint.name),
-        direction,
-        tier: None,
         policy: profile.map(|profile| format!("pro/{}", profile.name).into()),
-        key: None,
-        rule: DecidedRule::Profile,
-        isolated_by: Vec::new(),
+        ..asked.decision(rule)
+    };
+    let verdict = if allows {
+        Verdict::Allow
+    } else {
+        Verdict::Deny
     };
     (verdict, decision)
 }

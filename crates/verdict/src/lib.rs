@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! Cluster (raw objects) ──Evaluator──▶ tiers of policies, endpoints, address sets
-//! Question ──resolve──▶ Traffic ──source egress leg──▶ ──destination ingress leg──▶ Answer with its trace
+//! Question ──resolve──▶ Traffic ──walk: source's node ─▶ nodes between ─▶ destination's node──▶ Answer with its trace
 //! ```
 //!
 //! Fail closed: a policy that the API would refuse denies whatever it selects, or could have selected, first
@@ -22,21 +22,24 @@ mod cluster;
 mod endpoint;
 mod evaluator;
 mod hidden;
+mod host;
 mod labels;
 mod leg;
 mod policy;
+mod profile;
 mod question;
 mod rule;
 mod staged;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod walk;
 
 pub use answer::{
-    Answer, DecidedRule, Decision, Hit, Leg, PolicyOutcome, PolicyTrace, ProfileOutcome,
+    Answer, Chain, DecidedRule, Decision, Hit, Leg, PolicyOutcome, PolicyTrace, ProfileOutcome,
     ProfileTrace, TierOutcome, TierTrace,
 };
 pub use cluster::Cluster;
 pub use evaluator::{Evaluator, evaluate};
-pub use question::{Party, Question, QuestionError};
+pub use question::{Hop, Party, Question, QuestionError, Way};
 pub use staged::{Staged, StagedAnswer, StagedPolicy, StagedTrace};

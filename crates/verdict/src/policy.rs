@@ -8,6 +8,7 @@ use oncilla_api::{LabelSelector, Object, ObjectKey, PolicyType, k8s, npa, v3};
 use oncilla_net::Direction;
 use oncilla_selector::{ParseError, Selector, parse};
 
+use crate::answer::Chain;
 use crate::endpoint::{Endpoint, namespace_of};
 use crate::hidden::HiddenSet;
 use crate::labels::{
@@ -39,10 +40,36 @@ pub(crate) struct Policy {
     pub(crate) tie_break: String,
     /// Why the policy could not be read as written.
     pub(crate) problem: Option<Arc<str>>,
+    /// Which packets of hosts it judges.
+    stage: Stage,
     subject: Subject,
     /// `None` when the policy does not govern the direction.
     ingress: Option<Vec<Rule>>,
     egress: Option<Vec<Rule>>,
+}
+
+/// Which packets of hosts a policy judges, and whether it judges workloads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Their own, and what they forward when this is set; workloads too.
+    Normal { forward: bool },
+    /// Those before destination NAT.
+    PreDnat,
+    /// Those before connection tracking.
+    Untracked,
+}
+
+impl Stage {
+    const NORMAL: Self = Self::Normal { forward: false };
+
+    /// By `doNotTrack`, `preDNAT` and `applyOnForward`.
+    const fn new([untracked, pre_dnat, forward]: [bool; 3]) -> Self {
+        match (untracked, pre_dnat) {
+            (true, _) => Self::Untracked,
+            (false, true) => Self::PreDnat,
+            (false, false) => Self::Normal { forward },
+        }
+    }
 }
 
 /// Whom a policy selects.
@@ -75,6 +102,7 @@ struct Calico<'a> {
     ingress: &'a [v3::Rule],
     egress: &'a [v3::Rule],
     subject: Result<Subject, ParseError>,
+    stage: Stage,
 }
 
 impl Policy {
@@ -95,12 +123,6 @@ impl Policy {
     fn as_written(object: &Object) -> Option<Self> {
         match object {
             Object::NetworkPolicy(policy) => Some(Self::of_network_policy(policy)),
-            // Such a policy judges hosts only.
-            Object::GlobalNetworkPolicy(policy)
-                if policy.spec.do_not_track || policy.spec.pre_dnat =>
-            {
-                None
-            }
             Object::GlobalNetworkPolicy(policy) => Some(Self::of_global(policy)),
             Object::KubernetesNetworkPolicy(policy) => Some(Self::of_kubernetes(policy)),
             Object::ClusterNetworkPolicy(policy) => Some(Self::of_cluster(policy)),
@@ -159,6 +181,7 @@ impl Policy {
             types: &spec.types,
             ingress: &spec.ingress,
             egress: &spec.egress,
+            stage: Stage::NORMAL,
         })
     }
 
@@ -183,6 +206,7 @@ impl Policy {
             types: &spec.types,
             ingress: &spec.ingress,
             egress: &spec.egress,
+            stage: Stage::new([spec.do_not_track, spec.pre_dnat, spec.apply_on_forward]),
         })
     }
 
@@ -229,6 +253,7 @@ impl Policy {
             },
             order: policy.order.filter(|order| !order.is_nan()),
             problem,
+            stage: policy.stage,
             subject,
             ingress,
             egress,
@@ -265,6 +290,7 @@ impl Policy {
             key,
             ingress: governs(Direction::Ingress).then(|| ingress.unwrap_or_default()),
             egress: governs(Direction::Egress).then(|| egress.unwrap_or_default()),
+            stage: Stage::NORMAL,
             subject: Subject::Kubernetes {
                 namespace,
                 pods: spec.pod_selector.clone(),
@@ -292,6 +318,7 @@ impl Policy {
             tie_break: tie_break(&key, CLUSTER_KIND),
             problem: (!readable).then(|| UNREADABLE_RULE.into()),
             key,
+            stage: Stage::NORMAL,
             subject: pods.map_or(Subject::Everybody { namespace: None }, Subject::Cluster),
             ingress: (!spec.ingress.is_empty()).then(|| ingress.unwrap_or_default()),
             egress: (!spec.egress.is_empty()).then(|| egress.unwrap_or_default()),
@@ -306,7 +333,20 @@ impl Policy {
         }
     }
 
-    pub(crate) fn selects(&self, endpoint: &Endpoint) -> bool {
+    /// Whether a chain of an endpoint asks the policy.
+    pub(crate) fn is_asked(&self, endpoint: &Endpoint, chain: Chain) -> bool {
+        let belongs = match chain {
+            Chain::Normal => matches!(self.stage, Stage::Normal { .. }),
+            Chain::Forward => self.stage == Stage::Normal { forward: true },
+            Chain::PreDnat => self.stage == Stage::PreDnat,
+            Chain::Untracked => self.stage == Stage::Untracked,
+        };
+        // Only policies of the whole cluster are for hosts, whatever labels these have.
+        let is_for_hosts = self.key.kind == oncilla_api::Kind::GlobalNetworkPolicy;
+        belongs && (is_for_hosts || !endpoint.is_host()) && self.selects(endpoint)
+    }
+
+    fn selects(&self, endpoint: &Endpoint) -> bool {
         let labels = &endpoint.labels;
         let lives_in = |namespace: &String| labels.get(NAMESPACE) == Some(namespace);
         match &self.subject {

@@ -1,7 +1,7 @@
 //! What can be asked: from whom, to whom, with which protocol and ports.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use oncilla_net::{Family, Icmp, Packet, Protocol, family_of};
 
@@ -59,6 +59,33 @@ pub struct Question {
     pub destination_port: u16,
     /// Type and code of an ICMP message; `None`: an echo request.
     pub icmp: Option<Icmp>,
+    /// By which interfaces and nodes.
+    pub way: Way,
+}
+
+/// By which interfaces and nodes a packet goes. The default is the usual way: out of the source's node and into the
+/// destination's by the interface that has the node's address, and no node in between.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Way {
+    /// The interface by which it leaves the source's node.
+    pub out_by: Option<String>,
+    /// The nodes between that forward it.
+    pub through: Vec<Hop>,
+    /// The interface by which it comes to the destination's node.
+    pub in_by: Option<String>,
+    /// Where it was sent to before the first node on its way translated the destination.
+    pub original: Option<SocketAddr>,
+}
+
+/// A node that forwards a packet.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Hop {
+    /// The node.
+    pub node: String,
+    /// The interface by which it comes; `None`: the one that has the node's address.
+    pub in_by: Option<String>,
+    /// The interface by which it leaves; `None`: the one that has the node's address.
+    pub out_by: Option<String>,
 }
 
 impl From<Packet> for Question {
@@ -71,6 +98,7 @@ impl From<Packet> for Question {
             source_port: packet.src_port,
             destination_port: packet.dst_port,
             icmp: packet.icmp,
+            way: Way::default(),
         }
     }
 }

@@ -113,6 +113,14 @@ impl Rule {
         }
     }
 
+    pub(crate) const fn allow_everything() -> Self {
+        Self {
+            action: Action::Allow,
+            goes_on: false,
+            criteria: Criteria::Everything,
+        }
+    }
+
     pub(crate) const fn deny_everything() -> Self {
         Self {
             action: Action::Deny,

@@ -6,10 +6,11 @@ use oncilla_api::{Kind, Object};
 use oncilla_net::{Family, Icmp, Protocol, family_of};
 use serde_json::Value;
 
-use crate::{Answer, Cluster, Evaluator, Party, Question, QuestionError};
+use crate::{Answer, Chain, Cluster, Evaluator, Hop, Party, Question, QuestionError, Way};
 
 mod closed;
 mod cluster_policy;
+mod hosts;
 mod kubernetes;
 mod order;
 mod path;
@@ -130,10 +131,32 @@ fn question(text: &str) -> Question {
         protocol,
         source_port: from.map_or(40_000, |at| words[at + 1].parse().unwrap()),
         destination_port: port.parse().unwrap(),
+        way: way(&words),
         icmp: Icmp::echo(protocol).map(|_| Icmp {
             kind: port.parse().unwrap(),
             code: code.parse().unwrap(),
         }),
+    }
+}
+
+/// `out eth1`, `in eth1`, `through n2 eth0 eth1`, `original 192.0.2.1:80`.
+fn way(words: &[&str]) -> Way {
+    let behind = |word: &str, at: usize| {
+        let found = words.iter().position(|each| *each == word);
+        found.map(|found| words[found + at])
+    };
+    Way {
+        out_by: behind("out", 1).map(str::to_owned),
+        in_by: behind("in", 1).map(str::to_owned),
+        through: behind("through", 1)
+            .map(|node| Hop {
+                node: node.to_owned(),
+                in_by: behind("through", 2).map(str::to_owned),
+                out_by: behind("through", 3).map(str::to_owned),
+            })
+            .into_iter()
+            .collect(),
+        original: behind("original", 1).map(|text| text.parse().expect("an address and a port")),
     }
 }
 
@@ -150,6 +173,9 @@ fn line(answer: &Answer) -> String {
         line = format!("{line} {part}");
     }
     line = format!("{line} {}", decision.rule);
+    if decision.chain != Chain::Normal {
+        line = format!("{line} {}", decision.chain);
+    }
     for policy in &decision.isolated_by {
         line = format!("{line} <{policy}");
     }

@@ -4,7 +4,7 @@ use oncilla_api::v3::{Action, TierAction};
 use oncilla_api::{Kind, Object, ObjectKey};
 use oncilla_net::{Direction, Verdict};
 use oncilla_verdict::{
-    Answer, DecidedRule, Decision, Hit, Leg, PolicyOutcome, PolicyTrace, ProfileOutcome,
+    Answer, Chain, DecidedRule, Decision, Hit, Leg, PolicyOutcome, PolicyTrace, ProfileOutcome,
     ProfileTrace, TierOutcome, TierTrace,
 };
 use serde::Serialize;
@@ -65,7 +65,11 @@ pub(crate) struct DecidedBy {
     pub(crate) tier: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<String>,
-    /// A number, `end-of-tier`, `profile` or `no-policy`.
+    /// `forward`, `pre-dnat` or `untracked`, when it is not the usual chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) chain: Option<String>,
+    /// A number, `end-of-tier`, `profile`, `failsafe`, `default`, `endpoint-to-host`, `encapsulated`, `unreadable` or
+    /// `no-policy`.
     pub(crate) rule: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<String>,
@@ -76,8 +80,19 @@ pub(crate) struct DecidedBy {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LegReport {
+    /// `namespace/pod`, the name of a host endpoint, or of a node.
     pub(crate) endpoint: String,
+    /// `namespace/pod` or `node:NAME`.
+    pub(crate) at: String,
     pub(crate) direction: String,
+    /// `normal`, `forward`, `pre-dnat` or `untracked`.
+    pub(crate) chain: String,
+    /// What settled it when no policy and no profile did: `failsafe`, `default`, `endpoint-to-host`, `encapsulated`,
+    /// `unreadable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) settled_by: Option<String>,
+    /// Whether that decided the packet.
+    pub(crate) decides: bool,
     pub(crate) verdict: &'static str,
     pub(crate) reached: bool,
     pub(crate) tiers: Vec<TierReport>,
@@ -138,7 +153,7 @@ pub(crate) struct RuleReport {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProfileReport {
     pub(crate) name: String,
-    /// `allow`, `no-match`, `missing` or `not-reached`.
+    /// `allow`, `deny`, `no-match`, `missing` or `not-reached`.
     pub(crate) outcome: &'static str,
     pub(crate) decides: bool,
 }
@@ -227,9 +242,24 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn leg(&self) -> LegReport {
         let leg = self.leg;
+        let settled = match leg.decided_by.rule {
+            DecidedRule::Failsafe => Some("failsafe"),
+            DecidedRule::Default => Some("default"),
+            DecidedRule::EndpointToHost => Some("endpoint-to-host"),
+            DecidedRule::Encapsulated => Some("encapsulated"),
+            DecidedRule::Unreadable => Some("unreadable"),
+            DecidedRule::Number(_)
+            | DecidedRule::EndOfTier
+            | DecidedRule::Profile
+            | DecidedRule::NoPolicy => None,
+        };
         LegReport {
             endpoint: leg.endpoint.path(),
+            at: named(&leg.decided_by.at),
             direction: leg.direction.to_string(),
+            chain: leg.chain.to_string(),
+            decides: settled.is_some() && self.decides,
+            settled_by: settled.map(str::to_owned),
             verdict: word(leg.verdict),
             reached: leg.reached,
             tiers: self.tiers(),
@@ -245,6 +275,9 @@ impl Reader<'_> {
     fn tiers(&self) -> Vec<TierReport> {
         let mut tiers: Vec<TierReport> =
             self.leg.tiers.iter().map(|tier| self.tier(tier)).collect();
+        if self.leg.endpoint.kind != Kind::Pod {
+            return tiers;
+        }
         let known = |name: &str| self.leg.tiers.iter().any(|tier| &*tier.name == name);
         let mut silent: Vec<(String, f64)> = Vec::new();
         if !known("default") {
@@ -339,6 +372,7 @@ impl Reader<'_> {
             outcome: match profile.outcome {
                 ProfileOutcome::Allow => "allow",
                 ProfileOutcome::NoMatch => "no-match",
+                ProfileOutcome::Deny => "deny",
                 ProfileOutcome::Missing => "missing",
                 ProfileOutcome::NotReached => "not-reached",
             },
@@ -394,6 +428,7 @@ pub(crate) fn decided_by(decision: &Decision, verdict: Verdict, world: &World) -
     DecidedBy {
         at: named(&decision.at),
         direction: decision.direction.to_string(),
+        chain: (decision.chain != Chain::Normal).then(|| decision.chain.to_string()),
         tier: decision.tier.as_deref().map(str::to_owned),
         policy: decision.policy.as_deref().map(str::to_owned),
         rule: match decision.rule {
@@ -463,8 +498,32 @@ fn sentence(decision: &Decision, verdict: Verdict, world: &World) -> String {
                 decision.at
             ),
         },
-        _ => format!("{done}: no policy judges this traffic"),
+        (rule, _) => match settled_by(rule, verdict) {
+            Some(words) => format!("{done} at {}: {words}", named(&decision.at)),
+            None => format!("{done}: no policy judges this traffic"),
+        },
     }
+}
+
+/// Why something was settled without a rule.
+pub(crate) fn settled_by(rule: DecidedRule, verdict: Verdict) -> Option<&'static str> {
+    Some(match (rule, verdict) {
+        (DecidedRule::Failsafe, _) => "the port is a failsafe, which no policy closes",
+        (DecidedRule::Default, _) => "no policy and no profile of the host endpoint decided",
+        (DecidedRule::EndpointToHost, Verdict::Allow) => {
+            "the node lets its own pods reach it (defaultEndpointToHostAction)"
+        }
+        (DecidedRule::EndpointToHost, Verdict::Deny) => {
+            "the node drops what its own pods send to it (defaultEndpointToHostAction)"
+        }
+        (DecidedRule::Encapsulated, _) => {
+            "pods may not send VXLAN or IPIP (allowVXLANPacketsFromWorkloads, allowIPIPPacketsFromWorkloads)"
+        }
+        (DecidedRule::Unreadable, _) => {
+            "the host endpoint cannot be understood, so it denies; correct it, or delete it"
+        }
+        _ => return None,
+    })
 }
 
 fn end_of_tier(decision: &Decision, world: &World) -> String {

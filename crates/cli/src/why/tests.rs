@@ -31,6 +31,7 @@ fn ask(world: &World, question: &str) -> Result<String, String> {
     };
     let place = |text: &str| text.parse::<Place>().map_err(|error| error.to_string());
     let asked = Asked {
+        way: oncilla_verdict::Way::default(),
         source: place(source)?,
         destination: place(destination)?,
         traffic: traffic

@@ -85,35 +85,67 @@ fn named(end: &End) -> String {
 
 fn ends(answer: &Explained) -> Vec<String> {
     let mut lines = Vec::new();
-    for (direction, verb, end) in [
-        ("egress", "leaving", &answer.source),
-        ("ingress", "entering", &answer.destination),
-    ] {
-        let mut legs = answer.legs.iter();
-        if let Some(leg) = legs.find(|leg| leg.direction == direction) {
-            lines.extend(leg_lines(verb, leg));
-            continue;
-        }
-        let why = if end.name.contains('/') {
-            "not judged: a pod reaches itself, and a node its own pods"
-        } else if end.name.starts_with("node:") {
-            "not judged: no policy is about nodes"
-        } else {
-            "not judged: it is no pod of this cluster"
-        };
-        lines.push(format!("  {verb} {}: {why}", end.name));
+    let legs = &answer.legs;
+    let is_of = |leg: &LegReport, direction: &str, end: &End| {
+        // What a node forwards is not its own.
+        leg.direction == direction && leg.chain != "forward" && leg.at == end.name
+    };
+    let source = legs.iter().any(|leg| is_of(leg, "egress", &answer.source));
+    if !source {
+        lines.push(unjudged("leaving", &answer.source));
+    }
+    lines.extend(legs.iter().flat_map(leg_lines));
+    let mut entering = legs.iter();
+    if !entering.any(|leg| is_of(leg, "ingress", &answer.destination)) {
+        lines.push(unjudged("entering", &answer.destination));
     }
     lines
 }
 
-fn leg_lines(verb: &str, leg: &LegReport) -> Vec<String> {
+fn unjudged(verb: &str, end: &End) -> String {
+    let why = if end.name.contains('/') {
+        "not judged: a pod reaches itself, and a node its own pods"
+    } else if end.name.starts_with("node:") {
+        "not judged: no host endpoint of the node is asked"
+    } else {
+        "not judged: it is no pod of this cluster"
+    };
+    format!("  {verb} {}: {why}", end.name)
+}
+
+/// Where a leg is and what it says, as in `leaving node:n1 (HostEndpoint eth0)`.
+fn place(leg: &LegReport) -> String {
+    let verb = match (leg.chain.as_str(), leg.direction.as_str()) {
+        ("forward", "ingress") => "forwarded into",
+        ("forward", _) => "forwarded out of",
+        (_, "ingress") => "entering",
+        (_, _) => "leaving",
+    };
+    let host = match leg.at.strip_prefix("node:") {
+        Some(node) if node != leg.endpoint => format!(" (HostEndpoint {})", leg.endpoint),
+        _ => String::new(),
+    };
+    let early = match leg.chain.as_str() {
+        "pre-dnat" => ", before destination NAT",
+        "untracked" => ", before connection tracking",
+        _ => "",
+    };
+    format!("{verb} {}{host}{early}", leg.at)
+}
+
+fn leg_lines(leg: &LegReport) -> Vec<String> {
     let said = match (leg.reached, leg.verdict) {
         (true, "allow") => "allowed",
         (true, _) => "denied",
         (false, "allow") => "not reached; would be allowed",
         (false, _) => "not reached; would be denied",
     };
-    let mut lines = vec![format!("  {verb} {}: {said}", leg.endpoint)];
+    let mut lines = vec![format!("  {}: {said}", place(leg))];
+    if let Some(settled) = &leg.settled_by {
+        let mark = if leg.decides { MARK } else { "" };
+        let line = format!("    {}  {mark}", settled_words(settled));
+        lines.push(line.trim_end().to_owned());
+    }
     let names = leg.tiers.iter().map(|tier| tier.name.chars().count());
     let width = names.max().unwrap_or_default().max(10);
     let heading = if leg.direction == "ingress" {
@@ -194,12 +226,24 @@ fn row(policy: &PolicyReport) -> [String; 3] {
     [policy.name.clone(), kind, said]
 }
 
+/// What settled a leg without a policy, in a few words.
+fn settled_words(settled: &str) -> &'static str {
+    match settled {
+        "failsafe" => "failsafe: no policy closes this port",
+        "default" => "no policy and no profile decided, so Deny",
+        "endpoint-to-host" => "defaultEndpointToHostAction of the node",
+        "encapsulated" => "pods may not send VXLAN or IPIP",
+        _ => "the host endpoint cannot be understood, so Deny",
+    }
+}
+
 fn profile_line(profiles: &[ProfileReport], width: usize) -> Vec<String> {
     let mut texts = Vec::new();
     for profile in profiles {
         let name = &profile.name;
         match profile.outcome {
             "allow" => texts.push(format!("{name} allows")),
+            "deny" => texts.push(format!("{name} denies")),
             "missing" => texts.push(format!("{name} does not exist and allows nothing")),
             _ => {}
         }

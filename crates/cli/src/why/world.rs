@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use oncilla_api::manifest::Located;
+use oncilla_api::v3::EndpointToHostAction;
 use oncilla_api::{Kind, Object, ObjectKey, v1};
 use oncilla_verdict::Cluster;
 
@@ -18,6 +19,9 @@ const NO_NODE: &str = "unscheduled";
 /// Made-up addresses are those of benchmark networks, which no real policy names.
 const INVENTED_V4: [u8; 2] = [198, 18];
 const INVENTED_V6: [u16; 3] = [0x2001, 0x2, 0];
+
+/// What agents do with a pod's packet to its own node, unless they are told otherwise.
+const AGENTS_HOST_ACTION: EndpointToHostAction = EndpointToHostAction::Accept;
 
 /// A cluster, and where its objects were written.
 #[derive(Debug, Default)]
@@ -34,15 +38,18 @@ pub(crate) struct World {
 impl World {
     /// The objects of a running cluster.
     pub(crate) fn running(objects: impl IntoIterator<Item = Object>) -> Self {
-        Self {
+        let mut world = Self {
             cluster: objects.into_iter().collect(),
             ..Self::default()
-        }
+        };
+        world.cluster.set_host_action(AGENTS_HOST_ACTION);
+        world
     }
 
     /// The objects of files; what they do not say is made up.
     pub(crate) fn of_files(objects: Vec<Located<Object>>) -> Self {
         let mut world = Self::default();
+        world.cluster.set_host_action(AGENTS_HOST_ACTION);
         for located in objects {
             world.cluster.insert(located.object.clone());
             world.files.insert(located.object.key(), located);

@@ -139,6 +139,7 @@ fn read_cases(
             });
         }
         suite.cases.push(Case {
+            needs_hosts: None,
             name,
             objects,
             steps,

@@ -13,10 +13,7 @@ use serde_json::Value;
 use super::objects::object;
 use super::{FormatError, protocol_and_port, read_bytes};
 use crate::case::{Case, Cell, Change, DecidedBy, Step, Suite};
-use crate::left_out::LeftOut;
 
-/// Objects that the runner leaves out: they describe hosts and addressing, not what pods may do.
-const LEFT_OUT_KINDS: [&str; 2] = ["HostEndpoint", "IPPool"];
 /// What marks a party as a host.
 const HOST_PREFIX: &str = "host:";
 
@@ -88,6 +85,7 @@ enum Expect {
 struct RawDecidedBy {
     at: String,
     direction: RawDirection,
+    chain: Option<String>,
     tier: Option<String>,
     policy: Option<String>,
     rule: Value,
@@ -117,32 +115,20 @@ pub(super) fn read(path: &Path, file: &Scenarios) -> Result<Suite, FormatError> 
             .iter()
             .find_map(|(cluster, cols)| (Path::new(cluster) == scenario.cluster).then_some(cols))
             .map_or(&[][..], Vec::as_slice);
-        if let Some(what) = folder.needs_hosts(scenario)? {
-            let judged = scenario.steps.iter().map(judged_of);
-            let name = format!("judgements of scenario {} ({what})", scenario.id);
-            suite.left_out.add(name, judged.sum());
-            continue;
-        }
-        let objects = folder.cluster(&scenario.cluster, &mut suite.left_out)?;
+        let objects = folder.cluster(&scenario.cluster)?;
         let mut steps = Vec::with_capacity(scenario.steps.len());
         for raw in &scenario.steps {
-            let step = folder.step(raw, cols, &mut suite.left_out)?;
+            let step = folder.step(raw, cols)?;
             steps.push(step.map_err(&meaningless)?);
         }
         suite.cases.push(Case {
             name: format!("{} {}", scenario.id, scenario.title),
+            needs_hosts: folder.needs_hosts(scenario)?,
             objects,
             steps,
         });
     }
     Ok(suite)
-}
-
-/// How many probes and cells of a step say something.
-fn judged_of(step: &RawStep) -> usize {
-    let rows = step.matrix.values().flat_map(BTreeMap::values);
-    let marks = rows.flat_map(|row| row.chars()).filter(|mark| *mark != '-');
-    step.probes.len() + marks.count()
 }
 
 /// The folder of the case file: every path in the file starts here.
@@ -166,25 +152,7 @@ impl Folder {
             .map_err(|error| yaml(error.to_string()))
     }
 
-    /// The documents of a manifest file that the runner does not leave out.
-    fn judged(&self, file: &Path, left_out: &mut LeftOut) -> Result<Vec<Value>, FormatError> {
-        let mut documents = self.documents(file)?;
-        documents.retain(|document| {
-            let kind = document
-                .get("kind")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let keep = !LEFT_OUT_KINDS.contains(&kind);
-            if !keep {
-                left_out.count(format!("{kind} objects"));
-            }
-            keep
-        });
-        Ok(documents)
-    }
-
-    /// What of a scenario only host endpoints can fulfil: it is left out whole, as its later steps build on
-    /// its earlier ones.
+    /// What of a scenario only host endpoints can fulfil.
     fn needs_hosts(&self, scenario: &Scenario) -> Result<Option<String>, FormatError> {
         for file in scenario.steps.iter().flat_map(|step| &step.apply) {
             let documents = self.documents(file)?;
@@ -195,8 +163,8 @@ impl Folder {
         Ok(None)
     }
 
-    fn cluster(&self, file: &Path, left_out: &mut LeftOut) -> Result<Vec<Object>, FormatError> {
-        let documents = self.judged(file, left_out)?.into_iter();
+    fn cluster(&self, file: &Path) -> Result<Vec<Object>, FormatError> {
+        let documents = self.documents(file)?.into_iter();
         let objects = documents.map(object).collect::<Result<_, String>>();
         objects.map_err(|message| FormatError::Meaningless {
             path: self.path.join(file),
@@ -205,19 +173,14 @@ impl Folder {
     }
 
     /// A step; the inner error is about the case file itself.
-    fn step(
-        &self,
-        raw: &RawStep,
-        cols: &[String],
-        left_out: &mut LeftOut,
-    ) -> Result<Result<Step, String>, FormatError> {
+    fn step(&self, raw: &RawStep, cols: &[String]) -> Result<Result<Step, String>, FormatError> {
         let mut delete = Vec::new();
         for file in &raw.delete {
-            delete.extend(self.judged(file, left_out)?);
+            delete.extend(self.documents(file)?);
         }
         let mut apply = Vec::new();
         for file in &raw.apply {
-            apply.extend(self.judged(file, left_out)?);
+            apply.extend(self.documents(file)?);
         }
         let delete = delete
             .into_iter()
@@ -226,7 +189,7 @@ impl Folder {
             .into_iter()
             .map(|document| object(document).map(Change::Apply));
         let refused_with = (raw.result == Outcome::Rejected).then(|| raw.error_contains.clone());
-        let cells = cells(raw, cols, left_out);
+        let cells = cells(raw, cols);
         Ok(cells.map(|cells| Step {
             name: format!("step {} ({})", raw.step, raw.title),
             changes: delete.chain(apply).collect(),
@@ -250,17 +213,13 @@ fn host_feature(document: &Value) -> Option<String> {
     features.find(set).map(str::to_owned)
 }
 
-fn cells(raw: &RawStep, cols: &[String], left_out: &mut LeftOut) -> Result<Vec<Cell>, String> {
+fn cells(raw: &RawStep, cols: &[String]) -> Result<Vec<Cell>, String> {
     let mut cells = Vec::new();
     for probe in &raw.probes {
-        if is_host(&probe.src) || is_host(&probe.dst) {
-            left_out.count("host: probes");
-        } else {
-            cells.push(probe_cell(probe)?);
-        }
+        cells.push(probe_cell(probe)?);
     }
     for (service, rows) in &raw.matrix {
-        matrix_cells(service, rows, cols, left_out, &mut cells)?;
+        matrix_cells(service, rows, cols, &mut cells)?;
     }
     Ok(cells)
 }
@@ -294,6 +253,7 @@ fn probe_cell(probe: &Probe) -> Result<Cell, String> {
                 RawDirection::Ingress => Direction::Ingress,
                 RawDirection::Egress => Direction::Egress,
             },
+            chain: raw.chain.clone(),
             tier: raw.tier.clone(),
             policy: raw.policy.clone(),
             rule,
@@ -308,7 +268,6 @@ fn matrix_cells(
     service: &str,
     rows: &BTreeMap<String, String>,
     cols: &[String],
-    left_out: &mut LeftOut,
     cells: &mut Vec<Cell>,
 ) -> Result<(), String> {
     let (name, ipv6) = match service.strip_suffix("/ipv6") {
@@ -334,10 +293,6 @@ fn matrix_cells(
                 '-' => continue,
                 other => return Err(format!("row {from:?} has the unknown mark {other:?}")),
             };
-            if is_host(from) || is_host(to) {
-                left_out.count("host: cells");
-                continue;
-            }
             let (source, destination) = (party(from), party(to));
             cells.push(Cell {
                 family: if ipv6 {
@@ -358,16 +313,11 @@ fn matrix_cells(
     Ok(())
 }
 
-fn is_host(party: &str) -> bool {
-    party.starts_with(HOST_PREFIX)
-}
-
-/// An address, or `namespace/pod`.
+/// An address, `namespace/pod` or `host:NODE`.
 fn party(text: &str) -> Party {
     match (text.parse::<IpAddr>(), text.split_once('/')) {
         (Ok(address), _) => Party::Address(address),
         (Err(_), Some((namespace, name))) => Party::pod(namespace, name),
-        // Hosts are sorted out before.
         (Err(_), None) => Party::Node(text.trim_start_matches(HOST_PREFIX).to_owned()),
     }
 }

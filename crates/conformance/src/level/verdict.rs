@@ -1,7 +1,7 @@
 //! The judge itself: no engine, no kernel.
 
 use oncilla_net::Direction;
-use oncilla_verdict::{Answer, Cluster, Evaluator, Leg, Question};
+use oncilla_verdict::{Answer, Cluster, Evaluator, Leg, Question, Way};
 
 use super::{Judgement, Level, LevelError};
 use crate::case::{Case, Cell, Change, DecidedBy};
@@ -18,6 +18,10 @@ pub struct VerdictLevel {
 impl Level for VerdictLevel {
     fn name(&self) -> &'static str {
         "verdict"
+    }
+
+    fn knows_hosts(&self) -> bool {
+        true
     }
 
     fn begin(&mut self, case: &Case) -> Result<(), LevelError> {
@@ -45,6 +49,7 @@ impl Level for VerdictLevel {
                 protocol: cell.protocol,
                 source_port: SOURCE_PORT,
                 destination_port: cell.port,
+                way: Way::default(),
                 icmp: None,
             };
             Ok(judgement(&evaluator.decide(&question)?))

@@ -6,7 +6,7 @@ use oncilla_api::{Kind, Object, ObjectKey, PolicyType, Remains, Remnant, npa};
 use oncilla_net::Direction;
 
 use super::{
-    CLUSTER_KIND, DEFAULT_TIER, FIRST_TIER, KUBERNETES_ORDER, Policy, Subject, cluster_tier,
+    CLUSTER_KIND, DEFAULT_TIER, FIRST_TIER, KUBERNETES_ORDER, Policy, Stage, Subject, cluster_tier,
     optional, tie_break,
 };
 use crate::rule::{Pods, Rule};
@@ -61,6 +61,7 @@ impl Policy {
             order,
             tie_break: tie_break(key, kind_name),
             problem: Some(own_words.unwrap_or_else(|| Arc::from(faults.join("; ")))),
+            stage: stage(key, remains),
             subject: subject(key, remains).unwrap_or_else(|| Subject::Everybody {
                 namespace: key.namespace.clone(),
             }),
@@ -99,6 +100,7 @@ impl Policy {
             order: Some(priority.flatten().unwrap_or(f64::NEG_INFINITY)),
             tie_break: tie_break(key, CLUSTER_KIND),
             problem: Some(faults.join("; ").into()),
+            stage: Stage::NORMAL,
             subject: pods.map_or(Subject::Everybody { namespace: None }, Subject::Cluster),
             ingress: rules("spec.ingress"),
             egress: rules("spec.egress"),
@@ -144,6 +146,20 @@ fn subject(key: &ObjectKey, remains: &Remains) -> Option<Subject> {
             accounts: selector("spec.serviceAccountSelector")?,
         },
     })
+}
+
+/// Which packets of hosts the policy judges: when nobody can say, all but those before NAT and tracking, and
+/// workloads'.
+fn stage(key: &ObjectKey, remains: &Remains) -> Stage {
+    if key.kind != Kind::GlobalNetworkPolicy {
+        return Stage::NORMAL;
+    }
+    let is = |field: &str, unknown: bool| remains.read(field).unwrap_or(unknown);
+    Stage::new([
+        is("spec.doNotTrack", false),
+        is("spec.preDNAT", false),
+        is("spec.applyOnForward", true),
+    ])
 }
 
 /// Whether the policy may govern a direction: it says so, or its rules do, or nobody can say.

@@ -118,18 +118,6 @@ fn kubernetes_policies_that_cannot_be_read_allow_nothing() {
 }
 
 #[test]
-fn host_policies_deny_the_pods_they_select_until_they_are_supported() {
-    for field in ["doNotTrack", "preDNAT", "applyOnForward"] {
-        let spec = format!("{{selector: app == 'db', types: [Ingress], {field}: true}}");
-        check(
-            &gnp("p", &spec),
-            "red/web -> red/db tcp/1 = deny red/db ingress default gnp/p 0
-             red/db -> red/web tcp/1 = allow",
-        );
-    }
-}
-
-#[test]
 fn a_tier_that_is_refused_keeps_its_place_and_ends_with_deny() {
     let policy = "{tier: odd, selector: app == 'db', types: [Ingress], ingress: [{action: Allow, protocol: UDP}]}";
     check(

@@ -57,7 +57,10 @@ fn a_service_account_profile_has_no_rules() {
         .iter()
         .map(|profile| profile.outcome)
         .collect();
-    assert_eq!(outcomes, [ProfileOutcome::Missing, ProfileOutcome::Missing]);
+    assert_eq!(
+        outcomes,
+        [ProfileOutcome::Missing, ProfileOutcome::NotReached]
+    );
     assert_eq!(line(&answer), "deny gone/x ingress pro/kns.gone profile");
 }
 

@@ -1,0 +1,379 @@
+//! The nodes on a packet's way, and which endpoints each of them asks.
+//!
+//! ```text
+//!   comes by an interface ─▶ untracked ─▶ preDNAT ─┬─▶ the host's: normal in
+//!                              │ allowed  │ allowed ├─▶ on: forward in ─▶ workload out ─▶ workload in ─▶ forward out
+//!                              └──────────┴─ skip ──┴─▶ … what the interface by which it came would ask later
+//!   the host sends it ─▶ untracked ─▶ normal out
+//! ```
+
+use oncilla_api::v3::EndpointToHostAction;
+use oncilla_api::{Kind, ObjectKey};
+use oncilla_net::{Direction, Verdict};
+
+use crate::answer::{Chain, DecidedRule, Decision, Leg};
+use crate::evaluator::{End, Evaluator, Place};
+use crate::host::{self, Felix, Host, Interface};
+use crate::leg::{Asked, Detail, judge};
+use crate::question::{QuestionError, Way};
+use crate::rule::Traffic;
+
+/// The legs so far.
+#[derive(Debug)]
+pub(crate) struct Legs {
+    detail: Detail,
+    is_denied: bool,
+    pub(crate) all: Vec<Leg>,
+}
+
+/// One node, and how a packet comes to it and leaves it.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    node: String,
+    from: Side,
+    to: Side,
+}
+
+/// Where a packet comes from or goes to, seen from a node.
+#[derive(Debug)]
+enum Side {
+    /// The node itself.
+    Host,
+    /// A workload of the node, by its place in the list.
+    Workload(usize),
+    /// Another machine.
+    Wire(Interface),
+}
+
+impl Side {
+    /// The interface, when it is not a workload's.
+    const fn wire(&self) -> Option<&Interface> {
+        match self {
+            Self::Wire(interface) => Some(interface),
+            Self::Host | Self::Workload(_) => None,
+        }
+    }
+
+    const fn workload(&self) -> Option<usize> {
+        match self {
+            Self::Workload(index) => Some(*index),
+            Self::Host | Self::Wire(_) => None,
+        }
+    }
+}
+
+impl Legs {
+    pub(crate) const fn new(detail: Detail) -> Self {
+        Self {
+            detail,
+            is_denied: false,
+            all: Vec::new(),
+        }
+    }
+
+    /// Whether nothing more is wanted.
+    fn is_done(&self) -> bool {
+        self.is_denied && self.detail == Detail::Decision
+    }
+
+    fn push(&mut self, mut leg: Leg) {
+        leg.reached = !self.is_denied;
+        self.is_denied |= leg.verdict == Verdict::Deny;
+        self.all.push(leg);
+    }
+
+    /// The first leg that denies decides, or else the last that has something to say.
+    pub(crate) fn decision(&self) -> Option<(Verdict, Decision)> {
+        let denies = self.all.iter().find(|leg| leg.verdict == Verdict::Deny);
+        let speaks = |leg: &&Leg| leg.decided_by.rule != DecidedRule::NoPolicy;
+        let leg = denies.or_else(|| self.all.iter().rev().find(speaks))?;
+        Some((leg.verdict, leg.decided_by.clone()))
+    }
+}
+
+impl Evaluator {
+    /// The nodes on the way, in order. None when nothing leaves where it is.
+    pub(crate) fn walks(
+        &self,
+        source: &End,
+        destination: &End,
+        way: &Way,
+    ) -> Result<Vec<Walk>, QuestionError> {
+        // A pod's traffic to itself never leaves it, nor does a host's.
+        if source.place == destination.place && source.place != Place::Outside {
+            return Ok(Vec::new());
+        }
+        let (from, to) = (self.home(&source.place), self.home(&destination.place));
+        let mut walks = Vec::new();
+        if let (Some((node, from)), Some((other, to))) = (&from, &to)
+            && node == other
+            && way.through.is_empty()
+        {
+            walks.push(Walk {
+                node: node.clone(),
+                from: from.side(),
+                to: to.side(),
+            });
+            return Ok(walks);
+        }
+        if let Some((node, home)) = from {
+            let to = self.wire(&node, way.out_by.as_deref());
+            walks.push(Walk {
+                node,
+                from: home.side(),
+                to,
+            });
+        }
+        for hop in &way.through {
+            if !self.nodes.contains_key(&hop.node) {
+                let node = hop.node.clone();
+                return Err(QuestionError::UnknownNode { node });
+            }
+            walks.push(Walk {
+                node: hop.node.clone(),
+                from: self.wire(&hop.node, hop.in_by.as_deref()),
+                to: self.wire(&hop.node, hop.out_by.as_deref()),
+            });
+        }
+        if let Some((node, home)) = to {
+            let from = self.wire(&node, way.in_by.as_deref());
+            walks.push(Walk {
+                node,
+                from,
+                to: home.side(),
+            });
+        }
+        Ok(walks)
+    }
+
+    /// The node that an end is on; none outside.
+    fn home(&self, place: &Place) -> Option<(String, Home)> {
+        match place {
+            Place::Pod(index) => Some((self.endpoints[*index].node.clone(), Home::Pod(*index))),
+            Place::Node(node) => Some((node.clone(), Home::Host)),
+            Place::Outside => None,
+        }
+    }
+
+    fn wire(&self, node: &str, interface: Option<&str>) -> Side {
+        let unknown = Host::default();
+        let known = self.nodes.get(node).unwrap_or(&unknown);
+        let main = host::main_interface(node, known, &self.hosts);
+        Side::Wire(match interface {
+            Some(name) => host::interface(name, known, &main),
+            None => main,
+        })
+    }
+
+    /// Asks everybody on one node. `before` is the packet as it came, the other as it goes on.
+    pub(crate) fn judge_walk(
+        &self,
+        walk: &Walk,
+        (before, traffic): (&Traffic<'_>, &Traffic<'_>),
+        legs: &mut Legs,
+    ) {
+        let unknown = Felix::default();
+        let felix = self
+            .nodes
+            .get(&walk.node)
+            .map_or(&unknown, |host| &host.felix);
+        let node = Node {
+            evaluator: self,
+            name: &walk.node,
+            felix,
+            traffic,
+        };
+        let accepted = node.early(walk, before, legs);
+        match (&walk.from, &walk.to) {
+            (Side::Host, Side::Host | Side::Workload(_)) => {}
+            (Side::Host, Side::Wire(interface)) => {
+                if !accepted {
+                    node.host(Some(interface), (Direction::Egress, Chain::Normal), legs);
+                }
+            }
+            (Side::Wire(interface), Side::Host) => {
+                if !accepted {
+                    node.host(Some(interface), (Direction::Ingress, Chain::Normal), legs);
+                }
+            }
+            (Side::Workload(pod), Side::Host) => {
+                node.workload(*pod, Direction::Egress, legs);
+                node.to_host(legs);
+            }
+            (from, to) => {
+                if !accepted {
+                    node.host(from.wire(), (Direction::Ingress, Chain::Forward), legs);
+                }
+                if let Some(pod) = from.workload() {
+                    node.workload(pod, Direction::Egress, legs);
+                }
+                if let Some(pod) = to.workload() {
+                    node.workload(pod, Direction::Ingress, legs);
+                }
+                node.host(to.wire(), (Direction::Egress, Chain::Forward), legs);
+            }
+        }
+    }
+}
+
+/// What of a node is an end.
+#[derive(Debug)]
+enum Home {
+    Host,
+    Pod(usize),
+}
+
+impl Home {
+    const fn side(&self) -> Side {
+        match self {
+            Self::Host => Side::Host,
+            Self::Pod(index) => Side::Workload(*index),
+        }
+    }
+}
+
+/// A node that is asked about a packet.
+struct Node<'a> {
+    evaluator: &'a Evaluator,
+    name: &'a str,
+    felix: &'a Felix,
+    traffic: &'a Traffic<'a>,
+}
+
+impl Node<'_> {
+    /// The chains before connection tracking and destination NAT; `true` when one of them allowed.
+    fn early(&self, walk: &Walk, before: &Traffic<'_>, legs: &mut Legs) -> bool {
+        let (direction, interface) = match (&walk.from, &walk.to) {
+            (Side::Host, to) => (Direction::Egress, to.wire()),
+            (from, _) => (Direction::Ingress, from.wire()),
+        };
+        let packet = &before.packet;
+        let node = Node {
+            evaluator: self.evaluator,
+            name: self.name,
+            felix: self.felix,
+            traffic: before,
+        };
+        if interface.is_some() && !self.felix.is_failsafe_untracked(direction, packet) {
+            let leg = node.chain(interface, (direction, Chain::Untracked), None, legs);
+            if leg == Some(Verdict::Allow) {
+                return true;
+            }
+        }
+        if direction == Direction::Egress || self.felix.is_failsafe(direction, packet) {
+            return false;
+        }
+        let leg = node.chain(interface, (direction, Chain::PreDnat), None, legs);
+        leg == Some(Verdict::Allow)
+    }
+
+    /// A chain of the host endpoint that an interface is.
+    fn host(
+        &self,
+        interface: Option<&Interface>,
+        (direction, chain): (Direction, Chain),
+        legs: &mut Legs,
+    ) {
+        let is_failsafe =
+            chain == Chain::Normal && self.felix.is_failsafe(direction, &self.traffic.packet);
+        let before = is_failsafe.then_some((Verdict::Allow, DecidedRule::Failsafe));
+        self.chain(interface, (direction, chain), before, legs);
+    }
+
+    /// The verdict of a rule, if one of the chain's decided.
+    fn chain(
+        &self,
+        interface: Option<&Interface>,
+        (direction, chain): (Direction, Chain),
+        before: Option<(Verdict, DecidedRule)>,
+        legs: &mut Legs,
+    ) -> Option<Verdict> {
+        let all = &self.evaluator.hosts;
+        let host = host::at(all, self.name, interface)?;
+        let is_early = matches!(chain, Chain::PreDnat | Chain::Untracked);
+        // Upstream's rule: before connection tracking only an interface's own host endpoint judges.
+        if legs.is_done() || (chain == Chain::Untracked && host.is_of_all()) {
+            return None;
+        }
+        let broken = host.problem.is_some();
+        let before = match before {
+            None if broken && !is_early => Some((Verdict::Deny, DecidedRule::Unreadable)),
+            before => before,
+        };
+        let index = all.iter().position(|each| std::ptr::eq(each, host))?;
+        let applicable = if broken {
+            Vec::new()
+        } else {
+            self.evaluator.applicable_to_host(index, direction, chain)
+        };
+        if applicable.is_empty() && before.is_none() && chain != Chain::Normal {
+            return None;
+        }
+        let asked = Asked {
+            endpoint: &host.endpoint,
+            direction,
+            chain,
+            before,
+            traffic: self.traffic,
+            detail: legs.detail,
+        };
+        let mut leg = judge(&asked, &applicable);
+        // One that cannot be understood may be any node's.
+        leg.decided_by.at = format!("host:{}", self.name).into();
+        if leg.decided_by.rule == DecidedRule::Unreadable {
+            leg.decided_by.key = Some(host.endpoint.key.clone());
+        }
+        let decided = leg.decided_by.rule != DecidedRule::NoPolicy;
+        let verdict = leg.verdict;
+        legs.push(leg);
+        decided.then_some(verdict)
+    }
+
+    fn workload(&self, index: usize, direction: Direction, legs: &mut Legs) {
+        if legs.is_done() {
+            return;
+        }
+        let hides =
+            direction == Direction::Egress && self.felix.drops_encapsulated(&self.traffic.packet);
+        let applicable = self.evaluator.applicable(index, direction);
+        let asked = Asked {
+            endpoint: &self.evaluator.endpoints[index],
+            direction,
+            chain: Chain::Normal,
+            before: hides.then_some((Verdict::Deny, DecidedRule::Encapsulated)),
+            traffic: self.traffic,
+            detail: legs.detail,
+        };
+        legs.push(judge(&asked, &applicable));
+    }
+
+    /// What the node does with what its own workloads send to it.
+    fn to_host(&self, legs: &mut Legs) {
+        if legs.is_done() {
+            return;
+        }
+        let verdict = match self.felix.to_host {
+            EndpointToHostAction::Drop => Verdict::Deny,
+            EndpointToHostAction::Accept | EndpointToHostAction::Return => Verdict::Allow,
+        };
+        legs.push(Leg {
+            endpoint: ObjectKey::cluster(Kind::Node, self.name),
+            direction: Direction::Ingress,
+            chain: Chain::Normal,
+            verdict,
+            reached: true,
+            decided_by: Decision {
+                at: format!("host:{}", self.name).into(),
+                direction: Direction::Ingress,
+                chain: Chain::Normal,
+                tier: None,
+                policy: None,
+                key: None,
+                rule: DecidedRule::EndpointToHost,
+                isolated_by: Vec::new(),
+            },
+            tiers: Vec::new(),
+            profiles: Vec::new(),
+        });
+    }
+}
