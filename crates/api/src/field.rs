@@ -6,7 +6,7 @@ mod strict;
 use std::fmt;
 use std::ops::Range;
 
-use oncilla_net::CidrError;
+use oncilla_net::{AddressError, CidrError};
 use serde::Serialize;
 
 pub(crate) use decode::{ERRORS_MAX, Partial, decode_strict, is_inside, with_help};
@@ -93,6 +93,11 @@ impl FieldError {
 
     /// A text that is no CIDR.
     pub fn of_cidr(path: impl Into<String>, error: &CidrError) -> Self {
+        Self::new(path, error.to_string()).with_help(error.help())
+    }
+
+    /// A text that is no address.
+    pub fn of_address(path: impl Into<String>, error: &AddressError) -> Self {
         Self::new(path, error.to_string()).with_help(error.help())
     }
 

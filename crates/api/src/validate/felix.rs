@@ -1,7 +1,10 @@
 //! Calico's checks of Felix's configuration, as far as the fields change verdicts.
 
+mod kept;
+
 use oncilla_net::parse_cidr;
 
+use super::table::felix as table;
 use super::{Errors, host, selector};
 use crate::field::FieldError;
 use crate::v3::{Failsafes, FelixConfiguration};
@@ -23,11 +26,10 @@ pub(super) fn check(configuration: &FelixConfiguration, errors: &mut Errors) {
         .filter(|text| !text.is_empty())
     {
         if name == "default" || name.starts_with("node.") {
-            let message = "nodeSelector must not be set on the 'default' or per-node ('node.*') FelixConfiguration";
             errors.push(
-                FieldError::new("spec.nodeSelector", message)
-                    .pointing_at_key()
-                    .with_help("remove it, or give the object another name"),
+                table::NODE_SELECTOR
+                    .at("spec.nodeSelector")
+                    .pointing_at_key(),
             );
         }
         selector::check("spec.nodeSelector", nodes, errors);
@@ -47,45 +49,51 @@ pub(super) fn check(configuration: &FelixConfiguration, errors: &mut Errors) {
     if let Some(rate) = spec.log_action_rate_limit.as_deref()
         && !is_rate(rate)
     {
-        let message = format!("invalid rate {rate:?}");
-        errors.push(
-            FieldError::new("spec.logActionRateLimit", message)
-                .with_help("write a number from 1 to 9999 and a unit, as in `10/second`, `minute`, `hour` or `day`"),
-        );
+        let rate = format_args!("{rate:?}");
+        errors.push(table::RATE.with("spec.logActionRateLimit", &[&rate]));
     }
     if let Some(burst) = spec.log_action_rate_limit_burst
         && !(0..=BURST_MAX).contains(&burst)
     {
-        let message = format!("must be between 0 and {BURST_MAX}");
-        errors.invalid("spec.logActionRateLimitBurst", message);
+        errors.broken(&table::BURST, "spec.logActionRateLimitBurst");
     }
     if let Some(port) = spec.vxlan_port
         && !(0..=65535).contains(&port)
     {
-        errors.port("spec.vxlanPort", "must be between 0 and 65535");
+        errors.broken(&table::VXLAN_PORT, "spec.vxlanPort");
     }
     if let Some(prefixes) = &spec.interface_prefix {
         for prefix in prefixes.split(',') {
-            host::interface("spec.interfacePrefix", prefix, errors);
+            let path = "spec.interfacePrefix";
             if prefix.len() > INTERFACE_PREFIX_LENGTH_MAX {
-                let message =
-                    format!("{prefix:?} leaves no room for the rest of an interface's name");
-                errors.invalid("spec.interfacePrefix", message);
+                let prefix = format_args!("{prefix:?}");
+                errors.push(table::INTERFACE_ROOM.with(path, &[&prefix]));
+            } else {
+                host::interface(path, prefix, &table::INTERFACE_PREFIX, errors);
             }
         }
     }
+    kept::check(&spec.kept, errors);
 }
 
 fn failsafes(path: &str, list: Option<&Failsafes>, errors: &mut Errors) {
     let ports = list.into_iter().flat_map(|list| &list.0);
     for (index, failsafe) in ports.enumerate() {
         let path = format!("{path}[{index}]");
-        host::protocol_with_ports(&format!("{path}.protocol"), &failsafe.protocol, errors);
+        host::protocol_with_ports(
+            &format!("{path}.protocol"),
+            &failsafe.protocol,
+            &table::FAILSAFE_PROTOCOL,
+            errors,
+        );
         if !(0..=65535).contains(&failsafe.port) {
-            errors.port(format!("{path}.port"), "must be between 0 and 65535");
+            errors.broken(&table::FAILSAFE_PORT, format!("{path}.port"));
         }
-        if !failsafe.net.is_empty() {
-            errors.cidr(&format!("{path}.net"), parse_cidr(&failsafe.net));
+        if let Err(error) = parse_cidr(&failsafe.net)
+            && !failsafe.net.is_empty()
+        {
+            let fault = FieldError::of_cidr(format!("{path}.net"), &error);
+            errors.push(fault.of_check(table::FAILSAFE_NET.id));
         }
     }
 }

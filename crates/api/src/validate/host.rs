@@ -2,9 +2,10 @@
 
 use oncilla_net::{Protocol as Number, parse_address};
 
-use super::v1::{PORT_RANGE, is_port};
+use super::table::endpoint as table;
+use super::v1::is_port;
 use super::v3::check_rules;
-use super::{Errors, labels};
+use super::{Check, Errors, labels};
 use crate::field::{Code, FieldError};
 use crate::kind::Kind;
 use crate::names;
@@ -19,34 +20,31 @@ pub(super) const WITH_PORTS: [Number; 3] = [Number::TCP, Number::UDP, Number::SC
 
 pub(super) fn endpoint(spec: &HostEndpointSpec, errors: &mut Errors) {
     if spec.node.is_empty() {
-        let error = FieldError::new("spec.node", "node must be specified");
-        errors.push(
-            error
-                .with_code(Code::MissingField)
-                .with_help("add `node:` with the name of the node that has the interface"),
-        );
+        let error = table::NODE_MISSING.at("spec.node");
+        errors.push(error.with_code(Code::MissingField));
     } else {
-        errors.check("spec.node", names::dns_subdomain(&spec.node));
+        node(&spec.node, errors);
     }
     if spec.interface_name.is_empty() && spec.expected_ips.is_empty() {
-        let message = "at least one of interfaceName or expectedIPs must be specified";
-        errors.push(
-            FieldError::new("spec", message)
-                .pointing_at_key()
-                .with_help(
-                    "add `interfaceName: eth0`, or `interfaceName: \"*\"` for all interfaces",
-                ),
-        );
+        errors.push(table::NOT_FOUND.at("spec").pointing_at_key());
     }
     if !matches!(spec.interface_name.as_str(), "" | ALL_INTERFACES) {
-        interface("spec.interfaceName", &spec.interface_name, errors);
+        interface(
+            "spec.interfaceName",
+            &spec.interface_name,
+            &table::INTERFACE,
+            errors,
+        );
     }
     for (index, text) in spec.expected_ips.iter().enumerate() {
-        address(&format!("spec.expectedIPs[{index}]"), text, errors);
+        let path = format!("spec.expectedIPs[{index}]");
+        address(&path, text, &table::EXPECTED_IP, errors);
     }
     for (index, name) in spec.profiles.iter().enumerate() {
-        let result = names::dns_subdomain(name).map_err(|error| format!("name {error}"));
-        errors.check(&format!("spec.profiles[{index}]"), result);
+        if let Err(error) = names::dns_subdomain(name) {
+            let path = format!("spec.profiles[{index}]");
+            errors.push(table::PROFILE_NAME.with(path, &[&error]));
+        }
     }
     ports(&spec.ports, errors);
 }
@@ -55,9 +53,14 @@ fn ports(ports: &[EndpointPort], errors: &mut Errors) {
     for (index, port) in ports.iter().enumerate() {
         let path = format!("spec.ports[{index}]");
         port_name(&format!("{path}.name"), &port.name, errors);
-        protocol_with_ports(&format!("{path}.protocol"), &port.protocol, errors);
+        protocol_with_ports(
+            &format!("{path}.protocol"),
+            &port.protocol,
+            &table::PORT_PROTOCOL,
+            errors,
+        );
         if !is_port(port.port) {
-            errors.port(format!("{path}.port"), PORT_RANGE);
+            errors.broken(&table::PORT, format!("{path}.port"));
         }
     }
 }
@@ -67,35 +70,43 @@ pub(super) fn profile(spec: &ProfileSpec, errors: &mut Errors) {
     labels::check("spec.labelsToApply", &spec.labels_to_apply, errors);
 }
 
+/// The name of an endpoint's node.
+pub(super) fn node(name: &str, errors: &mut Errors) {
+    if let Err(error) = names::dns_subdomain(name) {
+        errors.push(table::NODE_NAME.with("spec.node", &[&error]));
+    }
+}
+
 /// The name of a Linux interface.
-pub(super) fn interface(path: &str, name: &str, errors: &mut Errors) {
+pub(super) fn interface(path: &str, name: &str, check: &Check, errors: &mut Errors) {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     if name.is_empty() || name.len() > INTERFACE_LENGTH_MAX || !name.bytes().all(allowed) {
-        let message = format!("invalid interface name {name:?}");
-        errors.push(FieldError::new(path, message).with_help(
-            "write 1 to 15 letters, digits, '_', '.' or '-'; `\"*\"` alone means every interface",
-        ));
+        errors.push(check.with(path, &[&format_args!("{name:?}")]));
     }
 }
 
-pub(super) fn address(path: &str, text: &str, errors: &mut Errors) {
+pub(super) fn address(path: &str, text: &str, check: &Check, errors: &mut Errors) {
     if let Err(error) = parse_address(text) {
-        errors.push(FieldError::new(path, error.to_string()).with_help(error.help()));
+        errors.push(FieldError::of_address(path, &error).of_check(check.id));
     }
 }
 
-pub(super) fn protocol_with_ports(path: &str, protocol: &Protocol, errors: &mut Errors) {
+pub(super) fn protocol_with_ports(
+    path: &str,
+    protocol: &Protocol,
+    check: &Check,
+    errors: &mut Errors,
+) {
     if !protocol
         .number()
         .is_some_and(|number| WITH_PORTS.contains(&number))
     {
-        let message = "protocol must be 'TCP' or 'UDP' or 'SCTP'.";
         let mended = protocol.to_string().to_ascii_uppercase();
-        let help = match mended.as_str() {
-            "TCP" | "UDP" | "SCTP" => format!("write `protocol: {mended}`"),
-            _ => "write `protocol: TCP`, `UDP` or `SCTP`".to_owned(),
-        };
-        errors.push(FieldError::new(path, message).with_help(help));
+        let error = check.at(path);
+        errors.push(match mended.as_str() {
+            "TCP" | "UDP" | "SCTP" => error.with_help(format!("write `protocol: {mended}`")),
+            _ => error,
+        });
     }
 }
 
@@ -103,8 +114,6 @@ pub(super) fn protocol_with_ports(path: &str, protocol: &Protocol, errors: &mut 
 pub(super) fn port_name(path: &str, name: &str, errors: &mut Errors) {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     if !(1..=PORT_NAME_LENGTH_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
-        let message = format!("invalid port name {name:?}");
-        let help = format!("write 1 to {PORT_NAME_LENGTH_MAX} letters, digits, '_', '.' or '-'");
-        errors.push(FieldError::new(path, message).with_help(help));
+        errors.push(table::PORT_NAME.with(path, &[&format_args!("{name:?}")]));
     }
 }

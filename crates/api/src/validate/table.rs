@@ -6,8 +6,11 @@
 //! differs from fault to fault. Sources are paragraphs of the semantics page (`calico-semantics.md`); a remedy
 //! that a fault knows better than its row replaces the row's.
 
+pub(crate) mod endpoint;
+pub(crate) mod felix;
 pub(crate) mod metadata;
 pub(crate) mod policy;
+pub(crate) mod pool;
 pub(crate) mod rule;
 
 use std::fmt;
@@ -34,10 +37,17 @@ pub struct Check {
 
 /// Every check of Calico's kinds, family by family.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    [metadata::ROWS, policy::ROWS, rule::ROWS]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        metadata::ROWS,
+        policy::ROWS,
+        rule::ROWS,
+        endpoint::ROWS,
+        felix::ROWS,
+        pool::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 impl Check {
@@ -121,7 +131,23 @@ const STAGED_POLICIES: &[Kind] = &[Kind::StagedNetworkPolicy, Kind::StagedGlobal
 /// Kubernetes' policy that is not enforced.
 const STAGED_KUBERNETES: &[Kind] = &[Kind::StagedKubernetesNetworkPolicy];
 /// Everything that has rules of Calico's.
-const RULES: &[Kind] = POLICIES;
+const RULES: &[Kind] = &[
+    Kind::NetworkPolicy,
+    Kind::GlobalNetworkPolicy,
+    Kind::StagedNetworkPolicy,
+    Kind::StagedGlobalNetworkPolicy,
+    Kind::Profile,
+];
+/// Everything that has rules of Calico's and no namespace.
+const GLOBAL_RULES: &[Kind] = &[
+    Kind::GlobalNetworkPolicy,
+    Kind::StagedGlobalNetworkPolicy,
+    Kind::Profile,
+];
+/// Host endpoints.
+const HOSTS: &[Kind] = &[Kind::HostEndpoint];
+/// Workload endpoints.
+const WORKLOADS: &[Kind] = &[Kind::WorkloadEndpoint];
 /// The sets of addresses.
 const SETS: &[Kind] = &[Kind::NetworkSet, Kind::GlobalNetworkSet];
 /// Tiers.

@@ -1,57 +1,89 @@
 //! Calico's checks of workload endpoints.
 
-use oncilla_net::{IpNet, parse_address, parse_cidr};
+use oncilla_net::{Family, IpNet, family_of, parse_address, parse_cidr};
 
-use super::v1::{PORT_RANGE, is_port};
+use super::table::endpoint as table;
+use super::v1::is_port;
 use super::{Errors, host};
 use crate::field::FieldError;
-use crate::names;
 use crate::v3::{WorkloadEndpoint, WorkloadEndpointPort, WorkloadEndpointSpec};
 
 pub(super) fn endpoint(endpoint: &WorkloadEndpoint, errors: &mut Errors) {
     let spec = &endpoint.spec;
     check_name(&endpoint.metadata.name, spec, errors);
     if !spec.node.is_empty() {
-        errors.check("spec.node", names::dns_subdomain(&spec.node));
+        host::node(&spec.node, errors);
     }
     let mut own: Vec<IpNet> = Vec::new();
     for (index, text) in spec.ip_networks.iter().enumerate() {
         let path = format!("spec.ipNetworks[{index}]");
         let single = parse_address(text).map(IpNet::from);
-        let Some(net) = single.ok().or_else(|| errors.cidr(&path, parse_cidr(text))) else {
-            continue;
+        let net = match single.or_else(|_no_address| parse_cidr(text)) {
+            Ok(net) => net,
+            Err(error) => {
+                let fault = FieldError::of_cidr(path, &error);
+                errors.push(fault.of_check(table::NETWORK.id));
+                continue;
+            }
         };
         if net.prefix_len() != net.max_prefix_len() {
-            let message = "IP network contains multiple addresses";
-            let help = format!(
-                "write one address, as in {}/{}",
-                net.addr(),
-                net.max_prefix_len()
-            );
-            errors.push(FieldError::new(path, message).with_help(help));
+            let one = format!("{}/{}", net.addr(), net.max_prefix_len());
+            errors.push(table::NETWORK_MANY.with(path, &[&one]));
         }
         own.push(net);
     }
     for (index, nat) in spec.ip_nats.iter().enumerate() {
         let path = format!("spec.ipNATs[{index}]");
-        host::address(&format!("{path}.externalIP"), &nat.external_ip, errors);
+        let check = &table::NAT_ADDRESS;
+        let external = format!("{path}.externalIP");
+        host::address(&external, &nat.external_ip, check, errors);
         let internal = format!("{path}.internalIP");
-        host::address(&internal, &nat.internal_ip, errors);
+        host::address(&internal, &nat.internal_ip, check, errors);
         if let Ok(addr) = parse_address(&nat.internal_ip)
             && !own.iter().any(|net| net.contains(&addr))
         {
-            errors.invalid(internal, "NAT is not in the endpoint networks");
+            errors.broken(&table::NAT_INSIDE, internal);
         }
     }
+    check_gateways(spec, errors);
     if !spec.interface_name.is_empty() {
-        host::interface("spec.interfaceName", &spec.interface_name, errors);
+        host::interface(
+            "spec.interfaceName",
+            &spec.interface_name,
+            &table::INTERFACE,
+            errors,
+        );
     }
     for (index, port) in spec.ports.iter().enumerate() {
         check_port(&format!("spec.ports[{index}]"), port, errors);
     }
     for (index, text) in spec.allow_spoofed_source_prefixes.iter().enumerate() {
         let path = format!("spec.allowSpoofedSourcePrefixes[{index}]");
-        errors.cidr(&path, parse_cidr(text));
+        if let Err(error) = parse_cidr(text) {
+            errors.push(FieldError::of_cidr(path, &error).of_check(table::SPOOFED.id));
+        }
+    }
+}
+
+fn check_gateways(spec: &WorkloadEndpointSpec, errors: &mut Errors) {
+    let gateways = [
+        (
+            "ipv4Gateway",
+            &spec.ipv4_gateway,
+            Family::V4,
+            &table::GATEWAY_V4,
+        ),
+        (
+            "ipv6Gateway",
+            &spec.ipv6_gateway,
+            Family::V6,
+            &table::GATEWAY_V6,
+        ),
+    ];
+    for (field, text, family, check) in gateways {
+        if !text.is_empty() && parse_address(text).map(family_of) != Ok(family) {
+            errors.broken(check, format!("spec.{field}"));
+        }
     }
 }
 
@@ -59,18 +91,18 @@ fn check_port(path: &str, port: &WorkloadEndpointPort, errors: &mut Errors) {
     if !port.name.is_empty() {
         host::port_name(&format!("{path}.name"), &port.name, errors);
     } else if port.host_port == 0 {
-        let message = "WorkloadEndpointPort name must not be empty if no HostPort is specified";
-        errors.invalid(format!("{path}.name"), message);
+        errors.broken(&table::PORT_NAMELESS, format!("{path}.name"));
     }
     if port.protocol.number().is_none() {
-        let message = format!("protocol name invalid: {:?}", port.protocol.to_string());
-        errors.invalid(format!("{path}.protocol"), message);
+        let protocol = port.protocol.to_string();
+        let path = format!("{path}.protocol");
+        errors.push(table::WORKLOAD_PROTOCOL.with(path, &[&format_args!("{protocol:?}")]));
     }
     if !is_port(port.port) {
-        errors.port(format!("{path}.port"), PORT_RANGE);
+        errors.broken(&table::PORT, format!("{path}.port"));
     }
     if port.host_port != 0 && !is_port(port.host_port) {
-        errors.port(format!("{path}.hostPort"), PORT_RANGE);
+        errors.broken(&table::HOST_PORT, format!("{path}.hostPort"));
     }
 }
 
@@ -93,15 +125,14 @@ fn check_name(name: &str, spec: &WorkloadEndpointSpec, errors: &mut Errors) {
                 ("workload", "cni") => "containerID",
                 _ => field,
             };
-            let message = format!("{field:?} is required: the object's name is made of it");
-            return errors.invalid(format!("spec.{field}"), message);
+            let name = format_args!("{field:?}");
+            let error = table::PART_MISSING.with(format!("spec.{field}"), &[&name]);
+            return errors.push(error.with_help(format!("add `{field}:`")));
         }
     }
     let wanted = parts.map(|part| part.replace('-', "--")).join("-");
     if !name.is_empty() && name != wanted {
-        let message = format!("the name must be {wanted:?}, which says where the endpoint is");
-        errors.push(
-            FieldError::new("metadata.name", message).with_help(format!("write `name: {wanted}`")),
-        );
+        let quoted = format_args!("{wanted:?}");
+        errors.push(table::WORKLOAD_NAME.with("metadata.name", &[&quoted, &wanted]));
     }
 }

@@ -78,7 +78,7 @@ fn what_is_wrong_is_said_with_its_field() {
         ("subject", json!({}), "must specify a subject"),
         (
             "egress",
-            json!([{"action": "Accept", "to": [{"nodes": {}}]}]),
+            json!([{"action": "Accept", "to": [{"domainNames": ["example.org"]}]}]),
             "is not supported yet",
         ),
     ] {

@@ -12,6 +12,8 @@ const NAMESPACED: &[Kind] = &[
     Kind::NetworkSet,
     Kind::NetworkPolicy,
     Kind::KubernetesNetworkPolicy,
+    Kind::StagedNetworkPolicy,
+    Kind::StagedKubernetesNetworkPolicy,
     Kind::WorkloadEndpoint,
     Kind::Pod,
 ];
@@ -27,6 +29,7 @@ const OF_THE_CLUSTER: &[Kind] = &[
     Kind::GlobalNetworkSet,
     Kind::GlobalNetworkPolicy,
     Kind::ClusterNetworkPolicy,
+    Kind::StagedGlobalNetworkPolicy,
     Kind::HostEndpoint,
 ];
 /// The kinds whose names are DNS subdomains.
@@ -41,6 +44,7 @@ const SUBDOMAINS: &[Kind] = &[
     Kind::NetworkSet,
     Kind::KubernetesNetworkPolicy,
     Kind::ClusterNetworkPolicy,
+    Kind::StagedKubernetesNetworkPolicy,
     Kind::HostEndpoint,
     Kind::WorkloadEndpoint,
     Kind::Pod,

@@ -1,6 +1,8 @@
 //! Tiers, policies and network sets, apart from their rules.
 
-use super::{GLOBAL_POLICIES, POLICIES, SETS, STAGED_KUBERNETES, STAGED_POLICIES, TIERS, rows};
+use super::{
+    GLOBAL_POLICIES, POLICIES, RULES, SETS, STAGED_KUBERNETES, STAGED_POLICIES, TIERS, rows,
+};
 use crate::kind::Kind;
 
 /// Everything that has a place among others.
@@ -10,6 +12,16 @@ const ORDERED: &[Kind] = &[
     Kind::GlobalNetworkPolicy,
     Kind::StagedNetworkPolicy,
     Kind::StagedGlobalNetworkPolicy,
+];
+
+/// Everything that has selectors.
+const SELECTING: &[Kind] = &[
+    Kind::NetworkPolicy,
+    Kind::GlobalNetworkPolicy,
+    Kind::StagedNetworkPolicy,
+    Kind::StagedGlobalNetworkPolicy,
+    Kind::IPPool,
+    Kind::FelixConfiguration,
 ];
 
 rows! {
@@ -29,7 +41,7 @@ rows! {
     POLICY_TIER = "policy.tier" for POLICIES, "spec.tier", "§1.1, §1.2",
         says "tier name {0}",
         mend "write the name of a tier, as in default";
-    RULES_MAX = "policy.rules" for POLICIES, "spec.ingress, spec.egress", "§1.2",
+    RULES_MAX = "policy.rules" for RULES, "spec.ingress, spec.egress", "§1.2",
         says "has {0} items, more than the limit of 1024",
         mend "split them into several policies, one `order:` after the other";
     TYPES_TWICE = "policy.types-twice" for POLICIES, "spec.types", "§4.2",
@@ -62,15 +74,15 @@ rows! {
     STAGED_ACTION = "staged.action-value" for STAGED_POLICIES, "spec.stagedAction", "§1.4",
         says "unknown value {0}",
         mend "write `Set`, `Delete`, `Learn` or `Ignore`";
-    SELECTOR = "selector.syntax" for POLICIES,
+    SELECTOR = "selector.syntax" for SELECTING,
         "spec.selector, spec.serviceAccountSelector, spec.namespaceSelector and those of rules", "§3.1",
         says "invalid selector: {0}",
         mend "selectors look like: app == 'web' && role in {'a', 'b'} && !has(legacy)";
-    SELECTOR_LENGTH = "selector.length" for POLICIES,
+    SELECTOR_LENGTH = "selector.length" for SELECTING,
         "spec.selector, spec.serviceAccountSelector, spec.namespaceSelector and those of rules", "§3.4",
         says "the selector has {0} characters, more than the limit of 1024",
         mend "give the endpoints a label of their own, or split the policy";
-    SELECTOR_GLOBAL = "selector.global" for POLICIES,
+    SELECTOR_GLOBAL = "selector.global" for SELECTING,
         "spec.selector, spec.serviceAccountSelector, spec.namespaceSelector", "§4.1",
         says "global() can only be used in an EntityRule namespaceSelector",
         mend "move it to the `namespaceSelector:` of a rule's source or destination";

@@ -1,6 +1,6 @@
 //! The rules of Calico's policies, and their two ends.
 
-use super::{GLOBAL_POLICIES, RULES, rows};
+use super::{GLOBAL_RULES, RULES, rows};
 
 rows! {
     ACTION_MISSING = "rule.action-missing" for RULES, "action", "§1.5",
@@ -143,7 +143,7 @@ rows! {
     SERVICES_INGRESS = "rule.services-ingress-destination" for RULES, "destination.services", "§4.2",
         says "not allowed in ingress rule destination",
         mend "move it to `source:`";
-    SERVICES_NAMESPACE = "rule.services-namespace" for GLOBAL_POLICIES, "source.services, destination.services", "§4.2",
+    SERVICES_NAMESPACE = "rule.services-namespace" for GLOBAL_RULES, "source.services, destination.services", "§4.2",
         says "must specify a namespace",
         mend "add `namespace:` beside the service's `name:`";
 }

@@ -149,9 +149,9 @@ fn selectors() -> Vec<Case> {
         .says("the selector has 1025 characters, more than the limit of 1024"),
         case(
             "selector.global",
-            "spec: {serviceAccountSelector: all()}",
-            "spec: {serviceAccountSelector: global()}",
-            "spec.serviceAccountSelector",
+            "spec: {selector: all()}",
+            "spec: {selector: global()}",
+            "spec.selector",
         ),
         case(
             "set.cidr",
