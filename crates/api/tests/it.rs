@@ -6,6 +6,8 @@
 
 #[path = "it/calico.rs"]
 mod calico;
+#[path = "it/defaults.rs"]
+mod defaults;
 #[path = "it/fields.rs"]
 mod fields;
 #[path = "it/files.rs"]
