@@ -182,6 +182,13 @@ fn building_and_reading_trees() {
             .to_string(),
         "(has(n) || (!has(n) && has(x)))"
     );
+    // Upstream replaces the text wherever it stands, in values too (semantics page §9, quirk 3).
+    assert_eq!(
+        selector("a == 'all()' && all()")
+            .replacing_all(&Selector::has("n"))
+            .to_string(),
+        r#"(a == "all()" && has(n))"#
+    );
     assert_eq!(
         selector("!all()")
             .replacing_all(&selector("!has(n)"))
