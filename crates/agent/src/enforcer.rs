@@ -3,6 +3,7 @@
 //! It blocks in the kernel and nowhere else. A transaction under way is always finished: to stop is looked
 //! at between them.
 
+mod denials;
 mod report;
 mod upkeep;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use oncilla_dataplane::{Applied, Dataplane};
+use oncilla_flows::Record;
 use oncilla_kernel::conntrack::Conntrack;
 use oncilla_kernel::nf_tables::Monitor;
 use oncilla_model::Change;
@@ -19,6 +21,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tokio::sync::{mpsc, watch};
 
+use self::denials::Denials;
+pub(crate) use self::denials::Touched;
 use crate::clock::Clock;
 use crate::error::AgentError;
 use crate::follow::{News, chain};
@@ -52,6 +56,7 @@ pub(crate) struct Enforcer {
     inputs: Inputs,
     statuses: watch::Sender<Option<AgentStatus>>,
     monitor: Monitor,
+    denials: Denials,
     conntrack: Conntrack,
     intake: Intake,
     pipeline: Pipeline,
@@ -99,6 +104,7 @@ impl Enforcer {
         options: Options,
         inputs: Inputs,
         statuses: watch::Sender<Option<AgentStatus>>,
+        records: mpsc::Sender<Record>,
     ) -> Result<Self, AgentError> {
         let listen = |what| move |source| AgentError::Listen { what, source };
         // Before the table is read: what happens afterwards must not be missed.
@@ -113,6 +119,7 @@ impl Enforcer {
             inputs,
             statuses,
             monitor,
+            denials: Denials::open(records),
             conntrack,
             pipeline,
             timers: Timers {
@@ -145,10 +152,13 @@ impl Enforcer {
         while !self.inputs.stop.load(Ordering::Acquire) {
             self.wait()?;
             self.hear_kernel()?;
+            self.hear_denials();
             if !self.timers.must_clean(self.clock.now_ms()) {
                 self.hear_store()?;
             }
             self.keep_up();
+            self.denials_changed();
+            self.sum_denials();
             self.report();
         }
         Ok(())
@@ -157,7 +167,9 @@ impl Enforcer {
     fn wait(&mut self) -> Result<(), AgentError> {
         let now_ms = self.clock.now_ms();
         let must_clean = self.timers.must_clean(now_ms);
-        let due_ms = self.timers.next().map(|at| at.saturating_sub(now_ms));
+        let due = [self.timers.next(), self.denials.next_ms()];
+        let due_ms = due.into_iter().flatten().min();
+        let due_ms = due_ms.map(|at| at.saturating_sub(now_ms));
         let wait_ms = if self.inputs.has_more && !must_clean {
             Some(0)
         } else {
@@ -172,6 +184,8 @@ impl Enforcer {
             self.monitor.as_fd(),
             PollFlags::IN,
         )];
+        let denials = self.denials.as_fd();
+        fds.extend(denials.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         if !must_clean {
             fds.push(PollFd::from_borrowed_fd(
                 self.inputs.wake.as_fd(),

@@ -11,7 +11,9 @@
 mod clock;
 mod enforcer;
 mod error;
+mod flow_log;
 mod follow;
+mod hints;
 mod intake;
 mod links;
 mod options;
@@ -25,6 +27,7 @@ mod timers;
 mod wake;
 
 pub use error::AgentError;
+pub use flow_log::{flow_socket, flow_sockets};
 pub use oncilla_dataplane::TableOwner;
 pub use oncilla_program::EndpointToHost;
 pub use options::{InterfacePrefixError, NodeName, NodeNameError, Options, interface_prefix};

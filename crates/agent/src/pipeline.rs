@@ -5,14 +5,16 @@
 //! ```
 //! A step that failed leaves nothing behind that is forgotten: the next one begins where it stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use oncilla_compile::Compiler;
 use oncilla_dataplane::{Applied, Dataplane, DataplaneError, Difference};
 use oncilla_model::Change;
-use oncilla_net::IpNet;
-use oncilla_program::{AddressMap, ClassId, GroupId, Program, Settings};
+use oncilla_program::{GroupId, Program, Settings};
 use oncilla_resolve::{Adoption, Exhausted, Limits, NodeDelta, Resolver};
+
+use crate::enforcer::Touched;
+use crate::hints::{class_of, used};
 
 /// Why a step failed. What was told is not lost; an empty batch tries again.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +28,8 @@ pub(crate) enum PipelineError {
 /// The stages of one node.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    resolver: Resolver,
-    compiler: Compiler,
+    pub(crate) resolver: Resolver,
+    pub(crate) compiler: Compiler,
     pub(crate) dataplane: Dataplane,
     /// A program was computed: there is something to enforce.
     loaded: bool,
@@ -35,6 +37,8 @@ pub(crate) struct Pipeline {
     in_doubt: bool,
     /// The groups that the kernel refused, with its words.
     pub(crate) isolated: BTreeMap<GroupId, String>,
+    /// What the changes since the last look touched.
+    pub(crate) touched: Touched,
 }
 
 impl Pipeline {
@@ -49,6 +53,7 @@ impl Pipeline {
             loaded: false,
             in_doubt: false,
             isolated: BTreeMap::new(),
+            touched: Touched::default(),
         }
     }
 
@@ -67,6 +72,7 @@ impl Pipeline {
         let delta = self.resolver.load(changes, &adoption, now_ms)?;
         let _program_delta = self.compiler.apply(&self.resolver, &delta);
         self.loaded = true;
+        self.touched.whole = true;
         let done = self.dataplane.start(self.compiler.program());
         self.note(done)
     }
@@ -109,6 +115,7 @@ impl Pipeline {
 
     fn put(&mut self, delta: &NodeDelta) -> Result<Applied, PipelineError> {
         let delta = self.compiler.apply(&self.resolver, delta);
+        self.touched.add(&delta);
         for group in delta.groups.keys() {
             self.isolated.remove(group);
         }
@@ -129,20 +136,4 @@ impl Pipeline {
         }
         Ok(applied)
     }
-}
-
-/// The class of the element that the kernel has for exactly this prefix.
-fn class_of(hints: &AddressMap, net: IpNet) -> Option<ClassId> {
-    match net {
-        IpNet::V4(net) if net.prefix_len() == 32 => hints.hosts4.get(&net.addr()).copied(),
-        IpNet::V6(net) if net.prefix_len() == 128 => hints.hosts6.get(&net.addr()).copied(),
-        IpNet::V4(net) => hints.nets4.get(&net).copied(),
-        IpNet::V6(net) => hints.nets6.get(&net).copied(),
-    }
-}
-
-fn used(hints: &AddressMap) -> BTreeSet<ClassId> {
-    let hosts = hints.hosts4.values().chain(hints.hosts6.values());
-    let nets = hints.nets4.values().chain(hints.nets6.values());
-    hosts.chain(nets).copied().collect()
 }

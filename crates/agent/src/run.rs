@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::enforcer::{Enforcer, Inputs};
 use crate::error::AgentError;
+use crate::flow_log::{self, QUEUE_RECORDS_MAX, flow_socket};
 use crate::follow::{self, QUEUE_NEWS_MAX};
 use crate::options::Options;
 use crate::publish::publish;
@@ -47,7 +48,9 @@ pub fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), A
         stop: Arc::clone(&stop),
         has_more: false,
     };
-    let enforcer = Enforcer::open(options, inputs, statuses)?;
+    let (records, recorded) = mpsc::channel(QUEUE_RECORDS_MAX);
+    let flow_socket = flow_socket(&options.server, &node);
+    let enforcer = Enforcer::open(options, inputs, statuses, records)?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(start("a runtime"))?;
     let (ending, mut ended) = oneshot::channel::<()>();
@@ -64,6 +67,7 @@ pub fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), A
         follow::start(&client, &news, &wake, &mut tasks);
         let mut publishing = JoinSet::new();
         publishing.spawn(publish(client, node, latest));
+        tasks.spawn(flow_log::serve(flow_socket, recorded));
         tokio::select! {
             () = shutdown => {
                 tracing::info!("stopping; the policy stays in force");

@@ -7,6 +7,7 @@
 
 mod it {
     mod cut;
+    mod denials;
     mod field;
     mod harness;
     mod killed;

@@ -103,6 +103,9 @@ pub(crate) enum Command {
     /// Enforce policy on this node
     #[command(after_help = "Example:\n  oncilla agent --node n1")]
     Agent(Agent),
+    /// Print which flows were denied, and by which rule
+    #[command(after_help = "Example:\n  oncilla log -f production/database")]
+    Log(Log),
     /// Say whether files hold valid objects: no server, no root
     #[command(after_help = "Example:\n  oncilla validate -f policies/ -R\n\n\
         Exit codes: 0 all valid, 1 an object is invalid or a file is neither YAML nor JSON, 2 wrong usage or a file \
@@ -387,6 +390,19 @@ pub(crate) struct Why {
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) sent_to: Option<std::net::SocketAddr>,
     /// How to print
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Log {
+    /// Only flows of these: namespace/pod, pod, node:NAME, or an address
+    #[arg(value_name = "PLACE")]
+    pub(crate) places: Vec<String>,
+    /// Also print what is denied from now on, until interrupted
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// `json` prints one object a line
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
 }

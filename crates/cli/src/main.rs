@@ -16,6 +16,7 @@ mod exit;
 mod files;
 mod get;
 mod lab;
+mod log;
 mod logging;
 mod origin;
 mod print;
@@ -69,6 +70,7 @@ fn run(arguments: &Arguments) -> ExitCode {
         Command::Completion { shell } => reference::completion(*shell),
         Command::Man { folder } => reference::man(folder),
         Command::Demo { output } => demo::run(global, *output),
+        Command::Log(log) => log::run(global, log),
         Command::Status(status) => status::run(global, status),
         Command::Why(why) => why::run(global, why),
         Command::Validate(validate) => validate::run(global, validate),

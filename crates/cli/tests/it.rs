@@ -25,6 +25,8 @@ mod home;
 mod interrupting;
 #[path = "it/labs.rs"]
 mod labs;
+#[path = "it/logging.rs"]
+mod logging;
 #[path = "it/origins.rs"]
 mod origins;
 #[path = "it/schema.rs"]

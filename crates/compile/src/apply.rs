@@ -73,6 +73,16 @@ impl Compiler {
         &self.program
     }
 
+    /// The present answer about a predicate that a group asks.
+    pub(crate) fn answer(&self, predicate: &Predicate) -> Option<&Answer> {
+        self.answers.get(predicate)
+    }
+
+    /// What a group is compiled from.
+    pub(crate) fn definition(&self, id: &GroupId) -> Option<&GroupDef> {
+        self.sources.get(id).map(|source| &*source.def)
+    }
+
     /// Compiles what changed. `state` is the state after the change; the first delta after
     /// [`Compiler::new`] tells everything. Changes of addresses alone cost their number.
     pub fn apply(&mut self, state: &dyn NodeState, delta: &NodeDelta) -> ProgramDelta {
@@ -437,7 +447,7 @@ impl Compiler {
         }
     }
 
-    fn class_set(&self, predicate: &Predicate) -> ClassSet {
+    pub(crate) fn class_set(&self, predicate: &Predicate) -> ClassSet {
         let answer = self.answers.get(predicate).into_iter();
         ClassSet {
             text: Arc::clone(predicate.text()),
@@ -447,7 +457,7 @@ impl Compiler {
         }
     }
 
-    fn port_set(&self, predicate: &Predicate) -> PortSetOfClasses {
+    pub(crate) fn port_set(&self, predicate: &Predicate) -> PortSetOfClasses {
         let members = match predicate {
             Predicate::NamedPort { protocol, .. } => self
                 .answers

@@ -26,6 +26,22 @@ pub(crate) fn compile<'a>(
     answers: Lookup<'a>,
     deciding: Lookup<'a>,
 ) -> Compiled {
+    let mut compiled = compile_with(def, answers, deciding, build);
+    let used = sets_of(&compiled.group);
+    compiled.sets.retain(|name, _| used.contains(name));
+    compiled
+}
+
+/// How the rules of a tier become banks.
+pub(crate) type Build = fn(Vec<Lowered>) -> Vec<Bank>;
+
+/// [`compile`] with another way to make banks, and all sets that the rules mention.
+pub(crate) fn compile_with<'a>(
+    def: &'a GroupDef,
+    answers: Lookup<'a>,
+    deciding: Lookup<'a>,
+    build: Build,
+) -> Compiled {
     let mut lowering = Lowering {
         direction: def.direction,
         local_ports: &def.local_ports,
@@ -36,10 +52,10 @@ pub(crate) fn compile<'a>(
     let tiers = def
         .tiers
         .iter()
-        .map(|tier| compile_tier(tier, &mut lowering))
+        .map(|tier| compile_tier(tier, &mut lowering, build))
         .collect();
     let profiles = match def.hook {
-        Hook::Normal => compile_profiles(&def.profiles, &mut lowering),
+        Hook::Normal => compile_profiles(&def.profiles, &mut lowering, build),
         Hook::Forward | Hook::PreDnat | Hook::Untracked => ProfileEnd::Continue,
     };
     let group = Group {
@@ -49,12 +65,9 @@ pub(crate) fn compile<'a>(
         tiers,
         profiles,
     };
-    let used = sets_of(&group);
-    let mut sets = lowering.sets;
-    sets.retain(|name, _| used.contains(name));
     Compiled {
         group: Arc::new(group),
-        sets,
+        sets: lowering.sets,
     }
 }
 
@@ -83,7 +96,7 @@ pub(crate) fn peer_predicates(def: &GroupDef) -> impl Iterator<Item = &Predicate
     })
 }
 
-fn compile_tier(def: &TierDef, lowering: &mut Lowering<'_>) -> Tier {
+fn compile_tier(def: &TierDef, lowering: &mut Lowering<'_>, build: Build) -> Tier {
     let mut rules = Vec::new();
     for policy in &def.policies {
         let governed = match lowering.direction {
@@ -112,7 +125,11 @@ fn compile_tier(def: &TierDef, lowering: &mut Lowering<'_>) -> Tier {
     }
 }
 
-fn compile_profiles(profiles: &[Option<Arc<Profile>>], lowering: &mut Lowering<'_>) -> ProfileEnd {
+fn compile_profiles(
+    profiles: &[Option<Arc<Profile>>],
+    lowering: &mut Lowering<'_>,
+    build: Build,
+) -> ProfileEnd {
     let mut rules: Vec<Lowered> = Vec::new();
     for profile in profiles {
         // A profile that does not exist denies, whatever later profiles say.

@@ -18,6 +18,7 @@
 mod answer;
 mod apply;
 mod bank;
+mod explain;
 mod group;
 mod lower;
 #[cfg(test)]
@@ -25,3 +26,4 @@ mod tests;
 
 pub use apply::Compiler;
 pub use bank::{BROAD_ENTRIES_MAX, CLASSES_KEYED_MAX, CUTS_MAX, LINEAR_RULES_MAX};
+pub use explain::Explanation;

@@ -28,4 +28,5 @@ mod tombs;
 pub use compare::Difference;
 pub use dataplane::{Applied, Dataplane, TableOwner};
 pub use error::DataplaneError;
+pub use oncilla_nft::DENY_LOG_GROUP;
 pub use revoke::Revoked;

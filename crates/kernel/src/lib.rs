@@ -12,6 +12,7 @@ pub mod link;
 mod netlink;
 pub mod netns;
 pub mod nf_tables;
+pub mod nflog;
 pub mod plumb;
 pub mod probe;
 pub mod process;

@@ -2,15 +2,27 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal};
 use rustix::thread::{CpuSet, ThreadNameSpaceType, UnshareFlags};
+
+/// Whether anybody can still read what is written into a pipe or socket; true for everything else, and when in doubt.
+pub fn has_reader(fd: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(&fd, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    poll(&mut fds, Some(&now)).is_err() || !fds[0].revents().intersects(gone)
+}
 
 /// A set of namespaces to be entered or made.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

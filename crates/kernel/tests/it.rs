@@ -11,6 +11,8 @@ mod link;
 mod netns;
 #[path = "it/nf_tables.rs"]
 mod nf_tables;
+#[path = "it/nflog.rs"]
+mod nflog;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/raw.rs"]

@@ -123,6 +123,22 @@ impl Plane {
         self.singles.values().copied()
     }
 
+    /// The endpoints that have an address, in order. A look at every endpoint: for people, now and then.
+    pub(crate) fn endpoints_at(&self, addr: IpAddr) -> Vec<&EndpointKey> {
+        let sources = self
+            .addresses
+            .of(addr)
+            .map_or(&[][..], |found| found.sources());
+        let mut keys: Vec<&EndpointKey> = self
+            .row_ids
+            .iter()
+            .filter(|(_, row)| sources.contains(&Source::Row(**row)))
+            .map(|(key, _)| key)
+            .collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// The shape of an endpoint's row.
     pub(crate) fn shape_of(&self, row: u32) -> Option<ShapeId> {
         self.rows.get(row as usize)?.as_ref().map(|row| row.shape)

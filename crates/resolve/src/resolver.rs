@@ -1,9 +1,10 @@
 //! The resolver of one node: batches of model changes in, deltas out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_model::{Change, Predicate};
+use oncilla_model::{Change, EndpointKey, Predicate};
 use oncilla_net::{Family, IpNet, MarkMask};
 use oncilla_program::{AddressSet, ClassId, GroupId, HostEndpoint, LocalEndpoint};
 
@@ -123,6 +124,11 @@ impl Resolver {
     /// What was done so far.
     pub fn work(&self) -> Work {
         self.index.work
+    }
+
+    /// The endpoints of the cluster that have an address, in order. A look at every endpoint: for people, now and then.
+    pub fn endpoints_at(&self, addr: IpAddr) -> Vec<&EndpointKey> {
+        self.plane.endpoints_at(addr)
     }
 
     /// Takes changes in. An empty batch tries again what failed before.

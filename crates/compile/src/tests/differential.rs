@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use oncilla_net::{Direction, Icmp, Packet, Protocol, Verdict, family_of};
-use oncilla_program::{Outcome, Passage, Place, Program, Settings, Tally};
+use oncilla_program::{BankPlace, Outcome, Passage, Place, Program, Settings, Tally};
 
 use super::Random;
 use super::world::{ICMP_TYPES, PORTS, World, group_id, interface, naive_end};
@@ -146,6 +146,59 @@ fn programs_agree_with_the_naive_judge() {
         assert!(count >= share, "{tally:?}");
     }
     assert_eq!(places.len(), 5, "{places:?}");
+}
+
+/// A group spelled out judges alike, and names the rule that decides.
+#[test]
+fn what_is_spelled_out_decides_at_the_same_place() {
+    let mut named = 0_u64;
+    for seed in 0..100 {
+        let mut random = Random::new(9_000 + seed);
+        let mut world = World::random(&mut random);
+        let mut compiler = Compiler::new(Settings::default());
+        compiler.apply(&world, &world.since(&World::empty()));
+        for _ in 0..random.below(4) {
+            let before = world.clone();
+            world.change(&mut random, true);
+            compiler.apply(&world, &world.since(&before));
+        }
+        let program = compiler.program();
+        let explained = program.groups.keys().map(|id| {
+            let explanation = compiler.explain(&world, id).unwrap();
+            (id.clone(), explanation)
+        });
+        let explained: BTreeMap<_, _> = explained.collect();
+        for _ in 0..500 {
+            let (_, _, packet) = random_passage(&mut random);
+            for (id, group) in &program.groups {
+                let peer = match group.direction {
+                    Direction::Ingress => packet.src,
+                    Direction::Egress => packet.dst,
+                };
+                let peer = program.addresses.class_of(peer);
+                let judged = group.judge(program.sets(), peer, &packet);
+                let said = explained[id].judge(peer, &packet);
+                assert_eq!(judged.verdict, said.verdict, "seed {seed} {packet:?}");
+                match (judged.place, said.place) {
+                    (
+                        Place::Rule { tier, name, .. },
+                        Place::Rule {
+                            tier: at,
+                            at: BankPlace::Tail(comment),
+                            ..
+                        },
+                    ) => {
+                        assert_eq!(tier, at);
+                        assert!(comment.starts_with(&format!("{name}/")), "{comment}");
+                        named += 1;
+                    }
+                    (Place::ProfileRule { .. }, Place::ProfileRule { .. }) => {}
+                    (one, other) => assert_eq!(one, other, "seed {seed} {packet:?}"),
+                }
+            }
+        }
+    }
+    assert!(named > 50_000, "{named}");
 }
 
 #[test]

@@ -1,0 +1,351 @@
+//! Denied packets, named: from the kernel's log group to records, at the policy version in force.
+//!
+//! Everything here is for people. The kernel never waits for it, and enforcement never does: each turn of the policy
+//! thread reads a bounded number of packets, and what is lost is counted and told.
+//!
+//! A packet that was logged just before policy changed may be read just after. So the log is emptied before every
+//! change, and until it was found empty again, [`DOUBT_MS`] after the change or later, nothing is said of which rule
+//! denied what the change may have touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use oncilla_compile::Explanation;
+use oncilla_flows::{Aggregator, Blame, Denial, End, Record, packet};
+use oncilla_kernel::nflog::{Logged, Nflog, interface_name};
+use oncilla_net::{Direction, Packet, Verdict};
+use oncilla_program::{BankPlace, Dispatch, GroupId, Place, ProgramDelta};
+use tokio::sync::mpsc;
+
+use super::Enforcer;
+use crate::clock::Clock;
+use crate::follow::chain;
+use crate::pipeline::Pipeline;
+
+/// The log group of denied packets, and how much of one the kernel copies.
+const GROUP: u16 = oncilla_dataplane::DENY_LOG_GROUP;
+const BYTES: u32 = 80;
+/// How the prefix of a denied packet begins; rules that only log write others.
+const PREFIX: &str = "oncilla D ";
+/// How often the log is read in one turn; each reading takes up to 64 packets.
+const READS_MAX: usize = 4;
+/// How long after a change it is not certain which version denied.
+const DOUBT_MS: u64 = 10;
+/// Single addresses that a change moved, remembered one by one; more count as everything.
+pub(crate) const MOVED_MAX: usize = 256;
+/// Groups spelled out at once, and names looked up.
+const CACHED_MAX: usize = 256;
+
+const CHANGING: &str = "policy was changing as it was denied";
+const BEHIND: &str = "the last changes are not in force yet";
+const NO_ENDPOINT: &str = "its interface has no workload's policy";
+const NO_RULE: &str = "no rule in force now denies it";
+
+/// What one line tells apart: source ports come and go.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Kind {
+    source: End,
+    destination: End,
+    traffic: String,
+    direction: Direction,
+    blame: Blame,
+}
+
+/// What a change touched.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Touched {
+    /// Rules, sets or endpoints; or more addresses than are worth remembering.
+    pub(crate) whole: bool,
+    pub(crate) addresses: BTreeSet<IpAddr>,
+}
+
+impl Touched {
+    /// A change of the program.
+    pub(crate) fn add(&mut self, delta: &ProgramDelta) {
+        if delta.is_addresses_only() {
+            let moved = delta.addresses.iter().map(|change| change.addr);
+            self.addresses.extend(moved);
+        } else if !delta.is_empty() {
+            self.whole = true;
+        }
+    }
+}
+
+/// The reader of denied packets.
+#[derive(Debug)]
+pub(crate) struct Denials {
+    log: Option<Nflog>,
+    outbox: mpsc::Sender<Record>,
+    kinds: Aggregator<Kind>,
+    /// Of the version in force.
+    explained: BTreeMap<GroupId, Explanation>,
+    names: BTreeMap<IpAddr, String>,
+    /// What the last changes touched, and when the last was, as long as that casts doubt.
+    touched: Touched,
+    changed_ms: Option<u64>,
+    /// Packets that nobody heard of.
+    lost: u64,
+}
+
+impl Denials {
+    /// Opens the log in the calling thread's network namespace. Without it everything else works.
+    pub(crate) fn open(outbox: mpsc::Sender<Record>) -> Self {
+        let log = Nflog::open(GROUP, BYTES);
+        if let Err(error) = &log {
+            let error = chain(error);
+            tracing::warn!(
+                error,
+                group = GROUP,
+                "denied packets cannot be read, so `oncilla log` shows none of this node; is another reader there?"
+            );
+        }
+        Self {
+            log: log.ok(),
+            outbox,
+            kinds: Aggregator::default(),
+            explained: BTreeMap::new(),
+            names: BTreeMap::new(),
+            touched: Touched::default(),
+            changed_ms: None,
+            lost: 0,
+        }
+    }
+
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.log.as_ref().map(Nflog::as_fd)
+    }
+
+    /// When there is something to sum up, or to be sure of again.
+    pub(crate) fn next_ms(&self) -> Option<u64> {
+        let doubt = self.changed_ms.map(|at| at + DOUBT_MS);
+        [self.kinds.next_ms(), doubt].into_iter().flatten().min()
+    }
+
+    /// The denied packets there are, and whether these were all.
+    fn read(&mut self) -> (Vec<Logged>, bool) {
+        let mut packets = Vec::new();
+        for _ in 0..READS_MAX {
+            let Some(log) = &mut self.log else { break };
+            match log.read() {
+                Ok(read) => {
+                    self.lost += read.lost;
+                    let denied = |logged: &Logged| logged.prefix.starts_with(PREFIX);
+                    packets.extend(read.packets.into_iter().filter(denied));
+                    if !read.has_more {
+                        return (packets, true);
+                    }
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::warn!(error, "denied packets can no longer be read");
+                    self.log = None;
+                }
+            }
+        }
+        (packets, false)
+    }
+
+    /// Whether the version in force when a packet was denied is certain.
+    fn is_in_doubt(&self, packet: &Packet) -> bool {
+        self.changed_ms.is_some()
+            && (self.touched.whole
+                || self.touched.addresses.contains(&packet.src)
+                || self.touched.addresses.contains(&packet.dst))
+    }
+
+    fn name(&mut self, pipeline: &Pipeline, addr: IpAddr) -> End {
+        if self.names.len() >= CACHED_MAX {
+            self.names.clear();
+        }
+        let name = self.names.entry(addr).or_insert_with(|| {
+            let endpoints = pipeline.resolver.endpoints_at(addr).into_iter();
+            let names: Vec<String> = endpoints.map(ToString::to_string).collect();
+            if names.is_empty() {
+                addr.to_string()
+            } else {
+                names.join(" or ")
+            }
+        });
+        End {
+            name: name.clone(),
+            address: addr.to_string(),
+        }
+    }
+
+    /// What denied a packet at one end, by the version in force.
+    fn blame(&mut self, pipeline: &Pipeline, logged: &Logged, packet: &Packet) -> Blame {
+        let unknown = |why: &str| Blame::Unknown {
+            why: why.to_owned(),
+        };
+        let direction = direction_of(logged);
+        let (index, peer) = match direction {
+            Direction::Ingress => (logged.out_interface, packet.src),
+            Direction::Egress => (logged.in_interface, packet.dst),
+        };
+        let program = pipeline.program();
+        let endpoint = index
+            .and_then(interface_name)
+            .and_then(|name| program.endpoints.get(name.as_str()));
+        let Some(endpoint) = endpoint else {
+            return unknown(NO_ENDPOINT);
+        };
+        let dispatch = match direction {
+            Direction::Ingress => &endpoint.ingress,
+            Direction::Egress => &endpoint.egress,
+        };
+        let Dispatch::Group(id) = dispatch else {
+            return unknown(NO_RULE);
+        };
+        if !self.explained.contains_key(id) {
+            if self.explained.len() >= CACHED_MAX {
+                self.explained.clear();
+            }
+            let Some(explanation) = pipeline.compiler.explain(&pipeline.resolver, id) else {
+                return unknown(NO_RULE);
+            };
+            self.explained.insert(id.clone(), explanation);
+        }
+        let Some(explanation) = self.explained.get(id) else {
+            return unknown(NO_RULE);
+        };
+        let judgement = explanation.judge(program.addresses.class_of(peer), packet);
+        match judgement.place {
+            _ if judgement.verdict == Verdict::Allow => unknown(NO_RULE),
+            Place::Rule {
+                at: BankPlace::Tail(comment),
+                ..
+            }
+            | Place::ProfileRule {
+                at: BankPlace::Tail(comment),
+                ..
+            } => Blame::Rule {
+                rule: comment.to_string(),
+            },
+            Place::EndOfTier { tier, name } => Blame::EndOfTier {
+                tier: name.to_string(),
+                policies: explanation.policies(tier).to_owned(),
+            },
+            Place::EndOfProfiles => Blame::NoProfile,
+            _ => unknown(NO_RULE),
+        }
+    }
+
+    /// What a change touched; what was found out about the version before is void.
+    fn changed(&mut self, touched: Touched, now_ms: u64) {
+        if !touched.whole && touched.addresses.is_empty() {
+            return;
+        }
+        self.explained.clear();
+        self.names.clear();
+        self.touched.whole |= touched.whole;
+        self.touched.addresses.extend(touched.addresses);
+        if self.touched.addresses.len() > MOVED_MAX {
+            self.touched.addresses.clear();
+            self.touched.whole = true;
+        }
+        self.changed_ms = Some(now_ms);
+    }
+
+    /// The log was empty.
+    fn drained(&mut self, now_ms: u64) {
+        if self.changed_ms.is_some_and(|at| at + DOUBT_MS <= now_ms) {
+            self.changed_ms = None;
+            self.touched = Touched::default();
+        }
+    }
+}
+
+/// Which end denied: the prefix of the log says it.
+fn direction_of(logged: &Logged) -> Direction {
+    if logged.prefix.ends_with("out") {
+        Direction::Egress
+    } else {
+        Direction::Ingress
+    }
+}
+
+impl Enforcer {
+    /// Reads and names the packets that were denied up to now. Before policy changes this must have been called.
+    pub(super) fn hear_denials(&mut self) {
+        let now_ms = self.clock.now_ms();
+        let (denied, is_all) = self.denials.read();
+        for logged in denied {
+            let Some(packet) = packet(&logged.payload) else {
+                self.denials.lost += 1;
+                continue;
+            };
+            let blame = if self.denials.is_in_doubt(&packet) {
+                Blame::Unknown {
+                    why: CHANGING.to_owned(),
+                }
+            } else if self.blocked.is_some() || !self.started {
+                Blame::Unknown {
+                    why: BEHIND.to_owned(),
+                }
+            } else {
+                self.denials.blame(&self.pipeline, &logged, &packet)
+            };
+            let kind = Kind {
+                source: self.denials.name(&self.pipeline, packet.src),
+                destination: self.denials.name(&self.pipeline, packet.dst),
+                traffic: traffic(&packet),
+                direction: direction_of(&logged),
+                blame,
+            };
+            if let Some(denial) = self.denials.kinds.note(kind, now_ms) {
+                self.tell(denial);
+            }
+        }
+        if is_all {
+            self.denials.drained(now_ms);
+        }
+    }
+
+    /// Tells the repetitions whose time is over, and what was lost.
+    pub(super) fn sum_denials(&mut self) {
+        let now_ms = self.clock.now_ms();
+        for denial in self.denials.kinds.due(now_ms) {
+            self.tell(denial);
+        }
+        self.denials.lost += self.denials.kinds.take_overflow();
+    }
+
+    /// Policy changed in the kernel.
+    pub(super) fn denials_changed(&mut self) {
+        let touched = std::mem::take(&mut self.pipeline.touched);
+        let now_ms = self.clock.now_ms();
+        self.denials.changed(touched, now_ms);
+    }
+
+    fn tell(&mut self, denial: Denial<Kind>) {
+        let kind = denial.key;
+        let record = Record {
+            unix_ms: Clock::unix_ms(),
+            node: self.options.node.to_string(),
+            verdict: "deny".to_owned(),
+            source: kind.source,
+            destination: kind.destination,
+            traffic: kind.traffic,
+            direction: kind.direction.to_string(),
+            blame: kind.blame,
+            count: denial.count,
+            seconds: denial.over_ms / 1000,
+            revision: self.applied,
+            lost: std::mem::take(&mut self.denials.lost),
+        };
+        if let Err(mpsc::error::TrySendError::Full(record)) = self.denials.outbox.try_send(record) {
+            self.denials.lost += record.lost + record.count;
+        }
+    }
+}
+
+/// `tcp/80`, `icmp/8`, `proto/47`.
+fn traffic(packet: &Packet) -> String {
+    let protocol = packet.protocol;
+    match packet.icmp {
+        Some(icmp) => format!("{protocol}/{icmp}"),
+        None if protocol.has_ports() => format!("{protocol}/{}", packet.dst_port),
+        None => protocol.to_string(),
+    }
+}
