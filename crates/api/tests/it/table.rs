@@ -183,6 +183,10 @@ fn judge(check: &Check, case: &Case, kind: Kind) {
 
 /// Rows that the types themselves hold.
 const BY_TYPE: &[&str] = &[
+    "felix.allow-action-value",
+    "felix.endpoint-to-host-value",
+    "felix.failsafes-value",
+    "felix.source-spoofing-value",
     "pool.assignment-value",
     "pool.mode-value",
     "pool.use-value",

@@ -9,6 +9,19 @@ rows! {
     NODE_SELECTOR = "felix.node-selector" for FELIX, "spec.nodeSelector", "§4.1",
         says "nodeSelector must not be set on the 'default' or per-node ('node.*') FelixConfiguration",
         mend "remove it, or give the object another name";
+    HOST_ACTION_VALUE = "felix.endpoint-to-host-value" for FELIX, "spec.defaultEndpointToHostAction", "§1.22",
+        says "unknown value {0}",
+        mend "write `Drop`, `Accept` or `Return`";
+    ALLOW_ACTION_VALUE = "felix.allow-action-value" for FELIX,
+        "spec.{iptables,nftables}{Filter,Mangle}AllowAction", "§1.22",
+        says "unknown value {0}",
+        mend "write `Accept` or `Return`";
+    SPOOFING_VALUE = "felix.source-spoofing-value" for FELIX, "spec.workloadSourceSpoofing", "§1.22",
+        says "unknown value {0}",
+        mend "write `Disabled` or `Any`";
+    FAILSAFES_VALUE = "felix.failsafes-value" for FELIX, "spec.failsafe*HostPorts", "§2.6",
+        says "unknown value {0}",
+        mend "write a list, or `none`";
     RATE = "felix.log-rate" for FELIX, "spec.logActionRateLimit", "§1.22",
         says "invalid rate {0}",
         mend "write a number from 1 to 9999 and a unit, as in `10/second`, `minute`, `hour` or `day`";

@@ -13,7 +13,7 @@ fn felix(check: &'static str, accepts: &str, refuses: &str, at: &'static str) ->
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [verdicts(), failsafes(), tables(), kept()]
+    [verdicts(), words(), failsafes(), tables(), kept()]
         .into_iter()
         .flatten()
         .collect()
@@ -60,6 +60,40 @@ fn verdicts() -> Vec<Case> {
             "spec.interfacePrefix",
         )
         .says("\"fifteen--bytes-\" leaves no room for the rest of an interface's name"),
+    ]
+}
+
+/// Words of a list; capitals do not count, as upstream.
+fn words() -> Vec<Case> {
+    vec![
+        felix(
+            "felix.endpoint-to-host-value",
+            "defaultEndpointToHostAction: ACCEPT",
+            "defaultEndpointToHostAction: Allow",
+            "spec.defaultEndpointToHostAction",
+        )
+        .says("unknown value \"Allow\""),
+        felix(
+            "felix.allow-action-value",
+            "nftablesFilterAllowAction: Return",
+            "nftablesFilterAllowAction: Drop",
+            "spec.nftablesFilterAllowAction",
+        )
+        .says("unknown value \"Drop\""),
+        felix(
+            "felix.source-spoofing-value",
+            "workloadSourceSpoofing: Any",
+            "workloadSourceSpoofing: Enabled",
+            "spec.workloadSourceSpoofing",
+        )
+        .says("unknown value \"Enabled\""),
+        felix(
+            "felix.failsafes-value",
+            "failsafeOutboundHostPorts: none",
+            "failsafeOutboundHostPorts: all",
+            "spec.failsafeOutboundHostPorts",
+        )
+        .says("unknown value \"all\""),
     ]
 }
 

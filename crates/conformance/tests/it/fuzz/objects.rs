@@ -21,6 +21,8 @@ use super::super::differential::{feed, new_engine, say};
 const CLUSTERS: u64 = 100;
 /// Objects that are tried in each, one after the other.
 const OBJECTS_A_CLUSTER: usize = 12;
+/// Objects of other kinds that are tried behind them.
+const STRANGERS_A_CLUSTER: usize = 4;
 const PACKETS: usize = 60;
 /// Changes of one object.
 const CHANGES_MAX: u64 = 4;
@@ -301,6 +303,35 @@ impl Street {
         back.unwrap_or_else(|failure| panic!("{failure}"));
     }
 
+    /// Puts an arbitrary object of a kind that is not closed, a pod for example, in the place of a real one. What a
+    /// cluster looks like then is not said; that it is judged is.
+    fn disturb(&mut self, rng: &mut Rng) {
+        let objects = self.random.objects().values();
+        let open: Vec<&Object> = objects
+            .filter(|object| !CLOSED.contains(&object.kind()))
+            .collect();
+        let original = (*rng.pick(&open)).clone();
+        let key = original.key();
+        let stored = arbitrary(rng, &original);
+        let put = |engine: &mut Engine, value: &Value| {
+            let applied = engine.apply_stored::<Unsettled>(&key, value, &mut |_, _, _| Ok(()));
+            applied.unwrap_or_else(|error| panic!("{error}: {stored}"));
+        };
+        put(&mut self.engine, &stored);
+        self.lower();
+        let mut cluster = self.cluster.clone();
+        cluster.insert_stored(&key, &stored);
+        let evaluator = Evaluator::new(&cluster);
+        for packet in self.random.packets(PACKETS) {
+            // Whoever is not there any more cannot be asked about; that is an answer too.
+            drop(evaluator.decide(&Question::from(packet)));
+            self.engine.judge(&packet);
+        }
+        self.forget(&key);
+        self.cluster.insert(original.clone());
+        put(&mut self.engine, &original.to_value());
+    }
+
     /// Every node's program becomes a table.
     fn lower(&self) {
         for (node, program) in self.engine.programs() {
@@ -340,6 +371,9 @@ fn arbitrary_objects() {
         let mut street = Street::new(rng);
         for _ in 0..OBJECTS_A_CLUSTER {
             street.judge(rng, &mut seen);
+        }
+        for _ in 0..STRANGERS_A_CLUSTER {
+            street.disturb(rng);
         }
     });
     say(&format!("fuzz street: {seen:?}"));
