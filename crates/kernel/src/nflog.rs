@@ -195,8 +195,26 @@ fn decode(body: &[u8]) -> (Logged, Option<u32>) {
 
 #[cfg(test)]
 mod tests {
+    use oncilla_testkit::fuzz::Run;
+
     use super::{Logged, decode};
     use crate::netlink::put;
+
+    #[test]
+    fn fuzz_logged() {
+        let mut body = Vec::new();
+        put(&mut body, 10, b"oncilla D in\0");
+        put(&mut body, 4, &7_u32.to_be_bytes());
+        put(&mut body, 9, &[0x45; 60]);
+        put(&mut body, 12, &9_u32.to_be_bytes());
+        let mut whole = 0_u64;
+        Run::new("nflog", 20_000).bytes(&[&body], |bytes| {
+            let (logged, sequence) = decode(bytes);
+            assert!(logged.payload.len() <= bytes.len());
+            whole += u64::from(sequence.is_some());
+        });
+        assert!(whole > 1_000, "{whole}");
+    }
 
     #[test]
     fn broken_bytes_are_no_packet_and_no_panic() {

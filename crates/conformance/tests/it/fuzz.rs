@@ -103,3 +103,27 @@ fn flows_of_the_kernel() {
     });
     assert!(outcomes.iter().all(|count| *count > 100), "{outcomes:?}");
 }
+
+#[test]
+fn headers_of_logged_packets() {
+    let v4 = [
+        &[
+            0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+        ][..],
+        &[0x9c, 0x40, 0, 80],
+    ]
+    .concat();
+    let mut v6 = vec![0x60, 0, 0, 0, 0, 20, 0, 64];
+    v6.extend([0xfd; 32]);
+    v6.extend([
+        60, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0, 0x9c, 0x40, 0, 53,
+    ]);
+    let mut outcomes = [0_u64; 2];
+    Run::new("headers", 50_000).bytes(&[&v4, &v6], |bytes| {
+        let packet = oncilla_flows::packet(bytes);
+        outcomes[usize::from(packet.is_some())] += 1;
+        let both = packet.is_none_or(|packet| packet.src.is_ipv4() == packet.dst.is_ipv4());
+        assert!(both, "{packet:?}");
+    });
+    assert!(outcomes.iter().all(|count| *count > 100), "{outcomes:?}");
+}
