@@ -1,5 +1,7 @@
 //! Arbitrary bytes into everything that reads, and arbitrary objects through the whole street.
 
+#[path = "fuzz/fields.rs"]
+mod fields;
 #[path = "fuzz/objects.rs"]
 mod objects;
 

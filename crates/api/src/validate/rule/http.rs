@@ -30,7 +30,10 @@ pub(super) fn check(place: Place<'_>, rule: &Rule, http: &HttpMatch, errors: &mu
         errors.push(table::HTTP_ACTION.at(path.as_str()).pointing_at_key());
     }
     if place.direction == PolicyType::Egress {
-        errors.push(table::HTTP_EGRESS.at(path.as_str()).pointing_at_key());
+        // Upstream has two texts for it.
+        let plural = if place.kind.namespaced() { "" } else { "s" };
+        let error = table::HTTP_EGRESS.with(path.as_str(), &[&plural]);
+        errors.push(error.pointing_at_key());
     }
     let methods = format!("{path}.methods");
     errors.too_many(

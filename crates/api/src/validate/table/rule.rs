@@ -46,7 +46,7 @@ rows! {
         says "HTTP match is only valid on Allow rules",
         mend "write `action: Allow`, or remove `http:`";
     HTTP_EGRESS = "rule.http-egress" for RULES, "http", "§4.2",
-        says "not allowed in egress rule",
+        says "not allowed in egress rule{0}",
         mend "move the rule to the ingress of the policy that selects the server";
     HTTP_METHODS_TWICE = "rule.http-methods-twice" for RULES, "http.methods", "§4.2",
         says "Invalid methods (duplicates): {0}",

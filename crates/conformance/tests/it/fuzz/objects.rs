@@ -171,7 +171,7 @@ fn value(rng: &mut Rng, depth: usize) -> Value {
 }
 
 /// Changes something somewhere in a value.
-fn change(rng: &mut Rng, found: &mut Value, depth: usize) {
+pub(super) fn change(rng: &mut Rng, found: &mut Value, depth: usize) {
     if depth > 0 && rng.chance(5, 6) {
         let inner = match found {
             Value::Array(items) if !items.is_empty() => {
