@@ -112,6 +112,15 @@ fn pools_share_nothing_and_keep_their_addresses() {
     let mut changed = made;
     changed["spec"]["natOutgoing"] = json!(true);
     assert_eq!(served.put(&path, &changed).0, 200);
+    // Services hold addresses of a pool for load balancers.
+    let spec = json!({ "cidr": "10.247.0.0/24", "allowedUses": ["LoadBalancer"] });
+    let (code, mut balancers) = served.post(POOLS, &object("IPPool", "balancers", &spec));
+    assert_eq!(code, 201, "{balancers}");
+    balancers["spec"]["allowedUses"] = json!(["Workload"]);
+    let (code, answer) = served.put(&format!("{POOLS}/balancers"), &balancers);
+    let words = "IPPool allowed use cannot be changed from LoadBalancer to Workload or Tunnel";
+    assert_eq!(code, 422, "{answer}");
+    assert!(message(&answer).contains(words), "{answer}");
 }
 
 #[test]
