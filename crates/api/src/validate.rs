@@ -20,7 +20,7 @@ mod workload;
 
 use oncilla_net::{CidrError, IpNet};
 
-use crate::field::FieldError;
+use crate::field::{ERRORS_MAX, FieldError};
 use crate::object::Object;
 
 pub use table::{Check, checks};
@@ -53,7 +53,7 @@ impl Object {
             Self::HostEndpoint(endpoint) => host::endpoint(&endpoint.spec, &mut errors),
             Self::WorkloadEndpoint(endpoint) => workload::endpoint(endpoint, &mut errors),
         }
-        errors.list
+        errors.finish()
     }
 
     /// What the object as written does not quite mean; to be asked before defaulting.
@@ -74,11 +74,27 @@ pub(crate) const PORT_HELP: &str = "write a port from 1 to 65535";
 #[derive(Debug, Default)]
 struct Errors {
     list: Vec<FieldError>,
+    /// Faults beyond [`ERRORS_MAX`]: a hundred thousand of them in a set help nobody.
+    more: usize,
 }
 
 impl Errors {
     fn push(&mut self, error: FieldError) {
-        self.list.push(error);
+        if self.list.len() < ERRORS_MAX {
+            self.list.push(error);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// The faults, and that there are more when there are. Nothing of such an object can be relied on.
+    fn finish(mut self) -> Vec<FieldError> {
+        if self.more > 0 {
+            let message = format!("{} more faults are not told", self.more);
+            let error = FieldError::new("", message);
+            self.list.push(error.with_help("mend those above first"));
+        }
+        self.list
     }
 
     /// A field that breaks a row of the table.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use oncilla_api::Code;
 use oncilla_api::manifest::{Limits, decode};
+use oncilla_api::{Code, Kind, Object, Remains, Remnant};
 
 use crate::{pretty_compare, rendered};
 
@@ -175,4 +175,20 @@ fn an_honest_list_of_a_hundred_thousand_items_is_read() {
     let manifest = decode("big.yaml", text.as_bytes(), &Limits::default());
     assert_eq!(rendered(&manifest), "");
     assert_eq!(manifest.objects.len(), 1);
+}
+
+/// Fifty faults are told, and how many there are besides; and asking for what is left of it takes no time that grows
+/// with the square of them.
+#[test]
+fn a_hundred_thousand_faults_are_counted() {
+    let nets: Vec<String> = (0..100_000).map(|number| format!("net-{number}")).collect();
+    let value = serde_json::json!({"metadata": {"name": "a"}, "spec": {"nets": nets}});
+    let errors = Object::from_value(Kind::GlobalNetworkSet, value.clone()).unwrap_err();
+    assert_eq!(errors.len(), 51);
+    assert_eq!(errors[49].path, "spec.nets[49]");
+    assert_eq!(errors[50].to_string(), "99950 more faults are not told");
+    let remains = Remains::new(Kind::GlobalNetworkSet, &value, &errors);
+    // Nobody can say what it holds: every rule that names it is closed.
+    assert_eq!(remains.field("spec.nets"), Remnant::Unknown);
+    assert_eq!(remains.count("spec.nets"), None);
 }
