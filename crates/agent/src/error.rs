@@ -13,6 +13,9 @@ pub enum AgentError {
     /// The kernel's tables cannot be opened, or belong to somebody else.
     #[error("cannot take over this network namespace")]
     Dataplane(#[source] DataplaneError),
+    /// The mark has too few bits for what the node must tell apart.
+    #[error("the policy of this node needs more classes than the mark has room for")]
+    Exhausted(#[source] oncilla_resolve::Exhausted),
     /// The table could not be removed.
     #[error("cannot remove the table oncilla")]
     Remove(#[source] DataplaneError),

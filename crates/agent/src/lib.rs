@@ -24,11 +24,13 @@ mod status;
 #[doc(hidden)]
 pub mod street;
 mod timers;
+mod verify;
 mod wake;
 
 pub use error::AgentError;
 pub use flow_log::{flow_socket, flow_sockets};
 pub use oncilla_dataplane::TableOwner;
+pub use oncilla_dataplane::{Fault, Finding};
 pub use oncilla_program::EndpointToHost;
 pub use options::{InterfacePrefixError, NodeName, NodeNameError, Options, interface_prefix};
 pub use run::{remove, run};
@@ -36,3 +38,4 @@ pub use status::{
     AGENT_ANNOTATION, AgentState, AgentStatus, Isolated, KernelStatus, PROBLEMS_MAX, Problem,
     STALE_AFTER_MS,
 };
+pub use verify::{Misjudged, PACKETS, Verified, verify};

@@ -17,4 +17,5 @@ mod it {
     mod staged;
     mod trouble;
     mod turn;
+    mod verify;
 }

@@ -70,7 +70,7 @@ fn options(global: &Global, arguments: &Agent) -> Result<Options> {
     Ok(options)
 }
 
-fn mask(text: &str) -> Result<MarkMask> {
+pub(crate) fn mask(text: &str) -> Result<MarkMask> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let bits = match digits {
         Some(digits) => u32::from_str_radix(digits, 16),

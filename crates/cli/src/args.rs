@@ -103,6 +103,10 @@ pub(crate) enum Command {
     /// Enforce policy on this node
     #[command(after_help = "Example:\n  oncilla agent --node n1")]
     Agent(Agent),
+    /// Say whether the kernel of this node holds what the server's objects mean; changes nothing
+    #[command(after_help = "Example:\n  oncilla verify --node n1\n\n\
+        Exit codes: 0 the same, 1 something is different, 2 it could not be judged")]
+    Verify(Verify),
     /// Print which flows were denied, and by which rule
     #[command(after_help = "Example:\n  oncilla log -f production/database")]
     Log(Log),
@@ -389,6 +393,28 @@ pub(crate) struct Why {
     /// Where it was sent to before destination NAT, as to a node port: address:port
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) sent_to: Option<std::net::SocketAddr>,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// This node's name, as pods name it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: String,
+    /// What the agent was told: how workload interfaces begin
+    #[arg(long, value_name = "TEXT", default_value = "cali")]
+    pub(crate) interface_prefix: String,
+    /// What the agent was told: the mark bits for classes
+    #[arg(long, value_name = "MASK", default_value = "0xffff0000")]
+    pub(crate) mark_mask: String,
+    /// What the agent was told: from a workload to its host
+    #[arg(long, value_name = "ACTION", default_value = "accept")]
+    pub(crate) endpoint_to_host: HostAction,
+    /// The random packets follow from this number
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) seed: u64,
     /// How to print
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,

@@ -27,6 +27,7 @@ mod signals;
 mod status;
 mod target;
 mod validate;
+mod verify;
 mod why;
 
 use std::process::ExitCode;
@@ -73,6 +74,7 @@ fn run(arguments: &Arguments) -> ExitCode {
         Command::Log(log) => log::run(global, log),
         Command::Status(status) => status::run(global, status),
         Command::Why(why) => why::run(global, why),
+        Command::Verify(verify) => verify::run(global, verify),
         Command::Validate(validate) => validate::run(global, validate),
         Command::Apply(apply) => apply::run(global, apply),
         Command::Get(get) => get::run(global, get),

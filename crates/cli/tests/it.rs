@@ -41,6 +41,8 @@ mod standing_alone;
 mod stating;
 #[path = "it/validating.rs"]
 mod validating;
+#[path = "it/verifying.rs"]
+mod verifying;
 #[path = "it/why.rs"]
 mod why;
 #[path = "it/why_online.rs"]

@@ -9,6 +9,11 @@ use oncilla_nft::{FilledSet, Ruleset};
 /// Sets whose elements come and go by themselves.
 const EXPIRING: [&str; 2] = ["tomb4", "tomb6"];
 
+/// Whether a set's elements come and go by themselves.
+pub(crate) fn is_expiring(set: &str) -> bool {
+    EXPIRING.contains(&set)
+}
+
 /// One thing that is not as it should be.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Difference {

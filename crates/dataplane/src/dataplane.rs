@@ -358,7 +358,7 @@ fn adoptable(desired: &Program, found: &Ruleset) -> Option<Held> {
     Some(held)
 }
 
-fn as_ruleset(state: &TableState) -> Ruleset {
+pub(crate) fn as_ruleset(state: &TableState) -> Ruleset {
     let mut ruleset = Ruleset::new(state.table.table.clone());
     for (name, listed) in &state.chains {
         let rules = state.rules.get(name).into_iter().flatten();
@@ -383,7 +383,7 @@ fn as_ruleset(state: &TableState) -> Ruleset {
     ruleset
 }
 
-fn is_predicate_set(name: &str) -> bool {
+pub(crate) fn is_predicate_set(name: &str) -> bool {
     let mut chars = name.chars();
     matches!(chars.next(), Some('p' | 'n' | 'a'))
         && chars

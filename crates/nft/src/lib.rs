@@ -16,6 +16,7 @@ mod lower;
 mod names;
 pub mod object;
 mod read;
+mod rebuild;
 mod ruleset;
 mod skeleton;
 
@@ -33,5 +34,6 @@ pub use names::{
     BankPlace, BankSetName, ChainPlace, GroupChainName, Level, STAND_IN, TABLE, Version,
 };
 pub use read::{Adopted, Destination, adopt};
+pub use rebuild::rebuild;
 pub use ruleset::{FilledChain, FilledSet, Ruleset};
 pub use skeleton::{DENY_LOG_GROUP, TOMBSTONES_MAX, skeleton, stand_in, table};

@@ -99,7 +99,7 @@ fn class_of(element: &Element, mask: MarkMask) -> Option<ClassId> {
     (mark & mask.foreign() == 0 && class >= ClassId::FIRST && class.0 < mask.max()).then_some(class)
 }
 
-fn address(element: &Element, field: FieldType) -> Option<IpAddr> {
+pub(crate) fn address(element: &Element, field: FieldType) -> Option<IpAddr> {
     match KeyType::single(field).parts(element.key())?.as_slice() {
         [KeyPart::Ipv4(addr)] => Some((*addr).into()),
         [KeyPart::Ipv6(addr)] => Some((*addr).into()),
@@ -137,7 +137,7 @@ fn read_nets(ruleset: &Ruleset, mask: MarkMask, adopted: &mut Adopted) {
 }
 
 /// The prefix that a range of addresses is, when it is one.
-fn prefix(element: &Element, field: FieldType) -> Option<IpNet> {
+pub(crate) fn prefix(element: &Element, field: FieldType) -> Option<IpNet> {
     let first = address(element, field)?;
     let last = match element.key_end() {
         Some(end) => address(&Element::new(end.clone()), field)?,

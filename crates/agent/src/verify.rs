@@ -1,0 +1,272 @@
+//! Whether the kernel enforces what the store says: by somebody who owns nothing and changes nothing.
+//!
+//! ```text
+//!   store objects ─▶ intake ─▶ resolver ─▶ compiler ─▶ expected program ─┐
+//!   kernel ─▶ table ─▶ rebuilt program ───────────────────────────────────┴─▶ objects and packets compared
+//! ```
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use oncilla_compile::Compiler;
+use oncilla_dataplane::{Finding, Inspection};
+use oncilla_model::Change;
+use oncilla_net::{Direction, Icmp, IpNet, Packet, PortSet, Protocol, Verdict, family_of};
+use oncilla_program::{Group, Program};
+use oncilla_resolve::{Adoption, Limits, Resolver};
+use oncilla_store::StoredObject;
+
+use crate::error::AgentError;
+use crate::follow::News;
+use crate::hints::{class_of, used};
+use crate::intake::Intake;
+use crate::options::Options;
+
+/// Packets that both programs are asked about.
+pub const PACKETS: usize = 20_000;
+/// Differing packets that are named.
+const MISJUDGED_MAX: usize = 10;
+/// Ports that no rule need mention.
+const PORTS: [u16; 4] = [0, 22, 443, 40_000];
+const PROTOCOLS: [Protocol; 6] = [
+    Protocol::TCP,
+    Protocol::UDP,
+    Protocol::SCTP,
+    Protocol::ICMP,
+    Protocol::ICMPV6,
+    Protocol(47),
+];
+/// Addresses that nobody has: for documentation.
+const STRANGERS: [&str; 2] = ["203.0.113.77", "2001:db8:77::1"];
+
+/// A packet that the kernel's program judges otherwise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Misjudged {
+    /// The workload whose policy is meant, and which way.
+    pub endpoint: String,
+    /// Seen from the workload.
+    pub direction: Direction,
+    /// The packet.
+    pub packet: Packet,
+    /// What the store's policy says.
+    pub expected: Verdict,
+    /// What the kernel's objects say.
+    pub found: Verdict,
+}
+
+/// What came of a verification.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Verified {
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+    /// How many packets both programs were asked about.
+    pub packets: usize,
+    /// How many of them they judge otherwise.
+    pub misjudged: usize,
+    /// Some of those.
+    pub examples: Vec<Misjudged>,
+    /// Local workloads under policy.
+    pub endpoints: usize,
+}
+
+impl Verified {
+    /// Whether the kernel holds what the store says.
+    pub fn is_same(&self) -> bool {
+        self.findings.is_empty() && self.misjudged == 0
+    }
+}
+
+/// Compares the tables of the calling thread's network namespace with what `objects`, all that a store holds, mean for
+/// this node. Random packets follow from `seed`.
+///
+/// # Errors
+/// When the tables cannot be read, or the node has not enough class numbers.
+pub fn verify(
+    options: &Options,
+    objects: impl IntoIterator<Item = StoredObject>,
+    seed: u64,
+) -> Result<Verified, AgentError> {
+    let inspection = Inspection::read().map_err(AgentError::Dataplane)?;
+    let changes = changes(options, objects);
+    let program = expected(options, &changes, &inspection)?;
+    let compared = inspection.compare(&program);
+    let mut verified = Verified {
+        findings: compared.findings,
+        endpoints: program.endpoints.len(),
+        ..Verified::default()
+    };
+    if let Some(rebuilt) = &compared.rebuilt {
+        judge(&program, rebuilt, seed, &mut verified);
+    }
+    Ok(verified)
+}
+
+/// What the objects mean, as the agent takes them in.
+fn changes(options: &Options, objects: impl IntoIterator<Item = StoredObject>) -> Vec<Change> {
+    let mut intake = Intake::new(&options.interface_prefix);
+    let mut changes = Vec::new();
+    for object in objects {
+        intake.take(News::Applied(object), 0, &mut changes);
+    }
+    changes
+}
+
+/// The program of the store, with the kernel's class numbers where they fit.
+fn expected(
+    options: &Options,
+    changes: &[Change],
+    inspection: &Inspection,
+) -> Result<Program, AgentError> {
+    let settings = options.settings();
+    let hints = inspection.hints(settings.mask);
+    let adoption = Adoption {
+        class_of: &|net| class_of(&hints, net),
+        used: used(&hints),
+    };
+    let limits = Limits {
+        mask: settings.mask,
+    };
+    let mut resolver = Resolver::new(options.node.as_str(), limits);
+    let delta = resolver.load(changes, &adoption, 0);
+    let delta = delta.map_err(AgentError::Exhausted)?;
+    let mut compiler = Compiler::new(settings);
+    compiler.apply(&resolver, &delta);
+    Ok(compiler.program().clone())
+}
+
+/// Asks both programs about random packets of every workload.
+fn judge(expected: &Program, found: &Program, seed: u64, verified: &mut Verified) {
+    let mut random = Random(seed | 1);
+    let addresses = addresses(expected, found);
+    let ports = ports(expected, found);
+    let mut interfaces: BTreeSet<&str> = expected.endpoints.keys().map(|name| &**name).collect();
+    interfaces.extend(found.endpoints.keys().map(|name| &**name));
+    let interfaces: Vec<&str> = interfaces.into_iter().collect();
+    if interfaces.is_empty() {
+        return;
+    }
+    for _ in 0..PACKETS {
+        let interface = *random.pick(&interfaces);
+        let endpoint = expected.endpoints.get(interface);
+        let own = endpoint.map_or(&[][..], |endpoint| &endpoint.addresses);
+        let local = if own.is_empty() {
+            *random.pick(&addresses)
+        } else {
+            *random.pick(own)
+        };
+        let peers: Vec<IpAddr> = addresses
+            .iter()
+            .filter(|addr| family_of(**addr) == family_of(local))
+            .copied()
+            .collect();
+        let peer = *random.pick(&peers);
+        let direction = *random.pick(&Direction::ALL);
+        let (src, dst) = match direction {
+            Direction::Ingress => (peer, local),
+            Direction::Egress => (local, peer),
+        };
+        let protocol = *random.pick(&PROTOCOLS);
+        let port = |random: &mut Random| {
+            if protocol.has_ports() {
+                *random.pick(&ports)
+            } else {
+                0
+            }
+        };
+        let packet = Packet {
+            src,
+            dst,
+            protocol,
+            src_port: port(&mut random),
+            dst_port: port(&mut random),
+            icmp: Icmp::echo(protocol),
+        };
+        verified.packets += 1;
+        let one = expected.judge_end(interface, direction, &packet).verdict;
+        let other = found.judge_end(interface, direction, &packet).verdict;
+        if one == other {
+            continue;
+        }
+        verified.misjudged += 1;
+        if verified.examples.len() < MISJUDGED_MAX {
+            verified.examples.push(Misjudged {
+                endpoint: endpoint
+                    .map_or(interface, |endpoint| &endpoint.name)
+                    .to_owned(),
+                direction,
+                packet,
+                expected: one,
+                found: other,
+            });
+        }
+    }
+}
+
+/// The addresses that either program knows, and some that neither does.
+fn addresses(expected: &Program, found: &Program) -> Vec<IpAddr> {
+    let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
+    for program in [expected, found] {
+        let map = &program.addresses;
+        addresses.extend(map.hosts4.keys().map(|addr| IpAddr::from(*addr)));
+        addresses.extend(map.hosts6.keys().map(|addr| IpAddr::from(*addr)));
+        addresses.extend(map.nets4.keys().map(|net| IpAddr::from(net.addr())));
+        addresses.extend(map.nets6.keys().map(|net| IpAddr::from(net.addr())));
+        for set in program.address_sets.values() {
+            addresses.extend(&set.hosts);
+            addresses.extend(set.nets.iter().map(IpNet::network));
+        }
+        let endpoints = program.endpoints.values();
+        addresses.extend(endpoints.flat_map(|endpoint| &endpoint.addresses));
+    }
+    let strangers = STRANGERS
+        .iter()
+        .filter_map(|text| text.parse::<IpAddr>().ok());
+    addresses.extend(strangers);
+    addresses.into_iter().collect()
+}
+
+/// The ports that rules mention, those beside them, and some others.
+fn ports(expected: &Program, found: &Program) -> Vec<u16> {
+    let mut ports: BTreeSet<u16> = PORTS.into();
+    let groups = expected.groups.values().chain(found.groups.values());
+    for bank in groups.flat_map(|group| Group::banks(group)) {
+        ports.extend(bank.levels.k1.keys().map(|(_, _, port)| *port));
+        ports.extend(bank.levels.k4.keys().map(|(_, port)| *port));
+        let sets = bank.tail.iter().flat_map(|rule| {
+            let sets = [
+                &rule.dst_ports,
+                &rule.not_dst_ports,
+                &rule.src_ports,
+                &rule.not_src_ports,
+            ];
+            sets.into_iter().flatten()
+        });
+        let ranges = sets.flat_map(PortSet::ranges);
+        ports.extend(ranges.flat_map(|range| [range.first(), range.last()]));
+    }
+    let beside: Vec<u16> = ports
+        .iter()
+        .flat_map(|port| [port.saturating_sub(1), port.saturating_add(1)])
+        .collect();
+    ports.extend(beside);
+    ports.into_iter().collect()
+}
+
+/// xorshift64: the same packets for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// One of several; there is at least one.
+    fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
+        let count = u64::try_from(among.len()).unwrap_or(1).max(1);
+        let at = usize::try_from(self.next() % count).unwrap_or_default();
+        &among[at]
+    }
+}

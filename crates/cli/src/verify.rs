@@ -1,0 +1,203 @@
+//! `oncilla verify`: whether the kernel of this node holds what the server's objects mean, object by object and packet
+//! by packet. It reads only, beside a running agent or without one.
+
+use anyhow::{Context as _, Result};
+use oncilla_agent::{EndpointToHost, Finding, Misjudged, Options, Verified, interface_prefix};
+use oncilla_api::Kind;
+use oncilla_net::Verdict;
+use oncilla_store::StoredObject;
+use oncilla_store::rest::{Client, Collection, RestError};
+use serde::Serialize;
+
+use crate::agent::mask;
+use crate::args::{self, Format, Global, HostAction};
+use crate::connect;
+use crate::exit::Exit;
+use crate::print;
+
+/// Verifies: 0 the same, 1 different, 2 could not judge.
+pub(crate) fn run(global: &Global, arguments: &args::Verify) -> Exit {
+    if let Some(Format::Wide | Format::Name) = arguments.output {
+        print::error(
+            "verify prints text, or a value with -o json or -o yaml",
+            None,
+        );
+        return Exit::CannotJudge;
+    }
+    connect::with_client(global, async |client| {
+        let objects = match list(client).await {
+            Ok(objects) => objects,
+            Err(error) => {
+                connect::failed(error);
+                return Exit::CannotJudge;
+            }
+        };
+        answer(global, arguments, objects).unwrap_or_else(|error| {
+            print::error(&format!("{error:#}"), None);
+            Exit::CannotJudge
+        })
+    })
+}
+
+async fn list(client: &Client) -> Result<Vec<StoredObject>, RestError> {
+    let mut objects = Vec::new();
+    for kind in Kind::ALL {
+        objects.extend(client.list(&Collection::of(kind)).await?.objects);
+    }
+    Ok(objects)
+}
+
+fn answer(global: &Global, arguments: &args::Verify, objects: Vec<StoredObject>) -> Result<Exit> {
+    let node = arguments.node.parse().context("--node")?;
+    let mut options = Options::new(node, "");
+    options.interface_prefix =
+        interface_prefix(&arguments.interface_prefix).context("--interface-prefix")?;
+    options.mark_mask = mask(&arguments.mark_mask)
+        .with_context(|| format!("--mark-mask {}", arguments.mark_mask))?;
+    options.endpoint_to_host = match arguments.endpoint_to_host {
+        HostAction::Drop => EndpointToHost::Drop,
+        HostAction::Accept => EndpointToHost::Accept,
+        HostAction::Return => EndpointToHost::Return,
+    };
+    let verified = oncilla_agent::verify(&options, objects, arguments.seed)?;
+    let report = Report::new(&arguments.node, &verified);
+    let text = match arguments.output {
+        Some(Format::Yaml) => print::yaml(&report)?,
+        Some(_json) => print::json(&report)?,
+        None if global.quiet => report.headline(),
+        None => report.text(),
+    };
+    Ok(match print::answer(&text) {
+        Exit::Done if !verified.is_same() => Exit::No,
+        exit => exit,
+    })
+}
+
+/// What `-o json` prints (`docs/verify.schema.json`).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    node: String,
+    same: bool,
+    endpoints: usize,
+    findings: Vec<FindingReport>,
+    packets: usize,
+    misjudged: usize,
+    examples: Vec<Example>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FindingReport {
+    fault: String,
+    object: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    part: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    meaning: String,
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Example {
+    endpoint: String,
+    direction: String,
+    source: String,
+    destination: String,
+    protocol: String,
+    source_port: u16,
+    destination_port: u16,
+    expected: &'static str,
+    found: &'static str,
+}
+
+impl Report {
+    fn new(node: &str, verified: &Verified) -> Self {
+        Self {
+            node: node.to_owned(),
+            same: verified.is_same(),
+            endpoints: verified.endpoints,
+            findings: verified.findings.iter().map(finding).collect(),
+            packets: verified.packets,
+            misjudged: verified.misjudged,
+            examples: verified.examples.iter().map(example).collect(),
+        }
+    }
+
+    fn headline(&self) -> String {
+        let Self {
+            node, endpoints, ..
+        } = self;
+        if self.same {
+            let packets = self.packets;
+            return format!(
+                "node {node}: the kernel holds what the store says ({endpoints} endpoints, {packets} packets judged alike)"
+            );
+        }
+        format!(
+            "node {node}: DIFFERENT: {} findings, {} of {} packets judged otherwise",
+            self.findings.len(),
+            self.misjudged,
+            self.packets
+        )
+    }
+
+    fn text(&self) -> String {
+        let mut lines = vec![self.headline()];
+        lines.extend(
+            self.findings
+                .iter()
+                .map(|finding| format!("  {}", finding.text)),
+        );
+        lines.extend(self.examples.iter().map(|packet| {
+            format!(
+                "  {} for {}: {} -> {} {}/{}: {}, not {}",
+                packet.direction,
+                packet.endpoint,
+                packet.source,
+                packet.destination,
+                packet.protocol,
+                packet.destination_port,
+                packet.found,
+                packet.expected
+            )
+        }));
+        if !self.same {
+            lines.push(
+                "next: an agent mends its own table: `oncilla status`, `oncilla agent --node NAME`"
+                    .to_owned(),
+            );
+        }
+        lines.join("\n")
+    }
+}
+
+fn finding(finding: &Finding) -> FindingReport {
+    FindingReport {
+        fault: finding.fault.to_string(),
+        object: finding.object.clone(),
+        part: finding.part.clone(),
+        meaning: finding.meaning.clone(),
+        text: finding.to_string(),
+    }
+}
+
+fn example(misjudged: &Misjudged) -> Example {
+    let word = |verdict| match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+    };
+    let packet = &misjudged.packet;
+    Example {
+        endpoint: misjudged.endpoint.clone(),
+        direction: misjudged.direction.to_string(),
+        source: packet.src.to_string(),
+        destination: packet.dst.to_string(),
+        protocol: packet.protocol.to_string(),
+        source_port: packet.src_port,
+        destination_port: packet.dst_port,
+        expected: word(misjudged.expected),
+        found: word(misjudged.found),
+    }
+}
