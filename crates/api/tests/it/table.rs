@@ -15,6 +15,9 @@ mod pool;
 mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 use oncilla_api::manifest::{Limits, decode};
 use oncilla_api::{Check, Code, FieldError, Kind, Object, checks, v3};
@@ -303,6 +306,56 @@ fn every_row_can_be_read() {
             assert!(checks().any(|check| check.id == *id), "no row {id}");
         }
     }
+}
+
+/// The table as a page of the documentation.
+fn page() -> String {
+    let mut page = String::from(
+        "# What validation refuses\n\n\
+         Every check of names and of Calico's kinds: written by the test `table::the_page_is_the_table` of `crates/api` from \
+         `crates/api/src/validate/table` (`ONCILLA_WRITE_DOCS=1` writes it anew). Each row has an object that it accepts and one \
+         that it refuses, in `crates/api/tests/it/table`. `{0}`, `{1}` stand for what differs. Sources are paragraphs of the \
+         semantics page that the project was given; Kubernetes' own kinds have Kubernetes' checks.\n\n\
+         | check | kinds | fields | what is said | how to mend it | source |\n|---|---|---|---|---|---|\n",
+    );
+    // A bar would end the column.
+    let cell = |text: &str| text.replace('|', "\\|");
+    for check in checks() {
+        let kinds = match check.kinds.len() {
+            all if all == Kind::ALL.len() => "every kind".to_owned(),
+            // Which ones can be looked up; named here they would hide the rest of the row.
+            7.. => "many kinds".to_owned(),
+            _ => {
+                let names = check.kinds.iter().map(|kind| match kind {
+                    Kind::KubernetesNetworkPolicy => "NetworkPolicy (Kubernetes)",
+                    kind => kind.kind_name(),
+                });
+                names.collect::<Vec<_>>().join(", ")
+            }
+        };
+        let (id, field) = (check.id, cell(check.field));
+        let (says, mend, source) = (cell(check.says), cell(check.mend), check.source);
+        writeln!(
+            page,
+            "| `{id}` | {kinds} | `{field}` | {says} | {mend} | {source} |"
+        )
+        .expect("a text takes everything");
+    }
+    page
+}
+
+#[test]
+fn the_page_is_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/validation.md");
+    let writes = std::env::var_os("ONCILLA_WRITE_DOCS").is_some();
+    if writes {
+        fs::write(&path, page()).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap();
+    assert!(
+        found == page(),
+        "docs/validation.md is old: run this test with ONCILLA_WRITE_DOCS=1"
+    );
 }
 
 /// The modules that check Calico's kinds say nothing that is not in the table.
