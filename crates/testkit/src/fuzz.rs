@@ -14,7 +14,7 @@ use crate::rng::Rng;
 /// The longest input, in bytes.
 pub const INPUT_BYTES_MAX: usize = 64 * 1024;
 /// How long one input may take; a machine that is busy with other things is allowed for.
-pub const INPUT_TIME_MAX: Duration = Duration::from_secs(30);
+pub const INPUT_TIME_MAX: Duration = Duration::from_mins(1);
 /// The most memory of the process at any time, in KiB.
 pub const MEMORY_KIB_MAX: u64 = 2 * 1024 * 1024;
 /// Changes of one sample.
