@@ -11,3 +11,5 @@ mod extremes;
 mod faults;
 #[path = "it/fuzz.rs"]
 mod fuzz;
+#[path = "it/rebuild.rs"]
+mod rebuild;
