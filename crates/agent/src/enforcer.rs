@@ -344,9 +344,11 @@ impl Enforcer {
 fn is_policy(change: &Change) -> bool {
     match change {
         Change::Tier(..) | Change::Policy(..) => true,
-        Change::Endpoint(..) | Change::NetworkSet(..) | Change::Node(..) | Change::Profile(..) => {
-            false
-        }
+        Change::Endpoint(..)
+        | Change::NetworkSet(..)
+        | Change::Node(..)
+        | Change::Profile(..)
+        | Change::Slice(..) => false,
     }
 }
 

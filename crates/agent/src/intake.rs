@@ -7,7 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use oncilla_api::{FieldError, Kind, Object, ObjectKey, Remains};
-use oncilla_model::{Change, Converter, Doubt, Doubts, Policy};
+use oncilla_model::{Change, Converter, Doubt, Doubts, Policy, policy_key};
 use oncilla_store::{Revision, StoredObject};
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ pub(crate) struct Intake {
     kinds: BTreeMap<Kind, Heard>,
     /// The policies as written; in force is what [`Doubts::read`] makes of them. The resolver shares them.
     policies: BTreeMap<ObjectKey, Arc<Policy>>,
-    /// The tiers and network sets that are in force as written.
+    /// The tiers, network sets and slices of endpoints that are in force as written.
     whole: BTreeSet<ObjectKey>,
     /// What nobody knows of those that are not.
     doubts: Doubts,
@@ -198,10 +198,7 @@ impl Intake {
         match converted {
             Ok(converted) => {
                 self.solved(&key);
-                if matches!(
-                    key.kind,
-                    Kind::Tier | Kind::NetworkSet | Kind::GlobalNetworkSet | Kind::Node
-                ) {
+                if has_stand_in(key.kind) && policy_key(&key).is_none() {
                     self.whole.insert(key.clone());
                 }
                 for change in converted {
@@ -276,6 +273,9 @@ impl Intake {
             }
             Kind::GlobalNetworkSet | Kind::NetworkSet | Kind::Node => {
                 "rules that may mean it deny all that may match, or allow only what surely does"
+            }
+            Kind::EndpointSlice => {
+                "rules that ask for its service deny all that may match, or allow only what surely does"
             }
             Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
@@ -359,6 +359,7 @@ fn has_stand_in(kind: Kind) -> bool {
             | Kind::Node
             | Kind::GlobalNetworkSet
             | Kind::NetworkSet
+            | Kind::EndpointSlice
             | Kind::GlobalNetworkPolicy
             | Kind::NetworkPolicy
             | Kind::KubernetesNetworkPolicy

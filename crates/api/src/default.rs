@@ -35,6 +35,10 @@ impl Object {
             | Self::HostEndpoint(_)
             | Self::WorkloadEndpoint(_) => {}
             Self::IPPool(pool) => default_pool(&mut pool.spec),
+            Self::EndpointSlice(slice) => {
+                let ports = slice.ports.iter_mut().flatten();
+                ports.for_each(|port| _ = port.protocol.get_or_insert_default());
+            }
             Self::Service(service) => default_service(service),
             Self::Tier(tier) => default_tier(tier),
             Self::GlobalNetworkSet(set) => default_nets(&mut set.spec),

@@ -20,6 +20,8 @@ pub enum Kind {
     ServiceAccount,
     /// `v1` `Service`.
     Service,
+    /// `discovery.k8s.io/v1` `EndpointSlice`.
+    EndpointSlice,
     /// `projectcalico.org/v3` `Tier`.
     Tier,
     /// `projectcalico.org/v3` `ClusterInformation`.
@@ -58,11 +60,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every supported kind, in creation order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Namespace,
         Self::Node,
         Self::ServiceAccount,
         Self::Service,
+        Self::EndpointSlice,
         Self::Tier,
         Self::ClusterInformation,
         Self::FelixConfiguration,

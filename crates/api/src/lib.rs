@@ -11,6 +11,7 @@
 
 mod absent;
 mod default;
+pub mod discovery;
 mod field;
 pub mod k8s;
 mod kind;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::field::{FieldError, Partial, decode_strict};
 use crate::kind::Kind;
 use crate::meta::ObjectMeta;
-use crate::{k8s, npa, v1, v3};
+use crate::{discovery, k8s, npa, v1, v3};
 
 /// What tells an object from every other: unique in a store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -135,6 +135,8 @@ objects! {
     ServiceAccount(v1::ServiceAccount),
     /// A service.
     Service(v1::Service),
+    /// Endpoints of a service.
+    EndpointSlice(discovery::EndpointSlice),
     /// A tier.
     Tier(v3::Tier),
     /// What the cluster says of itself.

@@ -3,6 +3,7 @@
 //! are kept (semantics page §4).
 
 mod cluster;
+mod discovery;
 mod felix;
 mod host;
 mod k8s;
@@ -35,6 +36,7 @@ impl Object {
             Self::ServiceAccount(account) => strangers::service_account(&account.rest, &mut errors),
             Self::Node(node) => v1::node(node, &mut errors),
             Self::Service(service) => v1::service(service, &mut errors),
+            Self::EndpointSlice(slice) => discovery::slice(slice, &mut errors),
             Self::Pod(pod) => v1::pod(pod, &mut errors),
             Self::KubernetesNetworkPolicy(policy) => k8s::policy(policy, &mut errors),
             Self::ClusterNetworkPolicy(policy) => npa::policy(policy, &mut errors),

@@ -17,13 +17,16 @@ pub(crate) enum SetKind {
     Ports,
     /// `a<id>`: addresses.
     Addresses,
+    /// `s<id>`: addresses, protocols and ports of a service.
+    Services,
 }
 
 impl SetKind {
-    const ALL: [(Self, &str); 3] = [
+    const ALL: [(Self, &str); 4] = [
         (Self::Classes, "p"),
         (Self::Ports, "n"),
         (Self::Addresses, "a"),
+        (Self::Services, "s"),
     ];
 
     const fn letter(self) -> &'static str {
@@ -31,6 +34,7 @@ impl SetKind {
             Self::Classes => "p",
             Self::Ports => "n",
             Self::Addresses => "a",
+            Self::Services => "s",
         }
     }
 
@@ -92,6 +96,7 @@ impl Answer {
                     }
                 }
             }
+            Predicate::Listed { .. } => {}
             Predicate::Selector { .. } | Predicate::Nets { .. } | Predicate::Nodes { .. } => {
                 for class in state.classes_of(predicate) {
                     if let Some(family) = family(class) {

@@ -246,7 +246,12 @@ impl Compiler {
             let Some(source) = self.sources.get(&id).filter(|_| !is_gone) else {
                 continue;
             };
-            let compiled = compile(&source.def, &old_and_new, &old);
+            let compiled = compile(
+                &source.def,
+                &old_and_new,
+                &old,
+                &self.program.settings.log_prefix,
+            );
             if self.program.groups.get(&id) != Some(&compiled.group) {
                 prepared.insert(id, compiled);
             }
@@ -256,7 +261,7 @@ impl Compiler {
 
     fn compile_now(&self, def: &GroupDef) -> Compiled {
         let answers = |predicate: &Predicate| self.answers.get(predicate);
-        compile(def, &answers, &answers)
+        compile(def, &answers, &answers, &self.program.settings.log_prefix)
     }
 
     fn groups_asking<'a>(
@@ -372,6 +377,7 @@ impl Compiler {
             || self.program.class_sets.contains_key(name)
             || self.program.port_sets.contains_key(name)
             || self.program.address_sets.contains_key(name)
+            || self.program.service_sets.contains_key(name)
     }
 
     fn forget_gone(
@@ -401,7 +407,9 @@ impl Compiler {
             [SetKind::Classes, SetKind::Ports].map(|kind| set_name(kind, predicate))
         });
         let by_address = delta.address_sets.union(&delta.modes);
-        let by_address = by_address.map(|predicate| set_name(SetKind::Addresses, predicate));
+        let by_address = by_address.flat_map(|predicate| {
+            [SetKind::Addresses, SetKind::Services].map(|kind| set_name(kind, predicate))
+        });
         stale.extend(
             by_class
                 .chain(by_address)
@@ -442,6 +450,15 @@ impl Compiler {
                         set,
                     );
                 }
+                Some(SetKind::Services) => {
+                    let set = predicate.map(|predicate| state.service_of(predicate));
+                    change(
+                        &program.service_sets,
+                        &mut program_delta.service_sets,
+                        name,
+                        set,
+                    );
+                }
                 None => {}
             }
         }
@@ -470,9 +487,10 @@ impl Compiler {
                     port,
                 })
                 .collect(),
-            Predicate::Selector { .. } | Predicate::Nets { .. } | Predicate::Nodes { .. } => {
-                BTreeSet::new()
-            }
+            Predicate::Selector { .. }
+            | Predicate::Nets { .. }
+            | Predicate::Nodes { .. }
+            | Predicate::Listed { .. } => BTreeSet::new(),
         };
         PortSetOfClasses {
             text: Arc::clone(predicate.text()),

@@ -10,7 +10,7 @@ use oncilla_model::Predicate;
 use oncilla_net::Packet;
 use oncilla_program::{
     AddressSet, Bank, ClassId, ClassSet, Group, GroupId, Judgement, Peer, PortSetOfClasses, Rule,
-    SetName, Sets,
+    ServiceSet, SetName, Sets,
 };
 use oncilla_resolve::node::NodeState;
 
@@ -26,6 +26,7 @@ pub struct Explanation {
     classes: BTreeMap<SetName, ClassSet>,
     ports: BTreeMap<SetName, PortSetOfClasses>,
     addresses: BTreeMap<SetName, AddressSet>,
+    services: BTreeMap<SetName, ServiceSet>,
 }
 
 impl Explanation {
@@ -36,6 +37,7 @@ impl Explanation {
             classes: &self.classes,
             ports: &self.ports,
             addresses: &self.addresses,
+            services: &self.services,
         };
         self.group.judge(sets, peer, packet)
     }
@@ -51,12 +53,13 @@ impl Compiler {
     /// Spells a group out as it is now; `None` when there is no such group. `state` is the state that was compiled last.
     pub fn explain(&self, state: &dyn NodeState, id: &GroupId) -> Option<Explanation> {
         let answers = |predicate: &Predicate| self.answer(predicate);
-        let compiled = compile_with(self.definition(id)?, &answers, &answers, spelled_out);
+        let compiled = compile_with(self.definition(id)?, &answers, &answers, (spelled_out, ""));
         let mut explanation = Explanation {
             group: compiled.group,
             classes: BTreeMap::new(),
             ports: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            services: BTreeMap::new(),
         };
         for (name, predicate) in compiled.sets {
             match SetKind::of(&name) {
@@ -71,6 +74,10 @@ impl Compiler {
                 Some(SetKind::Addresses) => {
                     let set = state.addresses_of(&predicate);
                     explanation.addresses.insert(name, set);
+                }
+                Some(SetKind::Services) => {
+                    let set = state.service_of(&predicate);
+                    explanation.services.insert(name, set);
                 }
                 None => {}
             }

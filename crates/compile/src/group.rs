@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use oncilla_model::{Action, Predicate, Profile, Rule as ModelRule, Side, TierEnd as ModelTierEnd};
+use oncilla_model::{
+    Action, PolicyKind, Predicate, Profile, Rule as ModelRule, Side, TierEnd as ModelTierEnd,
+};
 use oncilla_net::{Direction, fault};
 use oncilla_program::{
     Bank, Group, Hook, Peer, ProfileEnd, Rule, RuleVerdict, SetName, SetRef, Tier, TierEnd,
@@ -20,13 +22,14 @@ pub(crate) struct Compiled {
     pub(crate) sets: BTreeMap<SetName, Predicate>,
 }
 
-/// Compiles a group. `answers` make the rules, `deciding` their form.
+/// Compiles a group. `answers` make the rules, `deciding` their form; `log_prefix` has words to fill in.
 pub(crate) fn compile<'a>(
     def: &'a GroupDef,
     answers: Lookup<'a>,
     deciding: Lookup<'a>,
+    log_prefix: &'a str,
 ) -> Compiled {
-    let mut compiled = compile_with(def, answers, deciding, build);
+    let mut compiled = compile_with(def, answers, deciding, (build, log_prefix));
     let used = sets_of(&compiled.group);
     compiled.sets.retain(|name, _| used.contains(name));
     compiled
@@ -40,13 +43,14 @@ pub(crate) fn compile_with<'a>(
     def: &'a GroupDef,
     answers: Lookup<'a>,
     deciding: Lookup<'a>,
-    build: Build,
+    (build, log_prefix): (Build, &'a str),
 ) -> Compiled {
     let mut lowering = Lowering {
         direction: def.direction,
         local_ports: &def.local_ports,
         answers,
         deciding,
+        log_prefix,
         sets: BTreeMap::new(),
     };
     let tiers = def
@@ -103,9 +107,15 @@ fn compile_tier(def: &TierDef, lowering: &mut Lowering<'_>, build: Build) -> Tie
             Direction::Ingress => policy.ingress.as_deref(),
             Direction::Egress => policy.egress.as_deref(),
         };
-        let origin = format!("{}/{}", def.name, policy.key);
+        let written = Written {
+            origin: format!("{}/{}", def.name, policy.key),
+            tier: &def.name.0,
+            kind: kind(policy.key.kind),
+            namespace: policy.key.namespace.as_deref(),
+            name: &policy.key.name,
+        };
         for rule in governed.into_iter().flatten() {
-            rules.extend(lower(lowering, rule, verdict(rule.action), &origin));
+            rules.extend(lower(lowering, rule, verdict(rule.action), &written));
         }
     }
     let policies: Vec<String> = def
@@ -134,14 +144,20 @@ fn compile_profiles(
     for profile in profiles {
         // A profile that does not exist denies, whatever later profiles say.
         let Some(profile) = profile else { break };
-        let origin = format!("profile {}", profile.name);
+        let written = Written {
+            origin: format!("profile {}", profile.name),
+            tier: "profile",
+            kind: "Profile",
+            namespace: None,
+            name: &profile.name.0,
+        };
         for rule in profile_rules(profile, lowering.direction) {
             // There is no tier to pass to.
             let verdict = match verdict(rule.action) {
                 RuleVerdict::Pass => RuleVerdict::Deny,
                 verdict => verdict,
             };
-            rules.extend(lower(lowering, rule, verdict, &origin));
+            rules.extend(lower(lowering, rule, verdict, &written));
         }
     }
     let is_idle = |rule: &Rule| !matches!(rule.verdict, RuleVerdict::Allow | RuleVerdict::Log);
@@ -165,14 +181,77 @@ fn profile_rules(profile: &Profile, direction: Direction) -> &[ModelRule] {
     }
 }
 
+/// Where a rule was written.
+struct Written<'a> {
+    /// For people.
+    origin: String,
+    tier: &'a str,
+    kind: &'a str,
+    namespace: Option<&'a str>,
+    name: &'a str,
+}
+
+impl Written<'_> {
+    /// The text before the lines that a rule logs. Unknown words stay as they are.
+    fn fill(&self, prefix: &str) -> Arc<str> {
+        let path = match self.namespace {
+            Some(namespace) => format!("{namespace}/{}", self.name),
+            None => self.name.to_owned(),
+        };
+        let words = [
+            ("%t", self.tier),
+            ("%k", self.kind),
+            ("%n", self.name),
+            ("%p", &path),
+        ];
+        let mut filled = String::new();
+        let mut rest = prefix;
+        // One pass, so that a name with such a word in it is left alone.
+        while let Some((before, from)) = rest.split_once('%') {
+            filled.push_str(before);
+            let at = format!(
+                "%{}",
+                from.chars().next().map(String::from).unwrap_or_default()
+            );
+            let value = words.iter().find(|(word, _)| *word == at);
+            filled.push_str(value.map_or("%", |(_, value)| value));
+            rest = match value {
+                Some(_) => from.get(1..).unwrap_or_default(),
+                None => from,
+            };
+        }
+        filled.push_str(rest);
+        format!("{filled}: ").into()
+    }
+}
+
+const fn kind(kind: PolicyKind) -> &'static str {
+    match kind {
+        PolicyKind::GlobalNetworkPolicy => "GlobalNetworkPolicy",
+        PolicyKind::NetworkPolicy => "NetworkPolicy",
+        PolicyKind::KubernetesNetworkPolicy => "KubernetesNetworkPolicy",
+        PolicyKind::KubernetesClusterNetworkPolicy => "KubernetesClusterNetworkPolicy",
+    }
+}
+
 fn lower(
     lowering: &mut Lowering<'_>,
     rule: &ModelRule,
     verdict: RuleVerdict,
-    origin: &str,
+    written: &Written<'_>,
 ) -> Vec<Lowered> {
+    let origin = &written.origin;
     let comment = format!("{origin} {}[{}]", lowering.direction, rule.index).into();
-    lowering.lower(rule, &Origin { verdict, comment })
+    let logs = verdict == RuleVerdict::Log;
+    let log_prefix = logs.then(|| written.fill(lowering.log_prefix));
+    lowering.lower(
+        rule,
+        &Origin {
+            verdict,
+            log_prefix,
+            comment,
+        },
+    )
 }
 
 fn verdict(action: Action) -> RuleVerdict {
@@ -204,7 +283,7 @@ fn sets_of(group: &Group) -> BTreeSet<&SetName> {
         sets.extend(rule.named_ports.iter().map(|criterion| &criterion.set));
         if let Peer::Sets(peer) = &rule.peer {
             sets.extend(peer.iter().map(|criterion| match &criterion.set {
-                SetRef::Classes(name) | SetRef::Addresses(name) => name,
+                SetRef::Classes(name) | SetRef::Addresses(name) | SetRef::Service(name) => name,
             }));
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oncilla_model::{Families, Ports, Predicate, Rule as ModelRule, Side};
+use oncilla_model::{Families, List, Ports, Predicate, Rule as ModelRule, Side};
 use oncilla_net::{Direction, Family, PORTS_KEYED_MAX, PortSet, Protocol, fault};
 use oncilla_program::{
     ClassId, LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetName,
@@ -33,6 +33,8 @@ pub(crate) struct Lowering<'a> {
     /// The answers that decide whether a peer is broad: in the preparing phase the old ones, so that rules
     /// keep their form and only entries are added.
     pub(crate) deciding: Lookup<'a>,
+    /// What stands before the lines of Log rules, with words to fill in.
+    pub(crate) log_prefix: &'a str,
     /// Sets that the rules mention, with their predicates.
     pub(crate) sets: BTreeMap<SetName, Predicate>,
 }
@@ -42,6 +44,8 @@ pub(crate) struct Lowering<'a> {
 pub(crate) struct Origin {
     /// What it does here: a pass in a profile is a deny.
     pub(crate) verdict: RuleVerdict,
+    /// What stands before the lines that it logs.
+    pub(crate) log_prefix: Option<Arc<str>>,
     /// For people.
     pub(crate) comment: Arc<str>,
 }
@@ -93,20 +97,13 @@ impl Lowering<'_> {
             Direction::Ingress => (&rule.source, &rule.destination),
             Direction::Egress => (&rule.destination, &rule.source),
         };
-        for predicate in peer
-            .all
-            .iter()
-            .chain(&peer.none)
-            .chain(&local.all)
-            .chain(&local.none)
-        {
-            if matches!(predicate, Predicate::NamedPort { .. }) {
-                return Err(Unanswerable);
-            }
+        if !self.is_answerable(peer, local) {
+            return Err(Unanswerable);
         }
         let plan = self.plan(peer, rule.families)?;
         let mut base = Rule::new(origin.verdict, Arc::clone(&origin.comment));
         base.family = only_family(rule.families);
+        base.log_prefix.clone_from(&origin.log_prefix);
         base.icmp = rule.icmp;
         base.not_icmp = rule.not_icmp;
         base.local = self.local_criteria(local);
@@ -129,6 +126,20 @@ impl Lowering<'_> {
             self.lower_protocol(base, (&plan, local), &mut lowered)?;
         }
         Ok(lowered)
+    }
+
+    /// Whether the two sides ask only what can be asked of them: a port's name is no criterion on an address, only
+    /// peers are listed, and a service's ports are those of the destination.
+    fn is_answerable(&self, peer: &Side, local: &Side) -> bool {
+        let is_name = |predicate: &Predicate| matches!(predicate, Predicate::NamedPort { .. });
+        let is_source = self.direction == Direction::Ingress;
+        let of_peer = |predicate: &Predicate| {
+            let ports = matches!(predicate.list(), Some(List::ServicePorts(_)));
+            !(is_name(predicate) || (is_source && ports))
+        };
+        let of_local = |predicate: &Predicate| !is_name(predicate) && predicate.list().is_none();
+        peer.all.iter().chain(&peer.none).all(of_peer)
+            && local.all.iter().chain(&local.none).all(of_local)
     }
 
     /// Lowers the port criteria of a rule that is about one protocol.
@@ -315,7 +326,12 @@ impl Lowering<'_> {
         let mut sets = Vec::new();
         for (predicate, negated) in all.chain(none) {
             let by_address = (self.answers)(predicate).is_some_and(|answer| answer.by_address);
-            let set = if by_address {
+            let set = if let Some(List::ServicePorts(_)) = predicate.list() {
+                if fault::is("compile/service-ports-ignored") {
+                    continue;
+                }
+                SetRef::Service(self.mention(SetKind::Services, predicate))
+            } else if by_address {
                 SetRef::Addresses(self.mention(SetKind::Addresses, predicate))
             } else {
                 SetRef::Classes(self.mention(SetKind::Classes, predicate))
@@ -376,7 +392,10 @@ fn names(ports: &Ports, protocol: Protocol) -> Result<Vec<&Predicate>, Unanswera
         match name {
             Predicate::NamedPort { protocol: of, .. } if *of == protocol => names.push(name),
             Predicate::NamedPort { .. } => {}
-            Predicate::Selector { .. } | Predicate::Nets { .. } | Predicate::Nodes { .. } => {
+            Predicate::Selector { .. }
+            | Predicate::Nets { .. }
+            | Predicate::Nodes { .. }
+            | Predicate::Listed { .. } => {
                 return Err(Unanswerable);
             }
         }

@@ -17,7 +17,7 @@ use oncilla_net::{Family, fault};
 use oncilla_nft::object::{Element, Name, Set};
 use oncilla_nft::{
     AddressForm, BankSetName, FilledSet, GroupObjects, Placement, Surroundings, address_sets,
-    banks, class_set, host_element, lower_group, net_element, port_set,
+    banks, class_set, host_element, lower_group, net_element, port_set, service_sets,
 };
 use oncilla_program::{
     AddressChange, AddressSet, Group, GroupId, Peer, ProgramDelta, SetName, SetRef,
@@ -105,6 +105,7 @@ impl<'a> Planner<'a> {
             Surroundings {
                 mask,
                 address_sets: &program.address_sets,
+                log_rate: program.settings.log_rate,
             },
         )
     }
@@ -265,7 +266,8 @@ impl<'a> Planner<'a> {
                 let peer = match &rule.peer {
                     Peer::Sets(sets) => sets.iter().any(|found| match &found.set {
                         SetRef::Addresses(name) => self.reshaped.contains(name),
-                        SetRef::Classes(_) => false,
+                        // A service has a set a family, whatever is in it.
+                        SetRef::Classes(_) | SetRef::Service(_) => false,
                     }),
                     Peer::Any | Peer::Classes(_) => false,
                 };
@@ -284,6 +286,7 @@ impl<'a> Planner<'a> {
         put(&mut program.class_sets, &delta.class_sets);
         put(&mut program.port_sets, &delta.port_sets);
         put(&mut program.address_sets, &delta.address_sets);
+        put(&mut program.service_sets, &delta.service_sets);
         let (classes, addresses) = kernel_sets(self.held, delta);
         let additions = self.replace_sets(classes_before, &classes, false);
         self.send(additions);
@@ -457,9 +460,16 @@ fn kernel_sets(held: &Held, delta: &ProgramDelta) -> (KernelSets, KernelSets) {
         .address_sets
         .keys()
         .filter_map(|name| Some(address_sets(name, program.address_sets.get(name)?)));
+    let services = delta
+        .service_sets
+        .keys()
+        .filter_map(|name| Some(service_sets(name, program.service_sets.get(name)?)));
     let by_name = |filled: FilledSet| (Name::clone(&filled.set.name), filled);
     (
         classes.into_iter().map(by_name).collect(),
-        sets.flatten().map(by_name).collect(),
+        sets.flatten()
+            .chain(services.flatten())
+            .map(by_name)
+            .collect(),
     )
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Node, Policy, PolicyKey, Profile,
-    ProfileName, Tier, TierName,
+    ProfileName, Slice, SliceKey, Tier, TierName,
 };
 
 /// A change: an object's new state, or that it is gone. Repeating one changes nothing.
@@ -22,4 +22,6 @@ pub enum Change {
     Node(Arc<str>, Option<Arc<Node>>),
     /// A profile.
     Profile(ProfileName, Option<Arc<Profile>>),
+    /// Some endpoints of a service.
+    Slice(SliceKey, Option<Arc<Slice>>),
 }

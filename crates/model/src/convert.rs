@@ -7,6 +7,7 @@ mod closed;
 mod cluster;
 mod entity;
 mod kubernetes;
+mod listed;
 mod pod;
 mod policy;
 
@@ -20,8 +21,8 @@ pub use closed::{Closed, FIRST_TIER};
 
 use crate::{
     Action, Change, EndpointKey, Families, Labels, NetworkSet, NetworkSetKey, Node, Order,
-    PolicyKey, PolicyKind, Profile, ProfileName, ProtocolMatch, Rule, Side, Tier, TierEnd,
-    TierName,
+    PolicyKey, PolicyKind, Profile, ProfileName, ProtocolMatch, Rule, Side, SliceKey, Tier,
+    TierEnd, TierName,
 };
 
 /// The label that tells an endpoint's namespace.
@@ -102,6 +103,9 @@ impl Converter {
                 return Ok(self.removed(&object.key()));
             }
             Object::Node(node) => node_change(node),
+            Object::EndpointSlice(slice) => {
+                listed::slice(slice).map_err(|reasons| refused(object, reasons))?
+            }
             Object::Namespace(namespace) => profile_change(namespace_profile(namespace)),
             Object::ServiceAccount(account) => profile_change(account_profile(account)),
             Object::Pod(pod) => self.pod(pod).map_err(|reasons| refused(object, reasons))?,
@@ -140,6 +144,10 @@ impl Converter {
             | Kind::HostEndpoint
             | Kind::WorkloadEndpoint => return Vec::new(),
             Kind::Node => Change::Node(name, None),
+            Kind::EndpointSlice => {
+                let namespace = namespace();
+                Change::Slice(SliceKey { namespace, name }, None)
+            }
             Kind::Namespace => Change::Profile(namespace_profile_name(&name), None),
             Kind::ServiceAccount => {
                 Change::Profile(account_profile_name(&namespace(), &name), None)

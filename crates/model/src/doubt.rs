@@ -23,7 +23,7 @@ use oncilla_api::ObjectKey;
 use oncilla_selector::{Expr, Selector};
 
 use crate::convert::{NAMESPACE_LABEL, NAMESPACE_PREFIX};
-use crate::{Action, Policy, Predicate, Rule, TierName};
+use crate::{Action, List, Policy, Predicate, Rule, TierName};
 
 /// What nobody knows of one broken object.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +32,13 @@ pub enum Doubt {
     Holds(Obscure),
     /// Which addresses a node with some labels has.
     Node(Obscure),
+    /// Which endpoints a service of a namespace has; of any of its services when its name is unknown.
+    Serves {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The service's name.
+        service: Option<Arc<str>>,
+    },
     /// Where a tier stands among the others.
     Place(TierName),
 }
@@ -229,15 +236,28 @@ impl Doubts {
 
     /// Whether one of the predicates may mean an owner of unknown addresses. Sets serve no named ports.
     fn reaches(&self, predicates: &[&Predicate]) -> bool {
-        self.all.values().any(|doubt| match doubt {
-            Doubt::Holds(owner) => predicates.iter().any(|predicate| {
-                matches!(predicate, Predicate::Selector { selector, .. } if owner.may_match(selector))
-            }),
-            Doubt::Node(owner) => predicates.iter().any(|predicate| {
-                matches!(predicate, Predicate::Nodes { selector, .. } if owner.may_match(selector))
-            }),
-            Doubt::Place(_) => false,
-        })
+        let mut doubts = self.all.values();
+        doubts.any(|doubt| predicates.iter().any(|predicate| doubt.bears_on(predicate)))
+    }
+}
+
+impl Doubt {
+    /// Whether it leaves open of which addresses the predicate holds.
+    fn bears_on(&self, predicate: &Predicate) -> bool {
+        match (self, predicate) {
+            (Self::Holds(owner), Predicate::Selector { selector, .. }) => owner.may_match(selector),
+            (
+                Self::Serves { namespace, service },
+                Predicate::Listed {
+                    list: List::Service(key) | List::ServicePorts(key),
+                    ..
+                },
+            ) => {
+                *namespace == key.namespace && service.as_ref().is_none_or(|name| *name == key.name)
+            }
+            (Self::Node(owner), Predicate::Nodes { selector, .. }) => owner.may_match(selector),
+            _ => false,
+        }
     }
 }
 

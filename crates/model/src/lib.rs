@@ -10,6 +10,7 @@ mod change;
 mod convert;
 mod doubt;
 mod endpoint;
+mod listed;
 mod policy;
 mod predicate;
 
@@ -20,8 +21,9 @@ pub use endpoint::{
     Endpoint, EndpointKey, EndpointPort, Labels, NetworkSet, NetworkSetKey, Node, Profile,
     ProfileName,
 };
+pub use listed::{ServiceKey, Slice, SliceKey};
 pub use policy::{
     Action, Families, Order, Policy, PolicyKey, PolicyKind, Ports, ProtocolMatch, Rule, Side, Tier,
     TierEnd, TierName,
 };
-pub use predicate::Predicate;
+pub use predicate::{List, Predicate};

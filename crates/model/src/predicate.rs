@@ -8,6 +8,8 @@ use std::sync::Arc;
 use oncilla_net::{IpNet, Protocol};
 use oncilla_selector::Selector;
 
+use crate::ServiceKey;
+
 /// What a rule asks about an address. Two predicates are equal when their canonical texts are.
 #[derive(Clone, Debug)]
 pub enum Predicate {
@@ -44,6 +46,32 @@ pub enum Predicate {
         /// The port's protocol.
         protocol: Protocol,
     },
+    /// The address is in a list that another kind keeps. Always asked by address: such an address tells no
+    /// endpoint from another, so it has no class for it.
+    Listed {
+        /// The canonical text.
+        text: Arc<str>,
+        /// Which list.
+        list: List,
+    },
+}
+
+/// A list of addresses.
+#[derive(Clone, Debug)]
+pub enum List {
+    /// The addresses of a service's endpoints.
+    Service(ServiceKey),
+    /// The addresses of a service's endpoints with their protocols and ports: asks for the packet's destination
+    /// port as well.
+    ServicePorts(ServiceKey),
+}
+
+impl List {
+    /// The service whose endpoints are listed.
+    pub const fn service(&self) -> &ServiceKey {
+        let (Self::Service(service) | Self::ServicePorts(service)) = self;
+        service
+    }
 }
 
 impl Predicate {
@@ -86,13 +114,37 @@ impl Predicate {
         }
     }
 
+    /// The predicate of a list.
+    pub fn listed(list: List) -> Self {
+        let text = match &list {
+            List::Service(service) => format!("service {service}"),
+            List::ServicePorts(service) => format!("ports of service {service}"),
+        };
+        Self::Listed {
+            text: text.into(),
+            list,
+        }
+    }
+
+    /// The list that the predicate asks, when it asks one.
+    pub const fn list(&self) -> Option<&List> {
+        match self {
+            Self::Listed { list, .. } => Some(list),
+            Self::Selector { .. }
+            | Self::Nets { .. }
+            | Self::Nodes { .. }
+            | Self::NamedPort { .. } => None,
+        }
+    }
+
     /// The canonical text: equal for equal predicates, and readable.
     pub fn text(&self) -> &Arc<str> {
         match self {
             Self::Selector { text, .. }
             | Self::Nets { text, .. }
             | Self::Nodes { text, .. }
-            | Self::NamedPort { text, .. } => text,
+            | Self::NamedPort { text, .. }
+            | Self::Listed { text, .. } => text,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use oncilla_net::{Direction, Family, IpNet, MarkMask, Protocol, fault};
 use oncilla_program::{
-    AddressSet, ClassId, ClassPort, ClassSet, Dispatch, LocalEndpoint, PortSetOfClasses, SetName,
+    AddressSet, ClassId, ClassPort, ClassSet, Dispatch, LocalEndpoint, PortSetOfClasses,
+    ServiceSet, SetName,
 };
 
 use crate::object::{Element, FieldType, KeyPart, Name, Set, SetFlags, Value, Verdict};
@@ -162,6 +163,39 @@ pub fn address_sets(name: &SetName, set: &AddressSet) -> Vec<FilledSet> {
         }
     }
     filled
+}
+
+/// The kernel's name of one family of a service set: `s<id>_4`, `s<id>_6`.
+pub fn service_set_name(name: &SetName, family: Family) -> Name {
+    match family {
+        Family::V4 => format!("{name}_4").into(),
+        Family::V6 => format!("{name}_6").into(),
+    }
+}
+
+/// `s<id>…`: the kernel's sets of a service, one a family, also without elements: rules stay as they are.
+pub fn service_sets(name: &SetName, set: &ServiceSet) -> [FilledSet; 2] {
+    Family::ALL.map(|family| {
+        let addr = match family {
+            Family::V4 => FieldType::Ipv4Addr,
+            Family::V6 => FieldType::Ipv6Addr,
+        };
+        let key = [addr, FieldType::InetProto, FieldType::InetService];
+        let members = set.members.iter();
+        let members = members.filter(|(addr, ..)| oncilla_net::family_of(*addr) == family);
+        let elements = members.map(|(addr, protocol, port)| {
+            let addr = match addr {
+                IpAddr::V4(addr) => KeyPart::Ipv4(*addr),
+                IpAddr::V6(addr) => KeyPart::Ipv6(*addr),
+            };
+            let parts = [addr, KeyPart::Proto(protocol.0), KeyPart::Port(*port)];
+            Element::new(Value::concat(&parts))
+        });
+        FilledSet {
+            elements: elements.collect(),
+            set: Set::new(service_set_name(name, family), key).comment(&set.text),
+        }
+    })
 }
 
 /// The element that sends one direction of an endpoint to `chain`, or marks it as open.

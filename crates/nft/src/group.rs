@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oncilla_net::{Direction, MarkMask, fault};
 use oncilla_program::{
-    AddressSet, Bank, ClassId, Group, ProfileEnd, RuleVerdict, SetName, TierEnd,
+    AddressSet, Bank, ClassId, Group, LogRate, ProfileEnd, RuleVerdict, SetName, TierEnd,
 };
 
 use crate::hosts::allow_chain;
@@ -48,6 +48,8 @@ pub struct Surroundings<'a> {
     /// The address sets of the program: whether a set has single addresses, prefixes or both decides which
     /// lookups a rule has.
     pub address_sets: &'a BTreeMap<SetName, AddressSet>,
+    /// How many packets Log rules may write.
+    pub log_rate: LogRate,
 }
 
 /// The chains and sets of one version of a group.

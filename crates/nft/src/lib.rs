@@ -23,7 +23,7 @@ mod skeleton;
 pub use bridge::{bridge_chain, bridge_number};
 pub use content::{
     AddressForm, Placed, address_set_name, address_sets, class_set, dispatch_element, dispatch_of,
-    host_element, net_element, port_set, tombstone,
+    host_element, net_element, port_set, service_set_name, service_sets, tombstone,
 };
 pub use gate::{HostHooks, host_elements};
 pub use group::{

@@ -5,21 +5,29 @@
 //! alternatives are disjoint in effect because they share the verdict.
 
 use oncilla_net::{Direction, Family, PortSet, Protocol, fault};
-use oncilla_program::{NamedPortMatch, Peer, PortSide, RuleVerdict, SetName, SetRef};
+use oncilla_program::{LogRate, NamedPortMatch, Peer, PortSide, RuleVerdict, SetName, SetRef};
 
-use crate::content::{AddressForm, address_set_name};
+use crate::content::{AddressForm, address_set_name, service_set_name};
 use crate::group::{Surroundings, local_is_source};
-use crate::object::{AnonymousSet, Element, FieldType, Load, Log, Rule, Value, Verdict};
-use crate::skeleton::{DENY_LOG_GROUP, LOG_RATE};
-
-/// How many bytes of a logged packet go to the log group: the headers.
-const LOG_BYTES: u32 = 80;
+use crate::object::{
+    AnonymousSet, Element, FieldType, Limit, LimitUnit, Load, Log, Name, Rule, Value, Verdict,
+};
 
 /// One criterion: the packet's address is in an address set, or not.
 struct AddressMatch<'a> {
     set: &'a SetName,
     negated: bool,
     source: bool,
+    of: Members,
+}
+
+/// What an address is looked up with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Members {
+    /// Alone.
+    Addresses,
+    /// With protocol and destination port: the set is a service's.
+    Services,
 }
 
 /// The kernel's rules for one rule of the program. `verdict` is where a match leads; for log it is not used.
@@ -43,7 +51,7 @@ pub(crate) fn lower(
     heads
         .into_iter()
         .flat_map(|head| icmp(criteria(head, rule, around), rule))
-        .map(|head| finish(head, rule, verdict))
+        .map(|head| finish(head, rule, verdict, around.log_rate))
         .collect()
 }
 
@@ -56,16 +64,22 @@ fn address_matches(rule: &oncilla_program::Rule, direction: Direction) -> Vec<Ad
             set: &found.set,
             negated: found.negated,
             source: local,
+            of: Members::Addresses,
         })
         .collect();
     if let Peer::Sets(sets) = &rule.peer {
-        matches.extend(sets.iter().filter_map(|found| match &found.set {
-            SetRef::Addresses(set) => Some(AddressMatch {
+        matches.extend(sets.iter().filter_map(|found| {
+            let (set, of) = match &found.set {
+                SetRef::Addresses(set) => (set, Members::Addresses),
+                SetRef::Service(set) => (set, Members::Services),
+                SetRef::Classes(_) => return None,
+            };
+            Some(AddressMatch {
                 set,
                 negated: found.negated,
                 source: !local,
-            }),
-            SetRef::Classes(_) => None,
+                of,
+            })
         }));
     }
     matches
@@ -85,6 +99,26 @@ fn alternatives(
             (Family::V6, true) => Load::Src6,
             (Family::V6, false) => Load::Dst6,
         };
+        if found.of == Members::Services {
+            let port = if fault::is("nft/service-by-source-port") {
+                Load::SrcPort
+            } else {
+                Load::DstPort
+            };
+            let loads = [load, Load::L4Proto, port];
+            let set = service_set_name(found.set, family);
+            rules = rules
+                .into_iter()
+                .map(|rule| {
+                    if found.negated {
+                        rule.not_in_set(&loads, Name::clone(&set))
+                    } else {
+                        rule.in_set(&loads, Name::clone(&set))
+                    }
+                })
+                .collect();
+            continue;
+        }
         let forms: Vec<AddressForm> = match around.address_sets.get(found.set) {
             Some(set) => AddressForm::of(set, family),
             None => Vec::new(),
@@ -258,17 +292,101 @@ fn named_port(rule: Rule, found: &NamedPortMatch, class: Load) -> Rule {
     }
 }
 
-fn finish(rule: Rule, from: &oncilla_program::Rule, verdict: &Verdict) -> Rule {
+fn finish(rule: Rule, from: &oncilla_program::Rule, verdict: &Verdict, rate: LogRate) -> Rule {
     let rule = match from.verdict {
         RuleVerdict::Log => {
-            let prefix = format!("oncilla L {}", from.comment);
-            rule.limit(LOG_RATE).log(
-                Log::group(DENY_LOG_GROUP)
-                    .prefix(&prefix)
-                    .snaplen(LOG_BYTES),
-            )
+            let prefix = from.log_prefix.as_deref().unwrap_or_default();
+            let logged = rule.limit(limit(rate)).log(Log::kernel().prefix(prefix));
+            if fault::is("nft/log-ends") {
+                logged.drop()
+            } else {
+                logged
+            }
         }
         RuleVerdict::Allow | RuleVerdict::Deny | RuleVerdict::Pass => rule.verdict(verdict.clone()),
     };
     rule.comment(&from.comment)
+}
+
+/// The kernel counts in units of at least a second, and takes no rate of nothing.
+fn limit(rate: LogRate) -> Limit {
+    Limit {
+        rate: rate.packets.max(1),
+        unit: LimitUnit::of_seconds(rate.seconds.max(1)),
+        burst: rate.burst.max(1),
+        over: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use oncilla_net::{Direction, MarkMask, Protocol};
+    use oncilla_program::{LogRate, Peer, PeerMatch, RuleVerdict, SetName, SetRef};
+
+    use super::*;
+    use crate::object::Expr;
+
+    fn lowered(rule: &oncilla_program::Rule) -> Vec<Rule> {
+        let around = Surroundings {
+            mask: MarkMask::default(),
+            address_sets: &BTreeMap::new(),
+            log_rate: LogRate {
+                packets: 7,
+                seconds: 60,
+                burst: 5,
+            },
+        };
+        lower(rule, Direction::Egress, &Verdict::Drop, around)
+    }
+
+    #[test]
+    fn a_log_rule_is_limited_and_goes_on() {
+        let mut rule = oncilla_program::Rule::new(RuleVerdict::Log, "a".into());
+        rule.log_prefix = Some("calico-packet: ".into());
+        let [lowered] = lowered(&rule).try_into().unwrap();
+        let limit = Limit {
+            rate: 7,
+            unit: LimitUnit::Minute,
+            burst: 5,
+            over: false,
+        };
+        let log = Log::kernel().prefix("calico-packet: ");
+        assert_eq!(lowered.exprs, [Expr::Limit(limit), Expr::Log(log)]);
+    }
+
+    #[test]
+    fn a_service_is_asked_in_each_family_by_its_own_set() {
+        let mut rule = oncilla_program::Rule::new(RuleVerdict::Allow, "a".into());
+        rule.peer = Peer::Sets(vec![PeerMatch {
+            set: SetRef::Service(SetName("s0".into())),
+            negated: false,
+        }]);
+        let sets: Vec<String> = lowered(&rule)
+            .iter()
+            .flat_map(Rule::sets)
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(sets, ["s0_4", "s0_6"]);
+    }
+
+    #[test]
+    fn another_code_than_the_excluded_one_is_a_rule_of_its_own() {
+        let mut rule = oncilla_program::Rule::new(RuleVerdict::Allow, "a".into());
+        rule.protocol = Some(Protocol::ICMP);
+        rule.not_icmp = Some(oncilla_net::IcmpMatch {
+            kind: 8,
+            code: Some(3),
+        });
+        let expected = [
+            Rule::new().l4proto(1).ne(Load::IcmpType, Value::byte(8)),
+            Rule::new()
+                .l4proto(1)
+                .eq(Load::IcmpType, Value::byte(8))
+                .ne(Load::IcmpCode, Value::byte(3)),
+        ];
+        let expected = expected.map(|rule| rule.drop().comment("a"));
+        assert_eq!(lowered(&rule), expected);
+    }
 }

@@ -7,7 +7,7 @@ use oncilla_program::{ALL_INTERFACES, Dispatch, GroupId, Hook, HostEndpoint, Pro
 
 use crate::content::{
     Placed, address_sets, class_set, dispatch_element, dispatch_of, host_element, net_element,
-    port_set,
+    port_set, service_sets,
 };
 use crate::gate::{HostHooks, host_dispatch, host_elements};
 use crate::group::{Placement, Surroundings, entry_chain, lower_group};
@@ -27,6 +27,7 @@ pub fn lower(
     let around = Surroundings {
         mask,
         address_sets: &program.address_sets,
+        log_rate: program.settings.log_rate,
     };
     for (name, set) in &program.class_sets {
         put(&mut ruleset, class_set(name, set, mask));
@@ -36,6 +37,11 @@ pub fn lower(
     }
     for (name, set) in &program.address_sets {
         for filled in address_sets(name, set) {
+            put(&mut ruleset, filled);
+        }
+    }
+    for (name, set) in &program.service_sets {
+        for filled in service_sets(name, set) {
             put(&mut ruleset, filled);
         }
     }

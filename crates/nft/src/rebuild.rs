@@ -10,10 +10,10 @@ use std::sync::Arc;
 use oncilla_net::{Direction, Family, Mark, MarkMask, Protocol};
 use oncilla_program::{
     AddressSet, Bank, ClassId, ClassPort, ClassSet, Dispatch, Group, GroupId, Levels,
-    LocalEndpoint, PortSetOfClasses, ProfileEnd, Program, SetName,
+    LocalEndpoint, PortSetOfClasses, ProfileEnd, Program, ServiceSet, SetName,
 };
 
-use crate::content::{AddressForm, address_set_name};
+use crate::content::{AddressForm, address_set_name, service_set_name};
 use crate::group::{Placement, Surroundings, lower_group};
 use crate::names::{BankPlace, BankSetName, ChainPlace, Level, set_kinds};
 use crate::object::{Element, FieldType, KeyPart};
@@ -33,6 +33,7 @@ pub fn rebuild(
     let around = Surroundings {
         mask,
         address_sets: &expected.address_sets,
+        log_rate: expected.settings.log_rate,
     };
     let mut program = expected.clone();
     program.addresses = adopted.addresses.clone();
@@ -44,6 +45,9 @@ pub fn rebuild(
     }
     for (name, set) in &mut program.address_sets {
         *set = reading.address_set(name, set);
+    }
+    for (name, set) in &mut program.service_sets {
+        *set = reading.service_set(name, set);
     }
     program.groups.retain(|id, group| {
         let Some(placement) = placements.get(id) else {
@@ -131,6 +135,28 @@ impl Reading<'_> {
         ClassSet {
             text: Arc::clone(&expected.text),
             classes: classes.collect(),
+        }
+    }
+
+    fn service_set(&self, name: &SetName, expected: &ServiceSet) -> ServiceSet {
+        let names = Family::ALL.map(|family| service_set_name(name, family));
+        let keys = names.iter().flat_map(|name| self.keys(name));
+        let members = keys.filter_map(|key| match key.as_slice() {
+            [
+                KeyPart::Ipv4(addr),
+                KeyPart::Proto(proto),
+                KeyPart::Port(port),
+            ] => Some(((*addr).into(), Protocol(*proto), *port)),
+            [
+                KeyPart::Ipv6(addr),
+                KeyPart::Proto(proto),
+                KeyPart::Port(port),
+            ] => Some(((*addr).into(), Protocol(*proto), *port)),
+            _ => None,
+        });
+        ServiceSet {
+            text: Arc::clone(&expected.text),
+            members: members.collect(),
         }
     }
 

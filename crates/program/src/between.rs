@@ -51,6 +51,7 @@ impl ProgramDelta {
             class_sets: changes(&old.class_sets, &new.class_sets),
             port_sets: changes(&old.port_sets, &new.port_sets),
             address_sets: changes(&old.address_sets, &new.address_sets),
+            service_sets: changes(&old.service_sets, &new.service_sets),
             addresses: hosts
                 .map(|(addr, class)| AddressChange { addr, class })
                 .collect(),

@@ -98,6 +98,15 @@ impl AddressSet {
     }
 }
 
+/// What stands behind a service: addresses, each with a protocol and a port.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ServiceSet {
+    /// The predicate's canonical text, for people.
+    pub text: Arc<str>,
+    /// The members. Only protocols with ports.
+    pub members: BTreeSet<(IpAddr, Protocol, u16)>,
+}
+
 /// Address to class. An address is looked up as a single address first, then in the disjoint prefixes; what
 /// is in neither is unknown.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -8,7 +8,7 @@ use oncilla_net::IpNet;
 
 use crate::{
     AddressSet, ClassId, ClassSet, Group, GroupId, HostEndpoint, LocalEndpoint, PortSetOfClasses,
-    Program, SetName,
+    Program, ServiceSet, SetName,
 };
 
 /// A single address gets, changes or loses its element.
@@ -44,6 +44,8 @@ pub struct ProgramDelta {
     pub port_sets: BTreeMap<SetName, Option<PortSetOfClasses>>,
     /// Address sets after the change; `None`: no rule uses it any more.
     pub address_sets: BTreeMap<SetName, Option<AddressSet>>,
+    /// Service sets after the change; `None`: no rule uses it any more.
+    pub service_sets: BTreeMap<SetName, Option<ServiceSet>>,
     /// Single addresses, sorted, one entry an address.
     pub addresses: Vec<AddressChange>,
     /// Prefixes, sorted, one entry a prefix.
@@ -69,6 +71,7 @@ impl ProgramDelta {
             class_sets,
             port_sets,
             address_sets,
+            service_sets,
             addresses,
             nets,
             groups,
@@ -77,8 +80,8 @@ impl ProgramDelta {
         } = self;
         let groups_unchanged = prepared.is_empty() && groups.is_empty();
         let ends_unchanged = endpoints.is_empty() && hosts.is_empty();
-        let sets_unchanged =
-            class_sets.is_empty() && port_sets.is_empty() && address_sets.is_empty();
+        let lists_unchanged = address_sets.is_empty() && service_sets.is_empty();
+        let sets_unchanged = class_sets.is_empty() && port_sets.is_empty() && lists_unchanged;
         !addresses.is_empty()
             && nets.is_empty()
             && groups_unchanged
@@ -105,6 +108,7 @@ impl Program {
         put(&mut self.class_sets, &delta.class_sets);
         put(&mut self.port_sets, &delta.port_sets);
         put(&mut self.address_sets, &delta.address_sets);
+        put(&mut self.service_sets, &delta.service_sets);
         for change in &delta.addresses {
             self.addresses.set_host(change.addr, change.class);
         }

@@ -16,7 +16,7 @@ use oncilla_net::{Direction, IcmpMatch, Packet, PortSet, Protocol, Verdict};
 use crate::{
     AddressSet, Bank, BankPlace, ClassId, ClassPort, ClassSet, Dispatch, Group, GroupId, Judgement,
     Levels, Peer, PeerMatch, Place, PortSetOfClasses, PortSide, ProfileEnd, Program, Rule,
-    RuleVerdict, SetName, SetRef, Settings, TierEnd,
+    RuleVerdict, ServiceSet, SetName, SetRef, Settings, TierEnd,
 };
 
 /// The protocol number of IPv4 in IPv4.
@@ -31,6 +31,8 @@ pub struct Sets<'a> {
     pub ports: &'a std::collections::BTreeMap<SetName, PortSetOfClasses>,
     /// `a<id>`.
     pub addresses: &'a std::collections::BTreeMap<SetName, AddressSet>,
+    /// `s<id>`.
+    pub services: &'a std::collections::BTreeMap<SetName, ServiceSet>,
 }
 
 impl Sets<'_> {
@@ -40,15 +42,10 @@ impl Sets<'_> {
             .is_some_and(|set| set.contains(addr))
     }
 
-    fn holds_peer(self, criterion: &PeerMatch, class: ClassId, addr: IpAddr) -> bool {
-        let found = match &criterion.set {
-            SetRef::Classes(name) => self
-                .classes
-                .get(name)
-                .is_some_and(|set| set.classes.contains(&class)),
-            SetRef::Addresses(name) => self.holds_address(name, addr),
-        };
-        found != criterion.negated
+    fn holds_service(self, set: &SetName, packet: &Packet) -> bool {
+        let member = (packet.dst, packet.protocol, packet.dst_port);
+        let set = self.services.get(set);
+        packet.protocol.has_ports() && set.is_some_and(|set| set.members.contains(&member))
     }
 }
 
@@ -74,6 +71,7 @@ impl Program {
             classes: &self.class_sets,
             ports: &self.port_sets,
             addresses: &self.address_sets,
+            services: &self.service_sets,
         }
     }
 
@@ -303,6 +301,19 @@ impl Asked<'_> {
         })
     }
 
+    fn holds_peer(&self, criterion: &PeerMatch, addr: IpAddr) -> bool {
+        let sets = self.sets;
+        let found = match &criterion.set {
+            SetRef::Classes(name) => {
+                let set = sets.classes.get(name);
+                set.is_some_and(|set| set.classes.contains(&self.peer))
+            }
+            SetRef::Addresses(name) => sets.holds_address(name, addr),
+            SetRef::Service(name) => sets.holds_service(name, self.packet),
+        };
+        found != criterion.negated
+    }
+
     fn matches_addresses(&self, rule: &Rule) -> bool {
         let (peer, local) = match self.direction {
             Direction::Ingress => (self.packet.src, self.packet.dst),
@@ -313,7 +324,7 @@ impl Asked<'_> {
             Peer::Classes(classes) => classes.binary_search(&self.peer).is_ok(),
             Peer::Sets(sets) => sets
                 .iter()
-                .all(|criterion| self.sets.holds_peer(criterion, self.peer, peer)),
+                .all(|criterion| self.holds_peer(criterion, peer)),
         };
         peer_holds
             && rule.local.iter().all(|criterion| {

@@ -33,7 +33,9 @@ use std::sync::Arc;
 use oncilla_net::MarkMask;
 
 pub use bank::{Bank, K1, K2, K4, Levels};
-pub use class::{AddressMap, AddressSet, ClassId, ClassPort, ClassSet, PortSetOfClasses, SetName};
+pub use class::{
+    AddressMap, AddressSet, ClassId, ClassPort, ClassSet, PortSetOfClasses, ServiceSet, SetName,
+};
 pub use delta::{AddressChange, NetChange, ProgramDelta};
 pub use group::{Dispatch, Group, GroupId, LocalEndpoint, ProfileEnd, Tier, TierEnd};
 pub use host::{ALL_INTERFACES, Failsafe, Failsafes, Hook, HostEndpoint};
@@ -74,6 +76,29 @@ impl Default for EncapDrop {
     }
 }
 
+/// How many packets Log rules may write to the kernel's log (Calico: `logActionRateLimit`, `…Burst`). Each rule
+/// counts by itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LogRate {
+    /// Packets in the time below.
+    pub packets: u64,
+    /// The time, in seconds.
+    pub seconds: u64,
+    /// Packets that may come at once.
+    pub burst: u32,
+}
+
+impl Default for LogRate {
+    /// Calico has no limit unless one is set; a log that anybody can flood is none.
+    fn default() -> Self {
+        Self {
+            packets: 100,
+            seconds: 1,
+            burst: 500,
+        }
+    }
+}
+
 /// Everything of a program that is neither a class, a group nor an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -93,6 +118,11 @@ pub struct Settings {
     /// Packets of a workload with a source address that is not routed to it are dropped (Calico:
     /// `workloadSourceSpoofing`).
     pub drop_spoofed: bool,
+    /// What stands before the lines of Log rules (Calico: `logPrefix`): `%t` is the tier, `%k` the kind, `%n` the name
+    /// and `%p` namespace and name of the policy.
+    pub log_prefix: Arc<str>,
+    /// How many lines they may write.
+    pub log_rate: LogRate,
 }
 
 impl Default for Settings {
@@ -105,6 +135,8 @@ impl Default for Settings {
             failsafes: Failsafes::default(),
             drop_invalid: true,
             drop_spoofed: true,
+            log_prefix: "calico-packet".into(),
+            log_rate: LogRate::default(),
         }
     }
 }
@@ -123,6 +155,8 @@ pub struct Program {
     pub port_sets: BTreeMap<SetName, PortSetOfClasses>,
     /// `a<id>`: the addresses of one predicate, for local-side criteria and for the fallback.
     pub address_sets: BTreeMap<SetName, AddressSet>,
+    /// `s<id>`: what stands behind one service, for linear rules.
+    pub service_sets: BTreeMap<SetName, ServiceSet>,
     /// The chains that endpoints share.
     pub groups: BTreeMap<GroupId, Arc<Group>>,
     /// Local endpoints by host-side interface name.

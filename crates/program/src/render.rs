@@ -34,6 +34,9 @@ impl fmt::Display for Dispatch {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.verdict)?;
+        if let Some(prefix) = &self.log_prefix {
+            write!(f, " {prefix:?}")?;
+        }
         if let Some(family) = self.family {
             write!(f, " {family}")?;
         }
@@ -45,7 +48,8 @@ impl fmt::Display for Rule {
             Peer::Sets(sets) => {
                 for criterion in sets {
                     let not = if criterion.negated { "!" } else { "" };
-                    let (SetRef::Classes(set) | SetRef::Addresses(set)) = &criterion.set;
+                    let (SetRef::Classes(set) | SetRef::Addresses(set) | SetRef::Service(set)) =
+                        &criterion.set;
                     write!(f, " peer {not}@{set}")?;
                 }
             }
@@ -198,6 +202,11 @@ impl fmt::Display for Program {
             let members = set.hosts.iter().map(ToString::to_string);
             let members = list(members.chain(set.nets.iter().map(ToString::to_string)));
             writeln!(f, "set {name} {{{members}}}  # {}", set.text)?;
+        }
+        for (name, set) in &self.service_sets {
+            let members = set.members.iter();
+            let members = members.map(|(addr, proto, port)| format!("{addr}.{proto}.{port}"));
+            writeln!(f, "set {name} {{{}}}  # {}", list(members), set.text)?;
         }
         for group in self.groups.values() {
             write!(f, "{group}")?;

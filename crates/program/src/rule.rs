@@ -26,6 +26,9 @@ pub enum SetRef {
     Classes(SetName),
     /// By the peer's address, in an address set (`a<id>`): the fallback when classes ran out.
     Addresses(SetName),
+    /// By the peer's address, the protocol and the destination port, in a service set (`s<id>`). Only where the
+    /// peer is the destination.
+    Service(SetName),
 }
 
 /// One criterion on the peer address.
@@ -108,6 +111,8 @@ pub struct Rule {
     pub not_dst_ports: Option<PortSet>,
     /// Port names of the peer.
     pub named_ports: Vec<NamedPortMatch>,
+    /// What stands before the log's lines; only of Log.
+    pub log_prefix: Option<Arc<str>>,
     /// Where it comes from, for people: `default/np/production/deny ingress[0]`.
     pub comment: Arc<str>,
 }
@@ -129,6 +134,7 @@ impl Rule {
             dst_ports: None,
             not_dst_ports: None,
             named_ports: Vec::new(),
+            log_prefix: None,
             comment,
         }
     }

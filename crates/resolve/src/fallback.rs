@@ -55,6 +55,8 @@ fn ordered<'a>(
         Predicate::Selector { .. } => 1,
         Predicate::Nets { .. } => 2,
         Predicate::Nodes { .. } => 3,
+        // Never among them: lists have no classes.
+        Predicate::Listed { .. } => 4,
     };
     let wanted = wanted.iter().map(|id| (predicates.of(*id), *id));
     let mut ordered: Vec<_> = wanted

@@ -404,7 +404,7 @@ fn answer(
             evaluated += 1;
             selector.evaluate(&labels)
         }),
-        Predicate::Nets { .. } => false,
+        Predicate::Nets { .. } | Predicate::Listed { .. } => false,
     };
     let holds = filing
         .candidates(&labels)

@@ -23,6 +23,7 @@ mod groups;
 mod identity;
 mod index;
 mod labels;
+mod lists;
 mod locals;
 pub mod node;
 mod outside;

@@ -10,6 +10,7 @@ use oncilla_model::{Policy, Predicate, Profile, TierEnd, TierName};
 use oncilla_net::{Direction, Family};
 use oncilla_program::{
     AddressChange, AddressSet, ClassId, GroupId, Hook, HostEndpoint, LocalEndpoint, NetChange,
+    ServiceSet,
 };
 
 /// How rules find out whether a predicate holds of the peer.
@@ -80,7 +81,7 @@ pub struct NodeDelta {
     pub addresses: Vec<AddressChange>,
     /// Prefixes whose class changed, sorted.
     pub nets: Vec<NetChange>,
-    /// Predicates whose address set (local side, or fallback) changed, appeared or went.
+    /// Predicates whose address set (local side, list, or fallback) or service set changed, appeared or went.
     pub address_sets: BTreeSet<Predicate>,
     /// Predicates that changed their mode.
     pub modes: BTreeSet<Predicate>,
@@ -114,12 +115,15 @@ pub trait NodeState {
     /// The family of a class.
     fn family_of(&self, id: ClassId) -> Option<Family>;
 
-    /// How a predicate is asked. Named ports are always asked by class.
+    /// How a predicate is asked. Named ports are always asked by class, lists by address.
     fn mode(&self, predicate: &Predicate) -> PredicateMode;
 
-    /// The addresses of a predicate: for the local side this node's endpoints and the CIDRs; in the
-    /// fallback mode all addresses.
+    /// The addresses of a predicate: for the local side this node's endpoints and the CIDRs; of a list, and in
+    /// the fallback mode, all addresses.
     fn addresses_of(&self, predicate: &Predicate) -> AddressSet;
+
+    /// What stands behind the service of a [`List::ServicePorts`](oncilla_model::List) predicate.
+    fn service_of(&self, predicate: &Predicate) -> ServiceSet;
 
     /// The groups in use.
     fn groups(&self) -> &BTreeMap<GroupId, Arc<GroupDef>>;

@@ -47,7 +47,8 @@ impl Resolver {
         }
         let locals: Vec<Predicate> = self.locals.usage.locals().cloned().collect();
         for predicate in &locals {
-            if !self.is_by_address(predicate) {
+            // Lists are of peers; the local side of a rule cannot ask for one.
+            if !self.is_by_address(predicate) && predicate.list().is_none() {
                 let hosts: Vec<IpAddr> = self
                     .locals
                     .addresses()
@@ -65,7 +66,7 @@ impl Resolver {
             .iter()
             .map(|id| self.index.predicates.of(*id));
         let wanted = locals.iter().chain(by_address).cloned().collect();
-        self.sets.keep(&wanted);
+        self.sets.keep(&wanted, &self.lists);
     }
 
     /// Says which predicates are asked in another way than before.
@@ -150,7 +151,7 @@ impl Resolver {
     fn nets_of(&mut self, predicate: &Predicate) -> Vec<IpNet> {
         match predicate {
             Predicate::Nets { nets, .. } => nets.to_vec(),
-            Predicate::NamedPort { .. } => Vec::new(),
+            Predicate::NamedPort { .. } | Predicate::Listed { .. } => Vec::new(),
             Predicate::Selector { .. } | Predicate::Nodes { .. } => {
                 let mut nets = Vec::new();
                 for row in self.plane.sets() {

@@ -107,7 +107,7 @@ impl Predicates {
                     .or_default()
                     .insert(id);
             }
-            Predicate::Nets { .. } => {}
+            Predicate::Nets { .. } | Predicate::Listed { .. } => {}
         }
         self.ids.insert(predicate.clone(), id);
         self.slots.insert(id, predicate.clone());
@@ -165,6 +165,6 @@ fn names_of(predicate: &Predicate) -> BTreeSet<std::sync::Arc<str>> {
             .as_ref()
             .map(oncilla_selector::Selector::keys)
             .unwrap_or_default(),
-        Predicate::Nets { .. } => BTreeSet::new(),
+        Predicate::Nets { .. } | Predicate::Listed { .. } => BTreeSet::new(),
     }
 }

@@ -89,6 +89,7 @@ impl Resolver {
         self.dirty.regions.clear();
         self.publish_groups(&mut delta);
         self.publish_local_sets();
+        self.publish_lists();
         delta.address_sets = self.sets.take_changed();
         delta.addresses.sort_unstable();
         delta.nets.sort_unstable();

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use oncilla_model::{Change, EndpointKey, Predicate};
 use oncilla_net::{Family, IpNet, MarkMask};
-use oncilla_program::{AddressSet, ClassId, GroupId, HostEndpoint, LocalEndpoint};
+use oncilla_program::{AddressSet, ClassId, GroupId, HostEndpoint, LocalEndpoint, ServiceSet};
 
 use crate::classes::{Classes, Meaning, classes_max};
 use crate::dirty::Dirty;
 use crate::fallback::CLASSES_SETTLED_MAX_PERCENT;
 use crate::index::Index;
+use crate::lists::Lists;
 use crate::locals::Locals;
 use crate::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode};
 use crate::plane::{Nets, Plane, SetKey};
@@ -82,6 +83,7 @@ pub struct Resolver {
     /// The predicates that are asked by address.
     pub(crate) by_address: BTreeSet<PredicateId>,
     pub(crate) sets: Sets,
+    pub(crate) lists: Lists,
     pub(crate) groups: BTreeMap<GroupId, Arc<GroupDef>>,
     pub(crate) endpoints: BTreeMap<Arc<str>, LocalEndpoint>,
     pub(crate) hosts: BTreeMap<Arc<str>, HostEndpoint>,
@@ -107,6 +109,7 @@ impl Resolver {
             in_class: BTreeSet::new(),
             by_address: BTreeSet::new(),
             sets: Sets::default(),
+            lists: Lists::default(),
             groups: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             hosts: BTreeMap::new(),
@@ -241,6 +244,7 @@ impl Resolver {
             signatures,
             plane,
             locals,
+            lists,
             dirty,
             node,
             ..
@@ -301,12 +305,19 @@ impl Resolver {
                 plane.put_set(index, dirty, &SetKey::Node(Arc::clone(name)), row);
                 dirty.whole.local_sets = true;
             }
+            Change::Slice(key, slice) => lists.put_slice(key, slice.as_ref()),
         }
     }
 
     /// Registers predicates that rules began to use.
     fn activate_used(&mut self) {
         let changed = std::mem::take(&mut self.locals.usage.peers_changed);
+        let (listed, changed): (BTreeSet<Predicate>, BTreeSet<Predicate>) =
+            changed.into_iter().partition(|each| each.list().is_some());
+        for predicate in &listed {
+            let is_wanted = self.locals.usage.is_peer(predicate);
+            self.lists.want(predicate, is_wanted);
+        }
         let fresh: BTreeSet<Predicate> = changed
             .into_iter()
             .filter(|each| self.locals.usage.is_peer(each))
@@ -415,7 +426,7 @@ impl NodeState for Resolver {
     }
 
     fn mode(&self, predicate: &Predicate) -> PredicateMode {
-        if self.is_by_address(predicate) {
+        if predicate.list().is_some() || self.is_by_address(predicate) {
             PredicateMode::ByAddress
         } else {
             PredicateMode::ByClass
@@ -428,6 +439,10 @@ impl NodeState for Resolver {
             ..AddressSet::default()
         };
         self.sets.of(predicate).cloned().unwrap_or_else(empty)
+    }
+
+    fn service_of(&self, predicate: &Predicate) -> ServiceSet {
+        self.lists.service(predicate)
     }
 
     fn groups(&self) -> &BTreeMap<GroupId, Arc<GroupDef>> {

@@ -8,6 +8,7 @@ use oncilla_model::Predicate;
 use oncilla_net::IpNet;
 use oncilla_program::AddressSet;
 
+use crate::lists::Lists;
 use crate::prefixes::{Extent, extent};
 
 /// The published address sets, and what changed in them since the last delta.
@@ -30,12 +31,23 @@ impl Sets {
         }
     }
 
-    /// Lets only these remain.
-    pub(crate) fn keep(&mut self, wanted: &BTreeSet<Predicate>) {
+    /// Takes a set away.
+    pub(crate) fn remove(&mut self, predicate: &Predicate) {
+        self.sets.remove(predicate);
+        self.note(predicate);
+    }
+
+    /// Notes a change of what is kept elsewhere.
+    pub(crate) fn note(&mut self, predicate: &Predicate) {
+        self.changed.insert(predicate.clone());
+    }
+
+    /// Lets only these remain, and the lists that rules ask for.
+    pub(crate) fn keep(&mut self, wanted: &BTreeSet<Predicate>, lists: &Lists) {
         let gone: Vec<Predicate> = self
             .sets
             .keys()
-            .filter(|predicate| !wanted.contains(predicate))
+            .filter(|predicate| !wanted.contains(predicate) && !lists.is_wanted(predicate))
             .cloned()
             .collect();
         for predicate in gone {

@@ -27,13 +27,14 @@ pub(crate) enum Realm {
 }
 
 impl Realm {
-    /// Whom a predicate asks; CIDRs ask nobody.
+    /// Whom a predicate asks; CIDRs and lists ask nobody.
     pub(crate) const fn of(predicate: &Predicate) -> Self {
         match predicate {
             Predicate::Nodes { .. } => Self::Nodes,
-            Predicate::Selector { .. } | Predicate::Nets { .. } | Predicate::NamedPort { .. } => {
-                Self::Endpoints
-            }
+            Predicate::Selector { .. }
+            | Predicate::Nets { .. }
+            | Predicate::NamedPort { .. }
+            | Predicate::Listed { .. } => Self::Endpoints,
         }
     }
 }

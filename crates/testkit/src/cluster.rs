@@ -2,6 +2,7 @@
 //! meet them, and changes that keep happening to them. Everything follows from the seed.
 
 mod endpoints;
+mod listed;
 mod npa;
 mod policies;
 mod selectors;
@@ -87,6 +88,10 @@ impl RandomCluster {
             let set = cluster.new_set();
             cluster.put(set);
         }
+        for _ in 0..size.sets * 2 {
+            let slice = cluster.new_slice();
+            cluster.put(slice);
+        }
         for _ in 0..size.policies {
             let policy = cluster.new_policy();
             cluster.put(policy);
@@ -109,7 +114,7 @@ impl RandomCluster {
     }
 
     fn edit(&mut self) -> Edit {
-        match self.rng.below(20) {
+        match self.rng.below(22) {
             0..=3 => self.relabel_pod(),
             4 => {
                 let pod = self.new_pod();
@@ -150,6 +155,11 @@ impl RandomCluster {
                 self.put(object)
             }
             18 => self.remove_one(&SETS, 2),
+            19 => self.remove_one(&[Kind::EndpointSlice], 2),
+            20 => {
+                let slice = self.new_slice();
+                self.put(slice)
+            }
             _ => {
                 let set = self.new_set();
                 self.put(set)

@@ -78,6 +78,7 @@ impl Cluster {
             matches!(
                 kind,
                 Kind::Tier
+                    | Kind::EndpointSlice
                     | Kind::GlobalNetworkSet
                     | Kind::NetworkSet
                     | Kind::GlobalNetworkPolicy

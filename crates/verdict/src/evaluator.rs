@@ -13,6 +13,7 @@ use crate::endpoint::{AddressSet, Endpoint, Inheritance, NodePeer, of_family, po
 use crate::hidden::HiddenSet;
 use crate::host::{Host, HostEndpoint};
 use crate::leg::{Applicable, Detail};
+use crate::lists::Lists;
 use crate::profile::Profiles;
 use crate::question::{Party, Question, QuestionError};
 use crate::rule::{Owner, Side, Traffic};
@@ -35,6 +36,8 @@ pub struct Evaluator {
     sets: Vec<AddressSet>,
     /// Broken sets and nodes; the nets that can be read of sets are in `sets`.
     hidden: Vec<HiddenSet>,
+    /// Endpoints of services.
+    lists: Lists,
     pub(crate) nodes: BTreeMap<String, Host>,
     /// What peers of nodes can mean: each node's labels, and the addresses in its status.
     node_peers: Vec<NodePeer>,
@@ -86,6 +89,7 @@ impl Evaluator {
             endpoints: Vec::new(),
             sets: Vec::new(),
             hidden: Vec::new(),
+            lists: Lists::default(),
             nodes: BTreeMap::new(),
             node_peers: Vec::new(),
             host_pods: BTreeMap::new(),
@@ -126,6 +130,9 @@ impl Evaluator {
                     }
                     all.nodes.insert(node.metadata.name.clone(), host);
                 }
+                Object::EndpointSlice(slice) if !broken.contains_key(&object.key()) => {
+                    all.lists.add_slice(slice);
+                }
                 _ => {}
             }
         }
@@ -143,6 +150,7 @@ impl Evaluator {
     /// Notes what nobody knows of the owners of addresses.
     fn hide(&mut self, broken: &BTreeMap<ObjectKey, Remains>, inheritance: &Inheritance) {
         for (key, remains) in broken {
+            self.lists.add_hidden(key, remains);
             let is_set = matches!(key.kind, Kind::GlobalNetworkSet | Kind::NetworkSet);
             let unknown = |field: &str| remains.field(field) == Remnant::Unknown;
             let is_host = key.kind == Kind::HostEndpoint
@@ -156,10 +164,10 @@ impl Evaluator {
                     AddressSet::of_remains(key.namespace.as_deref(), labels, remains, inheritance)
                 }));
             }
-            for policy in self.tiers.iter_mut().flat_map(|tier| &mut tier.policies) {
-                policy.note_hidden(&set);
-            }
             self.hidden.push(set);
+        }
+        for policy in self.tiers.iter_mut().flat_map(|tier| &mut tier.policies) {
+            policy.note_hidden(&self.hidden, &self.lists);
         }
     }
 
@@ -347,6 +355,7 @@ impl Evaluator {
             owners: pods.chain(hosts).chain(sets).collect(),
             nodes: nodes.map(|node| &node.labels).collect(),
             hidden: &self.hidden,
+            lists: &self.lists,
         }
     }
 

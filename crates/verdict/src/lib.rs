@@ -25,6 +25,7 @@ mod hidden;
 mod host;
 mod labels;
 mod leg;
+mod lists;
 mod policy;
 mod profile;
 mod question;

@@ -15,6 +15,7 @@ use crate::labels::{
     NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR, Reading, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
     kubernetes_matches, matches,
 };
+use crate::lists::{HiddenSlice, Lists};
 use crate::rule::{Pods, Rule};
 
 /// The tier of Kubernetes policies, and of Calico policies that name none.
@@ -147,15 +148,22 @@ impl Policy {
         self
     }
 
-    /// Says that a broken set changes what the policy does, when it does.
-    pub(crate) fn note_hidden(&mut self, set: &HiddenSet) {
-        let rules = [&self.ingress, &self.egress]
+    /// Says what of the broken sets and slices changes what the policy does, when something does.
+    pub(crate) fn note_hidden(&mut self, sets: &[HiddenSet], lists: &Lists) {
+        if self.problem.is_some() {
+            return;
+        }
+        let rules: Vec<&Rule> = [&self.ingress, &self.egress]
             .into_iter()
             .flatten()
-            .flatten();
-        if self.problem.is_none() && { rules }.any(|rule| rule.may_mean(set)) {
-            self.problem = Some(Arc::clone(&set.problem));
-        }
+            .flatten()
+            .collect();
+        let means = |set: &&HiddenSet| rules.iter().any(|rule| rule.may_mean(set));
+        let asks = |slice: &&HiddenSlice| rules.iter().any(|rule| rule.may_ask(slice));
+        let of_sets = sets.iter().find(means).map(|set| &set.problem);
+        let of_slices = lists.slices_hidden().iter().find(asks);
+        let problem = of_sets.or(of_slices.map(|slice| &slice.problem));
+        self.problem = problem.map(Arc::clone);
     }
 
     fn of_network_policy(policy: &v3::NetworkPolicy) -> Self {

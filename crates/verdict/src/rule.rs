@@ -13,6 +13,7 @@ use oncilla_net::{Family, IpNet, Packet, Protocol};
 use crate::endpoint::NamedPort;
 use crate::hidden::HiddenSet;
 use crate::labels::LabelMap;
+use crate::lists::{HiddenSlice, Lists};
 use calico::CalicoRule;
 use cluster::ClusterRule;
 pub(crate) use cluster::Pods;
@@ -37,6 +38,8 @@ pub(crate) struct Side<'a> {
     pub(crate) nodes: Vec<&'a LabelMap>,
     /// The broken sets and nodes that may hold the address too.
     pub(crate) hidden: &'a [HiddenSet],
+    /// The lists that may name the address.
+    pub(crate) lists: &'a Lists,
 }
 
 /// Which packets count as matched when broken sets make that uncertain.
@@ -148,6 +151,17 @@ impl Rule {
             Criteria::Cluster(rule) => rule.matches(traffic, bound),
             Criteria::Everything => true,
             Criteria::Nothing => false,
+        }
+    }
+
+    /// Whether a broken slice of endpoints changes what the rule does.
+    pub(crate) fn may_ask(&self, slice: &HiddenSlice) -> bool {
+        match &self.criteria {
+            Criteria::Calico(rule) => rule.may_ask(slice),
+            Criteria::Kubernetes(_)
+            | Criteria::Cluster(_)
+            | Criteria::Everything
+            | Criteria::Nothing => false,
         }
     }
 

@@ -12,6 +12,7 @@ mod closed;
 mod cluster_policy;
 mod hosts;
 mod kubernetes;
+mod listed;
 mod order;
 mod path;
 mod profiles;

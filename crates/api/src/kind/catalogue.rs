@@ -71,6 +71,10 @@ pub(super) fn of(kind: Kind) -> &'static Names {
             &core!("ServiceAccount" "serviceaccounts" "serviceaccount" ["sa"] true)
         }
         Kind::Service => &core!("Service" "services" "service" ["svc"] true),
+        Kind::EndpointSlice => &names!(
+            "discovery.k8s.io" "v1" "discovery.k8s.io/v1"
+            "EndpointSlice" "endpointslices" "endpointslice" [] true
+        ),
         Kind::Pod => &core!("Pod" "pods" "pod" ["po"] true),
         Kind::KubernetesNetworkPolicy => &names!(
             "networking.k8s.io" "v1" "networking.k8s.io/v1"
@@ -154,8 +158,6 @@ pub(super) const FOREIGN: &[Names] = &[
     names!("policy.networking.k8s.io" "v1alpha1" "policy.networking.k8s.io/v1alpha1"
         "BaselineAdminNetworkPolicy" "baselineadminnetworkpolicies" "baselineadminnetworkpolicy"
         ["banp"] false),
-    names!("discovery.k8s.io" "v1" "discovery.k8s.io/v1"
-        "EndpointSlice" "endpointslices" "endpointslice" [] true),
     names!("networking.k8s.io" "v1" "networking.k8s.io/v1" "Ingress" "ingresses" "ingress" ["ing"] true),
     core!("Endpoints" "endpoints" "endpoints" ["ep"] true),
     core!("ConfigMap" "configmaps" "configmap" ["cm"] true),

@@ -46,6 +46,7 @@ fn check_name(kind: Kind, name: &str, errors: &mut Errors) {
         }
         Kind::Node
         | Kind::ServiceAccount
+        | Kind::EndpointSlice
         | Kind::GlobalNetworkSet
         | Kind::NetworkSet
         | Kind::KubernetesNetworkPolicy

@@ -6,6 +6,7 @@
 //! taken for a slip of the hand.
 
 use super::Errors;
+use crate::discovery::EndpointSlice;
 use crate::field::{Code, FieldError};
 use crate::nearest::nearest;
 use crate::v1::{Condition, Container, Node, Pod, Probe, ProbeTarget, Rest, Service};
@@ -222,6 +223,27 @@ const SERVICE_PORT: Fields = Fields {
     others: &["appProtocol", "nodePort"],
 };
 
+const SLICE: Fields = Fields {
+    interpreted: &["metadata", "addressType", "endpoints", "ports"],
+    others: &[],
+};
+const SLICE_ENDPOINT: Fields = Fields {
+    interpreted: &["addresses"],
+    others: &[
+        "conditions",
+        "deprecatedTopology",
+        "hints",
+        "hostname",
+        "nodeName",
+        "targetRef",
+        "zone",
+    ],
+};
+const SLICE_PORT: Fields = Fields {
+    interpreted: &["name", "port", "protocol"],
+    others: &["appProtocol"],
+};
+
 pub(super) fn namespace(rest: &Rest, errors: &mut Errors) {
     check("", rest, &NAMESPACE, errors);
 }
@@ -243,6 +265,18 @@ pub(super) fn service(service: &Service, errors: &mut Errors) {
     for (index, port) in service.spec.ports.iter().enumerate() {
         let path = format!("spec.ports[{index}]");
         check(&path, &port.rest, &SERVICE_PORT, errors);
+    }
+}
+
+pub(super) fn slice(slice: &EndpointSlice, errors: &mut Errors) {
+    check("", &slice.rest, &SLICE, errors);
+    let endpoints = slice.endpoints.iter().flatten().enumerate();
+    for (index, endpoint) in endpoints {
+        let path = format!("endpoints[{index}]");
+        check(&path, &endpoint.rest, &SLICE_ENDPOINT, errors);
+    }
+    for (index, port) in slice.ports.iter().flatten().enumerate() {
+        check(&format!("ports[{index}]"), &port.rest, &SLICE_PORT, errors);
     }
 }
 

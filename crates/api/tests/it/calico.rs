@@ -399,10 +399,7 @@ spec:
   - action: Allow
     http: {methods: [GET], paths: [{prefix: /a}]}
 ",
-        r"error: policy.yaml:16:7: GlobalNetworkPolicy deny
-       spec.ingress[0].source.services: services is not supported yet
-help: select the pods behind the service with `selector:`
-error: policy.yaml:18:5: GlobalNetworkPolicy deny
+        r"error: policy.yaml:18:5: GlobalNetworkPolicy deny
        spec.ingress[1].http: http is not supported: rules judge packets, not requests
 help: leave the rule out, or write it for every request, with `protocol: TCP` and ports
 ",

@@ -29,7 +29,7 @@ metadata:
 ",
         r#"error: policy.yaml:2:7: Banana a
        kind: unknown kind "Banana" in "example.com/v1"
-help: known kinds: ClusterInformation, ClusterNetworkPolicy, FelixConfiguration, GlobalNetworkPolicy, GlobalNetworkSet, HostEndpoint, IPPool, Namespace, NetworkPolicy, NetworkSet, Node, Pod, Profile, Service, ServiceAccount, StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy, Tier, WorkloadEndpoint
+help: known kinds: ClusterInformation, ClusterNetworkPolicy, EndpointSlice, FelixConfiguration, GlobalNetworkPolicy, GlobalNetworkSet, HostEndpoint, IPPool, Namespace, NetworkPolicy, NetworkSet, Node, Pod, Profile, Service, ServiceAccount, StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy, Tier, WorkloadEndpoint
 "#,
     );
 }

@@ -390,3 +390,52 @@ help: did you mean `metadata`?
 "#,
     );
 }
+
+#[test]
+fn a_slice_lists_addresses_of_its_type() {
+    check(
+        r"apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: web-abc
+  labels: {kubernetes.io/service-name: web}
+addressType: IPv4
+endpoints:
+- addresses: [10.0.0.1, 'fd00::1', nowhere]
+  conditions: {ready: false}
+ports:
+- {name: http, port: 80}
+- {port: 65536, protocol: UDP}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: web-fqdn
+addressType: FQDN
+endpoints:
+- addresses: [example.org]
+ports:
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: web-typo
+addresType: IPv4
+",
+        r#"error: policy.yaml:8:25: EndpointSlice default/web-abc
+       endpoints[0].addresses[1]: fd00::1 is no IPv4 address
+error: policy.yaml:8:36: EndpointSlice default/web-abc
+       endpoints[0].addresses[2]: invalid IP address "nowhere"
+help: write an address, as in 10.0.0.1 or fd00::1
+error: policy.yaml:12:10: EndpointSlice default/web-abc
+       ports[1].port: must be between 1 and 65535
+help: write a port from 1 to 65535
+error: policy.yaml:23:1: EndpointSlice default/web-typo
+       addressType: "addressType" is required
+help: write `addressType: IPv4`, or what the addresses are
+error: policy.yaml:27:1: EndpointSlice default/web-typo
+       addresType: unknown field "addresType"
+help: did you mean `addressType`?
+"#,
+    );
+}

@@ -110,6 +110,7 @@ fn object(kind: Kind, text: &str) -> String {
             Kind::KubernetesNetworkPolicy => "spec: {podSelector: {}}\n",
             Kind::IPPool => "spec: {cidr: 10.0.0.0/8}\n",
             Kind::HostEndpoint => "spec: {node: a, interfaceName: eth0}\n",
+            Kind::EndpointSlice => "addressType: IPv4\n",
             _ => "",
         });
     }

@@ -2,6 +2,7 @@
 
 mod hosts;
 
+use oncilla_api::discovery::{EndpointSlice, SERVICE_NAME_LABEL};
 use oncilla_api::npa::ClusterNetworkPolicy;
 use oncilla_api::v3::{EntityRule, Rule, StagedAction};
 use oncilla_api::{IntOrString, Object, PolicyType, k8s, v1, v3};
@@ -35,6 +36,7 @@ pub(super) fn specification(text: &mut String, object: &Object) {
             let ports = service.spec.ports.iter().map(|port| port.port.to_string());
             line(text, "Ports", &none(ports.collect::<Vec<_>>().join(", ")));
         }
+        Object::EndpointSlice(slice) => self::slice(text, slice),
         Object::Tier(tier) => {
             line(text, "Order", &order(tier.spec.order));
             let action = tier.spec.default_action.map(|action| format!("{action:?}"));
@@ -81,6 +83,20 @@ pub(super) fn specification(text: &mut String, object: &Object) {
         Object::KubernetesNetworkPolicy(policy) => kubernetes(text, &policy.spec),
         Object::ClusterNetworkPolicy(policy) => cluster(text, policy),
     }
+}
+
+fn slice(text: &mut String, slice: &EndpointSlice) {
+    let service = slice.metadata.labels.get(SERVICE_NAME_LABEL);
+    line(text, "Service", &none(service.cloned().unwrap_or_default()));
+    let endpoints = slice.endpoints.iter().flatten();
+    let addresses: Vec<&str> = endpoints
+        .flat_map(|endpoint| &endpoint.addresses)
+        .map(String::as_str)
+        .collect();
+    line(text, "Addresses", &none(addresses.join(", ")));
+    let ports = slice.ports.iter().flatten().filter_map(|port| port.port);
+    let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
+    line(text, "Ports", &none(ports.join(", ")));
 }
 
 fn staged(text: &mut String, object: &Object) {

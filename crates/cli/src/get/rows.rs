@@ -4,6 +4,7 @@ mod hosts;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use oncilla_api::discovery::{EndpointSlice, SERVICE_NAME_LABEL};
 use oncilla_api::npa::ClusterNetworkPolicy;
 use oncilla_api::{IntOrString, Kind, LabelOperator, LabelSelector, Object, PolicyType, v1};
 use serde_json::Value;
@@ -24,6 +25,10 @@ pub(crate) fn header(kind: Kind, is_wide: bool) -> Vec<&'static str> {
         Kind::Service => (
             &["NAME", "TYPE", "CLUSTER-IP", "PORTS", "AGE"],
             &["SELECTOR"],
+        ),
+        Kind::EndpointSlice => (
+            &["NAME", "ADDRESSTYPE", "PORTS", "ENDPOINTS", "AGE"],
+            &["SERVICE"],
         ),
         Kind::Tier => (&["NAME", "ORDER", "DEFAULT-ACTION", "AGE"], &[]),
         Kind::GlobalNetworkSet | Kind::NetworkSet => (&["NAME", "NETS", "AGE"], &["LABELS"]),
@@ -77,6 +82,7 @@ pub(crate) fn cells(object: &Object, is_wide: bool, now: SystemTime) -> Vec<Stri
         Object::Node(node) => self::node(node, name, age),
         Object::ServiceAccount(_) => (vec![name, age], vec![labels()]),
         Object::Service(service) => self::service(&service.spec, name, age),
+        Object::EndpointSlice(slice) => self::slice(slice, name, age),
         Object::Tier(tier) => {
             let action = tier.spec.default_action;
             let action = action.map_or(NONE.to_owned(), |action| format!("{action:?}"));
@@ -162,6 +168,19 @@ fn service(spec: &v1::ServiceSpec, name: String, age: String) -> Cells {
     let address = or(&spec.cluster_ip, NONE);
     let cells = vec![name, kind, address, service_ports(spec), age];
     (cells, vec![pairs(&spec.selector)])
+}
+
+fn slice(slice: &EndpointSlice, name: String, age: String) -> (Vec<String>, Vec<String>) {
+    let service = slice.metadata.labels.get(SERVICE_NAME_LABEL);
+    let ports = slice.ports.iter().flatten();
+    let ports = ports.map(|port| port.port.map_or("*".to_owned(), |port| port.to_string()));
+    let endpoints = slice.endpoints.iter().flatten();
+    let addresses = endpoints.flat_map(|endpoint| &endpoint.addresses);
+    let (ports, addresses) = (joined(ports), joined(addresses));
+    (
+        vec![name, slice.address_type.clone(), ports, addresses, age],
+        vec![service.map_or(NONE.to_owned(), Clone::clone)],
+    )
 }
 
 fn or(text: &str, otherwise: &str) -> String {

@@ -151,6 +151,13 @@ fn conditions(end: &EntityRule) -> Vec<String> {
     if !end.namespace_selector.is_empty() {
         parts.push(format!("in namespaces {}", end.namespace_selector));
     }
+    if let Some(services) = &end.services {
+        let namespace = match services.namespace.as_str() {
+            "" => String::new(),
+            namespace => format!("{namespace}/"),
+        };
+        parts.push(format!("service {namespace}{}", services.name));
+    }
     if let Some(accounts) = &end.service_accounts {
         parts.extend(service_accounts(accounts));
     }

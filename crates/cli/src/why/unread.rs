@@ -35,7 +35,8 @@ impl Unread {
     /// Whether it could change the verdict between these two. When in doubt it could.
     pub(crate) fn may_bear_on(&self, source: &Party, destination: &Party) -> bool {
         match self.key.kind {
-            // No rule asks for these, and staged policies are not enforced.
+            // No rule asks for these but for the endpoints of services, which are objects of their own, and staged
+            // policies are not enforced.
             Kind::Service
             | Kind::ClusterInformation
             | Kind::IPPool

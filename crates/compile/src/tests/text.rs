@@ -11,7 +11,7 @@ use oncilla_model::{
 };
 use oncilla_net::{Direction, Family, PortRange, Protocol};
 use oncilla_program::{
-    AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, Program, Settings,
+    AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, Program, ServiceSet, Settings,
 };
 use oncilla_resolve::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode, TierDef};
 use oncilla_selector::Selector;
@@ -99,6 +99,13 @@ impl NodeState for Small {
             text: Arc::clone(predicate.text()),
             hosts,
             nets: BTreeSet::new(),
+        }
+    }
+
+    fn service_of(&self, predicate: &Predicate) -> ServiceSet {
+        ServiceSet {
+            text: Arc::clone(predicate.text()),
+            ..ServiceSet::default()
         }
     }
 
@@ -293,9 +300,41 @@ fn what_cannot_be_keyed_is_linear() {
         "allow peer @a[has(far)] local !@a[has(a)] tcp  # default/np/ns/p ingress[3]",
         "bank 1",
         "K2 deny: 5.tcp",
-        "log  # default/np/ns/p ingress[6]",
+        "log \"calico-packet: \"  # default/np/ns/p ingress[6]",
     ];
     check(Direction::Ingress, rules, &expected);
+}
+
+#[test]
+fn the_prefix_of_log_rules_has_its_words_filled_in() {
+    for (prefix, expected) in [
+        ("calico-packet", "calico-packet: "),
+        ("%t/%k/%n", "default/NetworkPolicy/p: "),
+        ("%p %x %% 100%", "ns/p %x %% 100%: "),
+        ("", ": "),
+    ] {
+        let settings = Settings {
+            log_prefix: prefix.into(),
+            ..Settings::default()
+        };
+        let state = Small {
+            groups: [(
+                group_id(0),
+                Arc::new(def(Direction::Egress, vec![rule(Action::Log)], Vec::new())),
+            )]
+            .into(),
+            ..Small::default()
+        };
+        let delta = NodeDelta {
+            groups: [(group_id(0), state.groups.get(&group_id(0)).cloned())].into(),
+            ..NodeDelta::default()
+        };
+        let mut compiler = Compiler::new(settings);
+        compiler.apply(&state, &delta);
+        let group = &compiler.program().groups[&group_id(0)];
+        let rule = group.banks().flat_map(|bank| &bank.tail).next().unwrap();
+        assert_eq!(rule.log_prefix.as_deref(), Some(expected));
+    }
 }
 
 #[test]

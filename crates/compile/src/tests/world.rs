@@ -13,6 +13,7 @@ use oncilla_net::{
 };
 use oncilla_program::{
     AddressChange, AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, NetChange,
+    ServiceSet,
 };
 use oncilla_resolve::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode, TierDef};
 use oncilla_selector::Selector;
@@ -525,6 +526,13 @@ impl NodeState for World {
             text: Arc::clone(predicate.text()),
             hosts: hosts.collect(),
             nets,
+        }
+    }
+
+    fn service_of(&self, predicate: &Predicate) -> ServiceSet {
+        ServiceSet {
+            text: Arc::clone(predicate.text()),
+            ..ServiceSet::default()
         }
     }
 

@@ -35,7 +35,7 @@ enum By {
     Verify,
 }
 
-const FAULTS: [(&str, By); 43] = [
+const FAULTS: [(&str, By); 47] = [
     ("model/baseline-is-admin", By::Interpreter),
     ("model/priority-ignored", By::Interpreter),
     ("model/accept-passes", By::Interpreter),
@@ -64,7 +64,11 @@ const FAULTS: [(&str, By); 43] = [
     ("compile/overlap-skipped", By::Interpreter),
     ("compile/ip-version-of-peer-ignored", By::Interpreter),
     ("compile/icmp-keyed", By::Interpreter),
+    ("model/last-endpoint-forgotten", By::Interpreter),
+    ("compile/service-ports-ignored", By::Interpreter),
     ("nft/icmp-code-ignored", By::Kernel),
+    ("nft/log-ends", By::Kernel),
+    ("nft/service-by-source-port", By::Kernel),
     ("nft/key-without-protocol", By::Kernel),
     ("nft/class-off-by-a-bit", By::Kernel),
     ("nft/levels-swapped", By::Kernel),

@@ -120,6 +120,7 @@ fn rank(kind: Kind) -> u8 {
         | Kind::IPPool
         | Kind::Profile => 1,
         Kind::Service
+        | Kind::EndpointSlice
         | Kind::GlobalNetworkSet
         | Kind::NetworkSet
         | Kind::GlobalNetworkPolicy

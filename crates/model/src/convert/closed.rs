@@ -13,10 +13,12 @@
 //! - **Network set**: the CIDRs that can be read stay, when its labels can be read; and as nobody knows
 //!   which others it holds, rules doubt, see [`Doubts`](crate::Doubts).
 //! - **Node**: nobody knows its addresses, so rules that may mean it doubt.
+//! - **Slice of endpoints**: it lists nothing, and rules that ask for its service doubt.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use oncilla_api::discovery::SERVICE_NAME_LABEL;
 use oncilla_api::v3::{GlobalNetworkPolicySpec, NetworkPolicySpec, NetworkSetSpec};
 use oncilla_api::{Kind, LabelSelector, ObjectKey, PolicyType, Remains, Remnant};
 use oncilla_net::{IpNet, parse_address, parse_cidr};
@@ -28,8 +30,8 @@ use super::{
 };
 use crate::doubt::{Doubt, Obscure};
 use crate::{
-    Action, Change, NetworkSetKey, Order, Policy, PolicyKey, PolicyKind, Rule, Tier, TierEnd,
-    TierName,
+    Action, Change, NetworkSetKey, Order, Policy, PolicyKey, PolicyKind, Rule, SliceKey, Tier,
+    TierEnd, TierName,
 };
 
 /// The tier of policies whose tier is unknown. No tier can be called so: it is no DNS label.
@@ -68,6 +70,7 @@ impl Converter {
             },
             Kind::Tier => closed_tier(&key.name, remains),
             Kind::GlobalNetworkSet | Kind::NetworkSet => closed_set(key, remains),
+            Kind::EndpointSlice => closed_slice(key, remains),
             Kind::Namespace
             | Kind::ServiceAccount
             | Kind::Service
@@ -235,6 +238,31 @@ fn closed_node(key: &ObjectKey, remains: &Remains) -> Closed {
     Closed {
         changes: vec![Change::Node(key.name.as_str().into(), None)],
         doubt: Some(Doubt::Node(Obscure::new(None, labels.as_ref()))),
+    }
+}
+
+/// Nobody knows whose endpoints an unreadable slice lists but for its namespace, or which.
+fn closed_slice(key: &ObjectKey, remains: &Remains) -> Closed {
+    let namespace: Arc<str> = key.namespace.as_deref().unwrap_or("default").into();
+    let labels: Option<BTreeMap<String, String>> = remains.read("metadata.labels");
+    let gone = SliceKey {
+        namespace: Arc::clone(&namespace),
+        name: key.name.as_str().into(),
+    };
+    let doubt = match labels {
+        // A slice without the label is nobody's, whatever it holds.
+        Some(labels) => labels.get(SERVICE_NAME_LABEL).map(|name| Doubt::Serves {
+            namespace,
+            service: Some(name.as_str().into()),
+        }),
+        None => Some(Doubt::Serves {
+            namespace,
+            service: None,
+        }),
+    };
+    Closed {
+        changes: vec![Change::Slice(gone, None)],
+        doubt,
     }
 }
 

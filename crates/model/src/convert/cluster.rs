@@ -286,9 +286,10 @@ impl Match {
             .into_iter()
             .find_map(|predicate| match predicate {
                 Predicate::Selector { selector, .. } => Some(selector),
-                Predicate::Nets { .. } | Predicate::Nodes { .. } | Predicate::NamedPort { .. } => {
-                    None
-                }
+                Predicate::Nets { .. }
+                | Predicate::Nodes { .. }
+                | Predicate::NamedPort { .. }
+                | Predicate::Listed { .. } => None,
             });
         let mut ports = ports(self.port.as_slice(), selector, self.protocol)?;
         if fault::is("model/port-name-of-tcp-only") {

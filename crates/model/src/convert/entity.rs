@@ -6,7 +6,7 @@ use oncilla_net::{Family, IpNet, PortRange, PortSet, Protocol, parse_cidr};
 use oncilla_selector::{Selector, parse};
 
 use super::{ACCOUNT_LABEL, ACCOUNT_PREFIX, NAMESPACE_LABEL, NAMESPACE_PREFIX};
-use crate::{Families, Ports, Predicate, ProtocolMatch, Side};
+use crate::{Families, List, Ports, Predicate, ProtocolMatch, ServiceKey, Side};
 
 /// The protocols that an endpoint's named port can have.
 const NAMED: [Protocol; 3] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
@@ -25,10 +25,7 @@ pub(super) fn side(
     scope: Scope<'_>,
 ) -> Result<(Side, Families), Vec<FieldError>> {
     let mut errors = Vec::new();
-    if entity.services.is_some() {
-        let path = format!("{}.services", scope.path);
-        errors.push(FieldError::new(path, "services are not supported yet"));
-    }
+    let service = service(entity, scope, &mut errors);
     let positive = positive(entity, scope, &mut errors);
     let negative = selector(&entity.not_selector, scope, "notSelector", &mut errors);
     let nets = nets(&entity.nets, scope, "nets", &mut errors);
@@ -49,6 +46,7 @@ pub(super) fn side(
     if let Some(effective) = &effective {
         side.all.push(Predicate::selector(effective.clone()));
     }
+    side.all.extend(service.map(Predicate::listed));
     let mut families = Families::BOTH;
     if !nets.is_empty() {
         families = families.and(families_of(&nets));
@@ -61,6 +59,26 @@ pub(super) fn side(
     side.ports = ports(&entity.ports, effective.as_ref(), scope.protocol);
     side.not_ports = ports(&entity.not_ports, effective.as_ref(), scope.protocol);
     Ok((side, families))
+}
+
+/// The endpoints of a service: the source's addresses, or the destination's with their ports (§2.7).
+fn service(entity: &EntityRule, scope: Scope<'_>, errors: &mut Vec<FieldError>) -> Option<List> {
+    let services = entity.services.as_ref()?;
+    let own = (!services.namespace.is_empty()).then_some(services.namespace.as_str());
+    let Some(namespace) = own.or(scope.namespace) else {
+        let path = format!("{}.services", scope.path);
+        errors.push(FieldError::new(path, "must specify a namespace"));
+        return None;
+    };
+    let key = ServiceKey {
+        namespace: namespace.into(),
+        name: services.name.as_str().into(),
+    };
+    Some(if scope.path.ends_with("source") {
+        List::Service(key)
+    } else {
+        List::ServicePorts(key)
+    })
 }
 
 /// A selector field; `None` when it is not given.

@@ -112,7 +112,10 @@ fn rule(
         .iter()
         .find_map(|predicate| match predicate {
             Predicate::Selector { selector, .. } => Some(selector.clone()),
-            Predicate::Nets { .. } | Predicate::Nodes { .. } | Predicate::NamedPort { .. } => None,
+            Predicate::Nets { .. }
+            | Predicate::Nodes { .. }
+            | Predicate::NamedPort { .. }
+            | Predicate::Listed { .. } => None,
         });
     rule.source = source;
     rule.destination = destination;

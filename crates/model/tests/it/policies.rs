@@ -234,10 +234,10 @@ fn what_cannot_be_carried_over_is_refused() {
         json!({"ingress": [{"action": "Allow", "source": {"nets": ["10.0.0.1/8"]}}]}),
         "host bits",
     );
-    let services = json!({"services": {"name": "db", "namespace": "shop"}});
+    let services = json!({"services": {"name": "db"}});
     check(
         json!({"egress": [{"action": "Allow", "destination": services}]}),
-        "not supported yet",
+        "must specify a namespace",
     );
 }
 

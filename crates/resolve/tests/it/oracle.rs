@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use oncilla_model::{
-    Change, Endpoint, Labels, Node, Policy, Predicate, ProfileName, Tier, TierName,
+    Change, Endpoint, Labels, List, Node, Policy, Predicate, ProfileName, Tier, TierName,
 };
 use oncilla_net::Direction;
 use oncilla_program::Dispatch;
@@ -76,6 +76,15 @@ fn answer(world: &World, predicate: &Predicate, addr: IpAddr) -> (bool, BTreeSet
             let mut nodes = nodes.filter(|node| selects(world, selector, &node.labels, &[]));
             (nodes.next().is_some(), BTreeSet::new())
         }
+        Predicate::Listed { list, .. } => {
+            let holds = world.values().any(|change| match (list, change) {
+                (List::Service(service), Change::Slice(_, Some(slice))) => {
+                    slice.service == *service && slice.addresses.contains(&addr)
+                }
+                _ => false,
+            });
+            (holds, BTreeSet::new())
+        }
         Predicate::NamedPort {
             selector,
             port,
@@ -130,7 +139,10 @@ fn nets_of(policy: &Policy) -> Vec<oncilla_net::IpNet> {
     let predicates = sides.flat_map(|side| side.all.iter().chain(&side.none));
     let nets = predicates.filter_map(|predicate| match predicate {
         Predicate::Nets { nets, .. } => Some(nets.iter().copied()),
-        Predicate::Selector { .. } | Predicate::Nodes { .. } | Predicate::NamedPort { .. } => None,
+        Predicate::Selector { .. }
+        | Predicate::Nodes { .. }
+        | Predicate::NamedPort { .. }
+        | Predicate::Listed { .. } => None,
     });
     nets.flatten().collect()
 }
@@ -143,7 +155,7 @@ pub(crate) fn check(world: &World, mirror: &Mirror, is_settled: bool) -> usize {
         .iter()
         .map(|each| (each, state.classes_of(each).into_iter().collect()))
         .collect();
-    let mut compared = 0;
+    let mut compared = check_services(world, mirror, &peers);
     for addr in addresses(world) {
         let id = mirror.addresses.class_of(addr);
         let class = state.class(id).unwrap();
@@ -198,11 +210,35 @@ pub(crate) fn check(world: &World, mirror: &Mirror, is_settled: bool) -> usize {
     compared + check_locals(world, mirror, &locals) + check_groups(world, mirror)
 }
 
+fn check_services(world: &World, mirror: &Mirror, peers: &BTreeSet<Predicate>) -> usize {
+    let mut compared = 0;
+    for predicate in peers {
+        let Some(List::ServicePorts(service)) = predicate.list() else {
+            continue;
+        };
+        let mut expected = BTreeSet::new();
+        for change in world.values() {
+            if let Change::Slice(_, Some(slice)) = change
+                && slice.service == *service
+            {
+                for (protocol, port) in &slice.ports {
+                    let addresses = slice.addresses.iter();
+                    expected.extend(addresses.map(|addr| (*addr, *protocol, *port)));
+                }
+            }
+        }
+        let found = mirror.resolver.service_of(predicate).members;
+        assert_eq!(found, expected, "{predicate}");
+        compared += 1;
+    }
+    compared
+}
+
 fn check_locals(world: &World, mirror: &Mirror, locals: &BTreeSet<Predicate>) -> usize {
     let mut compared = 0;
     let here = endpoints(world).filter(|endpoint| &*endpoint.node == "n0");
     for addr in here.flat_map(|endpoint| &endpoint.addresses) {
-        for predicate in locals {
+        for predicate in locals.iter().filter(|each| each.list().is_none()) {
             let set = mirror.resolver.addresses_of(predicate);
             let (holds, _) = answer(world, predicate, *addr);
             assert_eq!(set.contains(*addr), holds, "{predicate} at {addr} locally");

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use oncilla_model::{
-    Action, Change, Endpoint, EndpointKey, EndpointPort, Families, Labels, NetworkSet,
+    Action, Change, Endpoint, EndpointKey, EndpointPort, Families, Labels, List, NetworkSet,
     NetworkSetKey, Node, Order, Policy, PolicyKey, PolicyKind, Ports, Predicate, Profile,
-    ProfileName, ProtocolMatch, Rule, Side, Tier, TierEnd, TierName,
+    ProfileName, ProtocolMatch, Rule, ServiceKey, Side, Slice, SliceKey, Tier, TierEnd, TierName,
 };
 use oncilla_net::{IpNet, PortSet, Protocol};
 use oncilla_selector::{Selector, parse};
@@ -61,6 +61,8 @@ pub(crate) const SMALL: Size = Size {
     values: 3,
 };
 pub(crate) const NAMESPACES: usize = 3;
+/// Slices of endpoints.
+const LISTS: usize = 4;
 
 /// What a change is about.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -71,6 +73,7 @@ pub(crate) enum Key {
     Set(NetworkSetKey),
     Node(Arc<str>),
     Profile(ProfileName),
+    Slice(SliceKey),
 }
 
 /// The state of a cluster: the last change of each object.
@@ -84,6 +87,7 @@ pub(crate) fn key(change: &Change) -> Key {
         Change::NetworkSet(key, _) => Key::Set(key.clone()),
         Change::Node(name, _) => Key::Node(Arc::clone(name)),
         Change::Profile(key, _) => Key::Profile(key.clone()),
+        Change::Slice(key, _) => Key::Slice(key.clone()),
     }
 }
 
@@ -95,6 +99,7 @@ pub(crate) fn gone(change: &Change) -> Change {
         Change::NetworkSet(key, _) => Change::NetworkSet(key.clone(), None),
         Change::Node(name, _) => Change::Node(Arc::clone(name), None),
         Change::Profile(key, _) => Change::Profile(key.clone(), None),
+        Change::Slice(key, _) => Change::Slice(key.clone(), None),
     }
 }
 
@@ -125,6 +130,9 @@ pub(crate) fn random(dice: &mut Dice, size: Size) -> World {
     for number in 0..3 {
         changes.push(node(dice, number, size));
     }
+    for number in 0..LISTS {
+        changes.push(slice(dice, number, size));
+    }
     for number in 0..size.policies {
         changes.push(policy(dice, number, size));
     }
@@ -147,6 +155,7 @@ pub(crate) fn another(dice: &mut Dice, of: &Change, size: Size) -> Change {
         Change::Endpoint(key, _) => endpoint(dice, number(&key.name), size),
         Change::NetworkSet(key, _) => set(dice, number(&key.name), size),
         Change::Node(name, _) => node(dice, number(name), size),
+        Change::Slice(key, _) => slice(dice, number(&key.name), size),
         Change::Profile(name, _) => {
             profile(dice, number(name.0.strip_prefix("kns.").unwrap()), size)
         }
@@ -288,6 +297,34 @@ fn node(dice: &mut Dice, number: usize, size: Size) -> Change {
     Change::Node(Arc::clone(&node.name), Some(Arc::new(node)))
 }
 
+/// Of one of two services.
+fn slice(dice: &mut Dice, number: usize, size: Size) -> Change {
+    let key = SliceKey {
+        namespace: "ns0".into(),
+        name: format!("slice{number}").into(),
+    };
+    let mut addresses: Vec<IpAddr> = (0..dice.below(4))
+        .map(|_| address(dice, size, number))
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let ports = [(Protocol::TCP, 80), (Protocol::UDP, 53)];
+    let slice = Slice {
+        key: key.clone(),
+        service: service(dice),
+        addresses,
+        ports: ports[dice.below(2)..].to_vec(),
+    };
+    Change::Slice(key, Some(Arc::new(slice)))
+}
+
+fn service(dice: &mut Dice) -> ServiceKey {
+    ServiceKey {
+        namespace: "ns0".into(),
+        name: format!("service{}", dice.below(2)).into(),
+    }
+}
+
 fn nets(dice: &mut Dice, size: Size) -> Vec<IpNet> {
     let count = 1 + dice.below(3);
     let mut nets: Vec<IpNet> = (0..count).map(|_| net(dice, size)).collect();
@@ -378,6 +415,13 @@ fn side(dice: &mut Dice, size: Size) -> Side {
     }
     if dice.chance(10) {
         side.none.push(Predicate::nets(nets(dice, size)));
+    }
+    if dice.chance(15) {
+        let list = match dice.below(2) {
+            0 => List::Service(service(dice)),
+            _ => List::ServicePorts(service(dice)),
+        };
+        side.all.push(Predicate::listed(list));
     }
     if dice.chance(20) {
         let of = dice.chance(40).then(|| selector(dice, size));

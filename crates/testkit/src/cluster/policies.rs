@@ -13,7 +13,7 @@ use oncilla_net::{Family, PortRange};
 use super::endpoints::{ACCOUNTS, PORT_NAMES};
 use super::selectors::{self, LABELS, NAMESPACE_LABELS};
 use super::traffic::{CODES, MESSAGES, MESSAGES_V6, NETS_V4, NETS_V6, OTHERS, PORTS, SOURCE_PORTS};
-use super::{Edit, NAMESPACES, POLICIES, RandomCluster, TIERS, npa};
+use super::{Edit, NAMESPACES, POLICIES, RandomCluster, TIERS, listed, npa};
 use crate::rng::Rng;
 
 /// Orders of policies; equal ones are told apart by name.
@@ -91,8 +91,8 @@ fn global(rng: &mut Rng, name: String) -> Object {
     if rng.chance(1, 8) {
         spec.service_account_selector = selectors::accounts(rng);
     }
-    spec.ingress = rules(rng, PolicyType::Ingress);
-    spec.egress = rules(rng, PolicyType::Egress);
+    spec.ingress = rules(rng, PolicyType::Ingress, false);
+    spec.egress = rules(rng, PolicyType::Egress, false);
     policy.into()
 }
 
@@ -108,8 +108,8 @@ fn namespaced(rng: &mut Rng, name: String) -> Object {
     if rng.chance(1, 8) {
         spec.service_account_selector = selectors::accounts(rng);
     }
-    spec.ingress = rules(rng, PolicyType::Ingress);
-    spec.egress = rules(rng, PolicyType::Egress);
+    spec.ingress = rules(rng, PolicyType::Ingress, true);
+    spec.egress = rules(rng, PolicyType::Egress, true);
     policy.into()
 }
 
@@ -121,13 +121,16 @@ fn selector_or_none(rng: &mut Rng) -> String {
     }
 }
 
-fn rules(rng: &mut Rng, direction: PolicyType) -> Vec<Rule> {
+fn rules(rng: &mut Rng, direction: PolicyType, has_namespace: bool) -> Vec<Rule> {
     if rng.chance(1, 3) {
         let count = rng.below(5);
         return (0..count).map(|_| simple(rng, direction)).collect();
     }
     let count = rng.below(4);
     let mut rules: Vec<Rule> = (0..count).map(|_| rule(rng)).collect();
+    if rng.chance(1, 4) {
+        rules.push(listed::rule(rng, direction, has_namespace));
+    }
     if rng.chance(2, 5) {
         rules.push(bare(*rng.pick(&[
             Action::Allow,
@@ -139,7 +142,7 @@ fn rules(rng: &mut Rng, direction: PolicyType) -> Vec<Rule> {
     rules
 }
 
-fn bare(action: Action) -> Rule {
+pub(super) fn bare(action: Action) -> Rule {
     Rule {
         action,
         ip_version: None,

@@ -9,6 +9,7 @@ use crate::hidden::{HiddenSet, Truth};
 use crate::labels::{
     NAMESPACE, NAMESPACE_PREFIX, Reading, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, matches,
 };
+use crate::lists::HiddenSlice;
 
 /// The protocols whose ports rules can name.
 const PORT_PROTOCOLS: [Protocol; 3] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
@@ -41,6 +42,10 @@ struct Entity {
     not_selector: Option<Selector>,
     ports: Vec<Port>,
     not_ports: Vec<Port>,
+    /// Namespace and name of the service whose endpoints are meant.
+    service: Option<(String, String)>,
+    /// Whether the service's ports are meant as well: at the destination.
+    with_ports: bool,
 }
 
 /// The owners that the selectors of a side mean; everything must hold of one and the same owner.
@@ -89,8 +94,8 @@ impl CalicoRule {
             not_protocol: protocol(&rule.not_protocol)?,
             icmp: Messages::read(rule.icmp, rule)?,
             not_icmp: Messages::read(rule.not_icmp, rule)?,
-            source: Entity::read(&rule.source, namespace)?,
-            destination: Entity::read(&rule.destination, namespace)?,
+            source: Entity::read(&rule.source, namespace, false)?,
+            destination: Entity::read(&rule.destination, namespace, true)?,
         })
     }
 
@@ -114,6 +119,14 @@ impl CalicoRule {
             && self
                 .destination
                 .matches(&traffic.destination, protocol, bound)
+    }
+
+    /// Whether one of the sides asks for a service whose endpoints a broken slice may list.
+    pub(super) fn may_ask(&self, slice: &HiddenSlice) -> bool {
+        [&self.source, &self.destination]
+            .into_iter()
+            .filter_map(|side| side.service.as_ref())
+            .any(|service| slice.may_be_of(service))
     }
 
     /// Whether one of the sides asks about owners that a broken set may be.
@@ -156,10 +169,21 @@ impl Messages {
 }
 
 impl Entity {
-    fn read(entity: &v3::EntityRule, namespace: Option<&str>) -> Option<Self> {
-        if entity.services.is_some() {
-            return None;
-        }
+    fn read(
+        entity: &v3::EntityRule,
+        namespace: Option<&str>,
+        is_destination: bool,
+    ) -> Option<Self> {
+        let service = match &entity.services {
+            None => None,
+            Some(services) => {
+                let namespace = match (services.namespace.as_str(), namespace) {
+                    ("", own) => own?,
+                    (named, _) => named,
+                };
+                Some((namespace.to_owned(), services.name.clone()))
+            }
+        };
         let cidrs = |texts: &[String]| {
             let parsed = texts.iter().map(|text| parse_cidr(text).ok());
             parsed.collect::<Option<Vec<_>>>()
@@ -172,14 +196,33 @@ impl Entity {
             not_selector: selector(&entity.not_selector)?,
             ports: ports(&entity.ports),
             not_ports: ports(&entity.not_ports),
+            service,
+            with_ports: is_destination,
         })
     }
 
     fn matches(&self, side: &Side<'_>, protocol: Protocol, bound: Bound) -> bool {
         nets_hold(&self.nets, &self.not_nets, side.address)
             && self.owners_hold(side, bound)
+            && self.service_holds(side, protocol, bound)
             && (self.ports.is_empty() || self.has_port(&self.ports, side, protocol))
             && (self.not_ports.is_empty() || !self.has_port(&self.not_ports, side, protocol))
+    }
+
+    /// The address is one of the service's endpoints; at a destination it serves the packet's port, too. A broken
+    /// slice may list any.
+    fn service_holds(&self, side: &Side<'_>, protocol: Protocol, bound: Bound) -> bool {
+        let Some(service) = &self.service else {
+            return true;
+        };
+        let lists = side.lists;
+        let port = (protocol, side.port);
+        let listed = if self.with_ports {
+            lists.serves_port(service, side.address, port)
+        } else {
+            lists.serves(service, side.address)
+        };
+        listed || (bound == Bound::Possible && lists.may_serve(service))
     }
 
     /// With any selector beside it `notSelector` narrows that one: some owner is meant and not excluded.

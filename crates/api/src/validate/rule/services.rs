@@ -1,7 +1,6 @@
 //! The services of a rule: the one place that they have in each direction, and what may not stand beside them.
 
 use super::{Errors, Place, table};
-use crate::field::FieldError;
 use crate::kind::Kind;
 use crate::meta::PolicyType;
 use crate::names::SUBDOMAIN_LENGTH_MAX;
@@ -33,8 +32,6 @@ pub(super) fn check(place: Place<'_>, rule: &Rule, errors: &mut Errors) {
         if ports && field == "destination" {
             errors.push(table::SERVICES_PORTS.at(path.as_str()).pointing_at_key());
         }
-        let error = FieldError::not_supported(path, "services");
-        errors.push(error.with_help("select the pods behind the service with `selector:`"));
     }
 }
 

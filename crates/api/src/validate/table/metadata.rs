@@ -9,6 +9,7 @@ const EVERY: &[Kind] = &Kind::ALL;
 const NAMESPACED: &[Kind] = &[
     Kind::ServiceAccount,
     Kind::Service,
+    Kind::EndpointSlice,
     Kind::NetworkSet,
     Kind::NetworkPolicy,
     Kind::KubernetesNetworkPolicy,
@@ -40,6 +41,7 @@ const SUBDOMAINS: &[Kind] = &[
     Kind::FelixConfiguration,
     Kind::IPPool,
     Kind::Profile,
+    Kind::EndpointSlice,
     Kind::GlobalNetworkSet,
     Kind::NetworkSet,
     Kind::KubernetesNetworkPolicy,

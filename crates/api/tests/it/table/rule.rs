@@ -1,6 +1,6 @@
 //! Rules and their two ends.
 
-use super::{Case, UNSUPPORTED, case};
+use super::{Case, case};
 
 /// A policy with one ingress rule.
 fn ingress(rule: &str) -> String {
@@ -405,9 +405,6 @@ fn services() -> Vec<Case> {
         ),
     ];
     cases.extend(service_places());
-    for case in &mut cases {
-        case.also = &[UNSUPPORTED];
-    }
     cases
 }
 
