@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use oncilla_dataplane::{Applied, Dataplane};
 use oncilla_flows::Record;
 use oncilla_kernel::conntrack::Conntrack;
+use oncilla_kernel::link::{AddressEvents, LinkError};
 use oncilla_kernel::nf_tables::Monitor;
 use oncilla_model::Change;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -27,6 +28,7 @@ use crate::clock::Clock;
 use crate::error::AgentError;
 use crate::follow::{News, chain};
 use crate::intake::Intake;
+use crate::links::Interfaces;
 use crate::options::Options;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::status::AgentStatus;
@@ -37,6 +39,8 @@ use crate::wake::Wake;
 const BATCH_NEWS_MAX: usize = 1024;
 /// How often the kernel's news are read in a row before anything else is done.
 const KERNEL_READS_MAX: usize = 16;
+/// How long changes of interfaces are gathered before interfaces are listed.
+const LINKS_GAP_MS: u64 = 20;
 
 /// What the thread is told by others.
 #[derive(Debug)]
@@ -57,6 +61,9 @@ pub(crate) struct Enforcer {
     statuses: watch::Sender<Option<AgentStatus>>,
     monitor: Monitor,
     denials: Denials,
+    links: AddressEvents,
+    /// The node's own interfaces as policy was told of them.
+    interfaces: Interfaces,
     conntrack: Conntrack,
     intake: Intake,
     pipeline: Pipeline,
@@ -109,17 +116,20 @@ impl Enforcer {
         let listen = |what| move |source| AgentError::Listen { what, source };
         // Before the table is read: what happens afterwards must not be missed.
         let monitor = Monitor::open().map_err(listen("changes of nf_tables"))?;
+        let links = AddressEvents::open().map_err(listen_links)?;
         let pipeline = open_pipeline(&options)?;
         let conntrack = Conntrack::open().map_err(|error| AgentError::Dataplane(error.into()))?;
         let clock = Clock::new();
         Ok(Self {
-            intake: Intake::new(&options.interface_prefix),
+            intake: Intake::new(&options),
             options,
             clock,
             inputs,
             statuses,
             monitor,
             denials: Denials::open(records),
+            links,
+            interfaces: Interfaces::new(),
             conntrack,
             pipeline,
             timers: Timers {
@@ -153,6 +163,7 @@ impl Enforcer {
             self.wait()?;
             self.hear_kernel()?;
             self.hear_denials();
+            self.hear_links()?;
             if !self.timers.must_clean(self.clock.now_ms()) {
                 self.hear_store()?;
             }
@@ -180,10 +191,10 @@ impl Enforcer {
             tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
             tv_nsec: i64::try_from(ms % 1000 * 1_000_000).unwrap_or_default(),
         });
-        let mut fds = vec![PollFd::from_borrowed_fd(
-            self.monitor.as_fd(),
-            PollFlags::IN,
-        )];
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(self.monitor.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.links.as_fd(), PollFlags::IN),
+        ];
         let denials = self.denials.as_fd();
         fds.extend(denials.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         if !must_clean {
@@ -222,6 +233,15 @@ impl Enforcer {
         Ok(())
     }
 
+    /// Notes that interfaces or addresses changed; they are listed a moment later, many changes at once.
+    fn hear_links(&mut self) -> Result<(), AgentError> {
+        if self.links.take().map_err(listen_links)? {
+            let at = self.clock.now_ms() + LINKS_GAP_MS;
+            self.timers.links.get_or_insert(at);
+        }
+        Ok(())
+    }
+
     fn hear_store(&mut self) -> Result<(), AgentError> {
         let begun_us = self.clock.now_us();
         let unix_ms = Clock::unix_ms();
@@ -254,7 +274,9 @@ impl Enforcer {
             self.counts.writes_before += self.pipeline.dataplane.writes();
             self.pipeline = open_pipeline(&self.options)?;
         }
+        self.list_interfaces();
         let changes = std::mem::take(&mut self.pending);
+        self.pipeline.compiler.set_settings(self.intake.settings());
         let started = self.pipeline.apply(&changes, self.clock.now_ms());
         drop(changes);
         if self.absorb(started, begun_us) {
@@ -280,8 +302,12 @@ impl Enforcer {
     /// Puts what was told in force.
     fn advance(&mut self, begun_us: u64) {
         let changes = std::mem::take(&mut self.pending);
+        let resettled = self.pipeline.compiler.set_settings(self.intake.settings());
         if changes.is_empty() {
-            if self.blocked.is_none() {
+            if resettled {
+                let applied = self.pipeline.apply(&[], self.clock.now_ms());
+                self.absorb(applied, begun_us);
+            } else if self.blocked.is_none() {
                 self.applied = Some(self.intake.revision());
             }
             return;
@@ -340,11 +366,20 @@ impl Enforcer {
     }
 }
 
+fn listen_links(error: LinkError) -> AgentError {
+    AgentError::Listen {
+        what: "changes of interfaces",
+        source: std::io::Error::other(error),
+    }
+}
+
 /// Whether a change is of what policies say; the others are of whom they mean.
 fn is_policy(change: &Change) -> bool {
     match change {
         Change::Tier(..) | Change::Policy(..) => true,
         Change::Endpoint(..)
+        | Change::HostEndpoint(..)
+        | Change::Interface(..)
         | Change::NetworkSet(..)
         | Change::Node(..)
         | Change::Profile(..)

@@ -3,6 +3,7 @@
 use std::io;
 
 use oncilla_dataplane::DataplaneError;
+use oncilla_kernel::link::LinkError;
 
 /// Why an agent ended.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum AgentError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The node's own interfaces cannot be listed.
+    #[error("cannot list the interfaces of this node")]
+    Interfaces(#[source] LinkError),
     /// The operating system has no thread, event or runtime left.
     #[error("cannot start {what}")]
     Start {

@@ -7,11 +7,14 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use oncilla_api::{FieldError, Kind, Object, ObjectKey, Remains};
-use oncilla_model::{Change, Converter, Doubt, Doubts, Policy, policy_key};
+use oncilla_model::{Change, Configuration, Converter, Doubt, Doubts, Policy, policy_key};
+use oncilla_program::Settings;
 use oncilla_store::{Revision, StoredObject};
 use serde_json::Value;
 
 use crate::follow::News;
+use crate::options::Options;
+use crate::settings::Configurations;
 use crate::status::{AGENT_ANNOTATION, Problem};
 
 /// Longest message of a problem, in characters.
@@ -21,6 +24,8 @@ const MESSAGE_CHARS_MAX: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Intake {
     converter: Converter,
+    /// How the node treats packets.
+    configurations: Configurations,
     kinds: BTreeMap<Kind, Heard>,
     /// The policies as written; in force is what [`Doubts::read`] makes of them. The resolver shares them.
     policies: BTreeMap<ObjectKey, Arc<Policy>>,
@@ -51,9 +56,10 @@ struct Heard {
 }
 
 impl Intake {
-    pub(crate) fn new(interface_prefix: &str) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         Self {
-            converter: Converter::new(interface_prefix),
+            converter: Converter::new(&options.interface_prefix),
+            configurations: Configurations::new(options.node.as_str(), options.settings()),
             kinds: Kind::ALL.map(|kind| (kind, Heard::default())).into(),
             policies: BTreeMap::new(),
             whole: BTreeSet::new(),
@@ -122,6 +128,11 @@ impl Intake {
         }
     }
 
+    /// How the node treats packets now.
+    pub(crate) fn settings(&self) -> Settings {
+        self.configurations.settings()
+    }
+
     /// Whether every kind was told completely once.
     pub(crate) fn is_synced(&self) -> bool {
         self.kinds.values().all(|heard| heard.synced)
@@ -182,6 +193,8 @@ impl Intake {
         let key = stored.key;
         self.heard(key.kind).objects.insert(key.clone());
         if key.kind == Kind::Node {
+            self.configurations
+                .note_node(&key.name, Some(&stored.value));
             let digest = digest(stored.value.clone());
             let before = self.heard(key.kind).digests.insert(key.clone(), digest);
             if before == Some(digest) {
@@ -193,12 +206,19 @@ impl Intake {
         let converted = Object::decode(key.kind, stored.value).and_then(|mut object| {
             object.default_fields();
             let converted = self.converter.convert(&object);
-            converted.map_err(|refused| refused.reasons)
+            let converted = converted.map_err(|refused| refused.reasons)?;
+            if let Object::FelixConfiguration(configuration) = &object {
+                let said = Configuration::of(configuration)?;
+                self.configurations.put(&key.name, Some(said));
+            }
+            Ok(converted)
         });
         match converted {
             Ok(converted) => {
                 self.solved(&key);
-                if has_stand_in(key.kind) && policy_key(&key).is_none() {
+                if (has_stand_in(key.kind) || key.kind == Kind::Profile)
+                    && policy_key(&key).is_none()
+                {
                     self.whole.insert(key.clone());
                 }
                 for change in converted {
@@ -225,6 +245,11 @@ impl Intake {
         let heard = self.heard(key.kind);
         heard.objects.remove(key);
         heard.digests.remove(key);
+        match key.kind {
+            Kind::FelixConfiguration => self.configurations.put(&key.name, None),
+            Kind::Node => self.configurations.note_node(&key.name, None),
+            _ => {}
+        }
         self.policies.remove(key);
         self.whole.remove(key);
         self.solved(key);
@@ -277,6 +302,12 @@ impl Intake {
             Kind::EndpointSlice => {
                 "rules that ask for its service deny all that may match, or allow only what surely does"
             }
+            Kind::HostEndpoint => {
+                "its interface is closed, or all where that cannot be read; failsafes stay open"
+            }
+            Kind::FelixConfiguration => {
+                "what is not at fault holds; what is at fault opens nothing"
+            }
             Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedKubernetesNetworkPolicy => {
@@ -286,15 +317,17 @@ impl Intake {
             | Kind::ServiceAccount
             | Kind::Service
             | Kind::ClusterInformation
-            | Kind::FelixConfiguration
             | Kind::IPPool
             | Kind::Profile
-            | Kind::HostEndpoint
             | Kind::WorkloadEndpoint
             | Kind::Pod => "it changes nothing",
         };
         if let Some(written) = written.filter(|_| !has_previous) {
             let remains = Remains::new(key.kind, written, reasons);
+            if key.kind == Kind::FelixConfiguration {
+                let closed = Configuration::closed(&remains);
+                self.configurations.put(&key.name, Some(closed));
+            }
             let closed = self.converter.closed(key, &remains);
             // The other way round: closed before anything of the object counts.
             self.doubt(key, closed.doubt, changes);
@@ -364,6 +397,8 @@ fn has_stand_in(kind: Kind) -> bool {
             | Kind::NetworkPolicy
             | Kind::KubernetesNetworkPolicy
             | Kind::ClusterNetworkPolicy
+            | Kind::HostEndpoint
+            | Kind::FelixConfiguration
     )
 }
 
@@ -394,6 +429,7 @@ mod tests {
 
     use super::Intake;
     use crate::follow::News;
+    use crate::options::Options;
 
     fn taken(intake: &mut Intake, key: ObjectKey, value: Value) -> Vec<&'static str> {
         let mut changes = Vec::new();
@@ -415,7 +451,7 @@ mod tests {
     /// What these changes say goes in force one after the other: rules doubt as long as the set is not whole.
     #[test]
     fn rules_doubt_before_a_broken_set_counts_and_until_it_is_whole() {
-        let mut intake = Intake::new("cali");
+        let mut intake = Intake::new(&Options::new("n1".parse().unwrap(), "/run/none"));
         let policy = ObjectKey::cluster(Kind::GlobalNetworkPolicy, "deny");
         let source = json!({ "selector": "role == 'bad'" });
         let rules = json!([{ "action": "Deny", "source": source }]);

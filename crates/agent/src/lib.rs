@@ -20,6 +20,7 @@ mod options;
 mod pipeline;
 mod publish;
 mod run;
+mod settings;
 mod status;
 #[doc(hidden)]
 pub mod street;

@@ -1,28 +1,82 @@
-//! The host's own addresses: what the host opened to its own workloads is never policed.
+//! The host's own interfaces and their addresses: what host endpoints are about, and who a connection of the
+//! host belongs to.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use oncilla_kernel::link::{LinkError, Links};
+use oncilla_model::Change;
 use oncilla_net::IpNet;
 
-/// The addresses of all interfaces that are no workload's.
+/// Interfaces by name, with their addresses, sorted.
+pub(crate) type Interfaces = BTreeMap<Arc<str>, Arc<[IpAddr]>>;
+
+/// All interfaces that are no workload's.
 ///
 /// # Errors
 /// When interfaces cannot be listed.
-pub(crate) fn host_addresses(workload_prefix: &str) -> Result<BTreeSet<IpAddr>, LinkError> {
+pub(crate) fn own_interfaces(workload_prefix: &str) -> Result<Interfaces, LinkError> {
     let mut links = Links::open()?;
-    let mut addresses = BTreeSet::new();
+    let mut interfaces = Interfaces::new();
     for link in links.list()? {
         if link.name.starts_with(workload_prefix) {
             continue;
         }
         match links.addresses(&link.name) {
-            Ok(found) => addresses.extend(found.iter().map(IpNet::addr)),
+            Ok(found) => {
+                let mut addresses: Vec<IpAddr> = found.iter().map(IpNet::addr).collect();
+                addresses.sort_unstable();
+                addresses.dedup();
+                interfaces.insert(link.name.into(), addresses.into());
+            }
             // It went since it was listed.
             Err(LinkError::Absent { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(addresses)
+    Ok(interfaces)
+}
+
+/// What leads from one list of interfaces to another.
+pub(crate) fn changes(before: &Interfaces, after: &Interfaces) -> Vec<Change> {
+    let gone = before.keys().filter(|name| !after.contains_key(*name));
+    let gone = gone.map(|name| Change::Interface(Arc::clone(name), None));
+    let new = after
+        .iter()
+        .filter(|(name, addresses)| before.get(*name) != Some(*addresses));
+    let new = new
+        .map(|(name, addresses)| Change::Interface(Arc::clone(name), Some(Arc::clone(addresses))));
+    gone.chain(new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Interfaces, changes};
+
+    #[test]
+    fn only_what_differs_changes() {
+        let list = |entries: &[(&str, &str)]| -> Interfaces {
+            let entries = entries.iter();
+            entries
+                .map(|(name, addr)| ((*name).into(), [addr.parse().unwrap()].into()))
+                .collect()
+        };
+        let before = list(&[
+            ("eth0", "10.0.0.1"),
+            ("eth1", "10.0.0.2"),
+            ("lo", "127.0.0.1"),
+        ]);
+        let after = list(&[
+            ("eth0", "10.0.0.9"),
+            ("lo", "127.0.0.1"),
+            ("eth2", "10.0.0.2"),
+        ]);
+        let names: Vec<String> = changes(&before, &after)
+            .iter()
+            .map(|change| format!("{change:?}").chars().take(16).collect())
+            .collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(changes(&after, &after).is_empty());
+    }
 }

@@ -37,7 +37,7 @@ impl Street {
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let pipeline = open_pipeline(options)?;
         let mut street = Self {
-            intake: Intake::new(&options.interface_prefix),
+            intake: Intake::new(options),
             pipeline,
             changes: Vec::new(),
             now_ms: 0,
@@ -80,6 +80,7 @@ impl Street {
 
     fn put(&mut self) -> Result<Applied, Box<dyn Error + Send + Sync>> {
         self.now_ms += EVENT_MS;
+        self.pipeline.compiler.set_settings(self.intake.settings());
         let changes = std::mem::take(&mut self.changes);
         Ok(self.pipeline.apply(&changes, self.now_ms)?)
     }

@@ -39,6 +39,8 @@ pub(crate) struct Timers {
     pub(crate) repair: Option<u64>,
     pub(crate) verify: Option<u64>,
     pub(crate) heartbeat: Option<u64>,
+    /// Interfaces are listed again.
+    pub(crate) links: Option<u64>,
     /// Failures in a row.
     pub(crate) failures: u32,
 }
@@ -54,6 +56,7 @@ impl Timers {
             self.repair,
             self.verify,
             self.heartbeat,
+            self.links,
         ]
         .into_iter()
         .flatten()

@@ -12,7 +12,7 @@ use oncilla_compile::Compiler;
 use oncilla_dataplane::{Finding, Inspection};
 use oncilla_model::Change;
 use oncilla_net::{Direction, Icmp, IpNet, Packet, PortSet, Protocol, Verdict, family_of};
-use oncilla_program::{Group, Program};
+use oncilla_program::{Group, Program, Settings};
 use oncilla_resolve::{Adoption, Limits, Resolver};
 use oncilla_store::StoredObject;
 
@@ -20,6 +20,7 @@ use crate::error::AgentError;
 use crate::follow::News;
 use crate::hints::{class_of, used};
 use crate::intake::Intake;
+use crate::links::{self, Interfaces, own_interfaces};
 use crate::options::Options;
 
 /// Packets that both programs are asked about.
@@ -80,15 +81,18 @@ impl Verified {
 /// this node. Random packets follow from `seed`.
 ///
 /// # Errors
-/// When the tables cannot be read, or the node has not enough class numbers.
+/// When the tables or interfaces cannot be read, or the node has not enough class numbers.
 pub fn verify(
     options: &Options,
     objects: impl IntoIterator<Item = StoredObject>,
     seed: u64,
 ) -> Result<Verified, AgentError> {
     let inspection = Inspection::read().map_err(AgentError::Dataplane)?;
-    let changes = changes(options, objects);
-    let program = expected(options, &changes, &inspection)?;
+    let mut intake = Intake::new(options);
+    let mut news = changes(&mut intake, objects);
+    let interfaces = own_interfaces(&options.interface_prefix).map_err(AgentError::Interfaces)?;
+    news.extend(links::changes(&Interfaces::new(), &interfaces));
+    let program = expected(options, intake.settings(), &news, &inspection)?;
     let compared = inspection.compare(&program);
     let mut verified = Verified {
         findings: compared.findings,
@@ -102,8 +106,7 @@ pub fn verify(
 }
 
 /// What the objects mean, as the agent takes them in.
-fn changes(options: &Options, objects: impl IntoIterator<Item = StoredObject>) -> Vec<Change> {
-    let mut intake = Intake::new(&options.interface_prefix);
+fn changes(intake: &mut Intake, objects: impl IntoIterator<Item = StoredObject>) -> Vec<Change> {
     let mut changes = Vec::new();
     for object in objects {
         intake.take(News::Applied(object), 0, &mut changes);
@@ -114,10 +117,10 @@ fn changes(options: &Options, objects: impl IntoIterator<Item = StoredObject>) -
 /// The program of the store, with the kernel's class numbers where they fit.
 fn expected(
     options: &Options,
+    settings: Settings,
     changes: &[Change],
     inspection: &Inspection,
 ) -> Result<Program, AgentError> {
-    let settings = options.settings();
     let hints = inspection.hints(settings.mask);
     let adoption = Adoption {
         class_of: &|net| class_of(&hints, net),

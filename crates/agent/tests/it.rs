@@ -10,6 +10,7 @@ mod it {
     mod denials;
     mod field;
     mod harness;
+    mod hosts;
     mod killed;
     mod life;
     mod owner;

@@ -68,6 +68,13 @@ impl Compiler {
         }
     }
 
+    /// How packets are treated, from now on in the program; whether that is new. No delta tells it.
+    pub fn set_settings(&mut self, settings: Settings) -> bool {
+        let is_new = self.program.settings != settings;
+        self.program.settings = settings;
+        is_new
+    }
+
     /// The program as it is after all deltas so far, addresses included.
     pub const fn program(&self) -> &Program {
         &self.program

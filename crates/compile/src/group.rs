@@ -46,6 +46,7 @@ pub(crate) fn compile_with<'a>(
     (build, log_prefix): (Build, &'a str),
 ) -> Compiled {
     let mut lowering = Lowering {
+        hook: def.hook,
         direction: def.direction,
         local_ports: &def.local_ports,
         answers,
@@ -60,6 +61,8 @@ pub(crate) fn compile_with<'a>(
         .collect();
     let profiles = match def.hook {
         Hook::Normal => compile_profiles(&def.profiles, &mut lowering, build),
+        // Without a tier nobody knows what is to be let through.
+        Hook::Forward if def.tiers.is_empty() => ProfileEnd::Deny,
         Hook::Forward | Hook::PreDnat | Hook::Untracked => ProfileEnd::Continue,
     };
     let group = Group {

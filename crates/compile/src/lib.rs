@@ -21,9 +21,11 @@ mod bank;
 mod explain;
 mod group;
 mod lower;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use apply::Compiler;
 pub use bank::{BROAD_ENTRIES_MAX, CLASSES_KEYED_MAX, CUTS_MAX, LINEAR_RULES_MAX};
 pub use explain::Explanation;
+pub use settings::settings_of;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use oncilla_model::{Families, List, Ports, Predicate, Rule as ModelRule, Side};
 use oncilla_net::{Direction, Family, PORTS_KEYED_MAX, PortSet, Protocol, fault};
 use oncilla_program::{
-    ClassId, LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetName,
-    SetRef,
+    ClassId, Hook, LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict,
+    SetName, SetRef,
 };
 
 use crate::answer::{Answer, SetKind, set_name};
@@ -24,6 +24,8 @@ const PORTS_ALL: u32 = 65_536;
 
 /// What lowering reads, and the sets that the lowered rules mention.
 pub(crate) struct Lowering<'a> {
+    /// The hook of the group.
+    pub(crate) hook: Hook,
     /// The direction of the group.
     pub(crate) direction: Direction,
     /// The ports of the group's endpoints by named-port predicate.
@@ -254,8 +256,13 @@ impl Lowering<'_> {
 
     /// The numbers of a port criterion of the local side: its names are known.
     fn local_numbers(&self, ports: &Ports, protocol: Protocol) -> Result<PortSet, Unanswerable> {
+        let named = names(ports, protocol)?;
+        // Whose name it is where the packet is for anybody is not known here.
+        if self.hook != Hook::Normal && !named.is_empty() {
+            return Err(Unanswerable);
+        }
         // A name that these endpoints do not have leads to no port.
-        let numbers = names(ports, protocol)?
+        let numbers = named
             .into_iter()
             .flat_map(|name| self.local_ports.get(name).into_iter().flatten())
             .map(|port| oncilla_net::PortRange::single(*port));

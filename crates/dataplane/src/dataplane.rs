@@ -305,7 +305,9 @@ fn adoptable(desired: &Program, found: &Ruleset) -> Option<Held> {
     let adopted = adopt(found, mask);
     let mut placements: BTreeMap<GroupId, Placement> = BTreeMap::new();
     for id in desired.groups.keys() {
-        let version = adopted.version_in_use(id)?;
+        // What no interface leads to now has whatever version is there.
+        let newest = || adopted.groups.get(id)?.keys().next_back().copied();
+        let version = adopted.version_in_use(id).or_else(newest)?;
         placements.insert(id.clone(), adopted.groups.get(id)?.get(&version)?.clone());
     }
     let program = Program {

@@ -3,13 +3,14 @@
 //! Deleting the conntrack entry is not enough: the server's next segment would open it again in reverse. So
 //! a tombstone stops both directions first, then the entry goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use oncilla_kernel::conntrack::{Conntrack, Flow};
 use oncilla_net::{Icmp, Packet, Verdict};
 use oncilla_nft::TOMBSTONES_MAX;
-use oncilla_program::{Passage, Program, Way};
+use oncilla_program::{ALL_INTERFACES, LOOPBACK, Passage, Program, Way};
 
 use crate::dataplane::Dataplane;
 use crate::edit::{self, Edit};
@@ -37,27 +38,26 @@ pub struct Revoked {
 
 impl Dataplane {
     /// Looks at every connection with an end on this node, cuts those that the program in force denies, and
-    /// lifts the tombstones of those that it allows again. `host` are the node's own addresses: what the
-    /// host opened to its own workloads is never policed.
+    /// lifts the tombstones of those that it allows again. `host` are the node's own addresses with their
+    /// interfaces.
     ///
     /// # Errors
     /// When connections cannot be read or deleted, or the kernel refuses a tombstone.
     pub fn revoke(
         &mut self,
         conntrack: &mut Conntrack,
-        host: &BTreeSet<IpAddr>,
+        host: &BTreeMap<IpAddr, Arc<str>>,
     ) -> Result<Revoked, DataplaneError> {
         let mut revoked = Revoked {
-            lifted: self.lift()?,
+            lifted: self.lift(host)?,
             ..Revoked::default()
         };
-        let local = local_interfaces(&self.held.program);
+        let places = Places::new(&self.held.program, host);
         let denied: Vec<(Flow, Packet)> = conntrack
             .dump()?
             .into_iter()
             .map(|flow| (first_packet(&flow), flow))
-            .filter(|(packet, _)| !host.contains(&packet.src))
-            .filter(|(packet, _)| is_denied(&self.held.program, &local, packet))
+            .filter(|(packet, flow)| places.deny(packet, original(flow)))
             .map(|(packet, flow)| (flow, packet))
             .collect();
         for chunk in denied.chunks(CHUNK) {
@@ -108,12 +108,9 @@ impl Dataplane {
         Ok(())
     }
 
-    fn lift(&mut self) -> Result<usize, DataplaneError> {
-        let program = &self.held.program;
-        let local = local_interfaces(program);
-        let lifted = self
-            .tombs
-            .take(|tomb| !is_denied(program, &local, &tomb.packet()));
+    fn lift(&mut self, host: &BTreeMap<IpAddr, Arc<str>>) -> Result<usize, DataplaneError> {
+        let places = Places::new(&self.held.program, host);
+        let lifted = self.tombs.take(|tomb| !places.deny(&tomb.packet(), None));
         for chunk in lifted.chunks(CHUNK) {
             let mut edits = ElementEdits::default();
             for placed in chunk.iter().flat_map(|tomb| tomb.elements(0)) {
@@ -134,18 +131,6 @@ impl Dataplane {
     }
 }
 
-fn local_interfaces(program: &Program) -> BTreeMap<IpAddr, &str> {
-    let endpoints = program.endpoints.iter();
-    endpoints
-        .flat_map(|(interface, endpoint)| {
-            endpoint
-                .addresses
-                .iter()
-                .map(|addr| (*addr, interface.as_ref()))
-        })
-        .collect()
-}
-
 /// The packet that opened a flow, as policy saw it: behind destination NAT, before source NAT.
 fn first_packet(flow: &Flow) -> Packet {
     Packet {
@@ -161,17 +146,68 @@ fn first_packet(flow: &Flow) -> Packet {
     }
 }
 
-fn is_denied(program: &Program, local: &BTreeMap<IpAddr, &str>, packet: &Packet) -> bool {
-    let in_interface = local.get(&packet.src).copied();
-    let out_interface = local.get(&packet.dst).copied();
-    if in_interface.is_none() && out_interface.is_none() {
-        return false;
+/// Where a flow was sent before its destination was translated.
+fn original(flow: &Flow) -> Option<(IpAddr, u16)> {
+    let (sent, meant) = (
+        (flow.orig.dst, flow.orig.dst_port),
+        (flow.reply.src, flow.reply.src_port),
+    );
+    (sent != meant).then_some(sent)
+}
+
+/// Which interface an address is behind.
+struct Places<'a> {
+    program: &'a Program,
+    workloads: BTreeMap<IpAddr, &'a str>,
+    host: &'a BTreeMap<IpAddr, Arc<str>>,
+    /// Where everybody else is. Known when the host has one way out, or one host endpoint is for all ways.
+    abroad: Option<&'a str>,
+}
+
+impl<'a> Places<'a> {
+    fn new(program: &'a Program, host: &'a BTreeMap<IpAddr, Arc<str>>) -> Self {
+        let endpoints = program.endpoints.iter();
+        let workloads = endpoints.flat_map(|(interface, endpoint)| {
+            let addresses = endpoint.addresses.iter();
+            addresses.map(|addr| (*addr, interface.as_ref()))
+        });
+        let mut ways: Vec<&str> = host.values().map(|name| &**name).collect();
+        ways.retain(|name| *name != LOOPBACK);
+        ways.sort_unstable();
+        ways.dedup();
+        let abroad = match ways.as_slice() {
+            [only] => Some(*only),
+            _ if program.hosts.keys().all(|key| **key == *ALL_INTERFACES) => Some(ALL_INTERFACES),
+            _ => None,
+        };
+        Self {
+            program,
+            workloads: workloads.collect(),
+            host,
+            abroad,
+        }
     }
-    let passage = Passage {
-        in_interface,
-        out_interface,
-        way: Way::Forward,
-        original: None,
-    };
-    program.judge(&passage, packet).verdict == Verdict::Deny
+
+    /// Whether policy denies the packet that opened a flow. Not where nobody can say which way it took.
+    fn deny(&self, packet: &Packet, original: Option<(IpAddr, u16)>) -> bool {
+        let workload = |addr| self.workloads.get(&addr).copied();
+        let host = |addr| self.host.get(&addr).map(|name| &**name);
+        let (from, to) = (workload(packet.src), workload(packet.dst));
+        let (own_src, own_dst) = (host(packet.src), host(packet.dst));
+        let mut passage = match (own_src, own_dst) {
+            // A host speaks to itself.
+            (Some(_), Some(_)) => return false,
+            (Some(own), None) => Passage::output(to.unwrap_or(own)),
+            (None, Some(own)) => Passage::input(from.unwrap_or(own)),
+            (None, None) if from.is_none() && to.is_none() => return false,
+            (None, None) => Passage {
+                in_interface: from.or(self.abroad),
+                out_interface: to.or(self.abroad),
+                way: Way::Forward,
+                original: None,
+            },
+        };
+        passage.original = original;
+        self.program.judge(&passage, packet).verdict == Verdict::Deny
+    }
 }

@@ -5,6 +5,8 @@
 )]
 
 mod it {
+    mod faults;
+    mod hosts;
     mod revoke;
     mod start;
     mod support;

@@ -8,7 +8,7 @@ mod route;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -26,11 +26,16 @@ use crate::netns::{Netns, NetnsError};
 
 pub use route::{Route, RouteKind, TABLE_MAIN};
 
+/// How many datagrams of events are taken in a row.
+const EVENTS_MAX: usize = 1024;
+
 /// The longest interface name, in bytes.
 pub const NAME_BYTES_MAX: usize = 15;
 
-/// The multicast groups of interface and of IPv6 route changes, as bits.
+/// The multicast groups of interface, address and IPv6 route changes, as bits.
 const RTMGRP_LINK: u32 = 1;
+const RTMGRP_IPV4_IFADDR: u32 = 1 << 4;
+const RTMGRP_IPV6_IFADDR: u32 = 1 << 8;
 const RTMGRP_IPV6_ROUTE: u32 = 1 << 10;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -237,6 +242,55 @@ impl LinkEvents {
             Ok(_ready) => Ok(self.channel.events(&mut |_| {}).map_or(true, |()| true)),
             Err(errno) => Err(failed(errno.into())),
         }
+    }
+}
+
+/// Hears of changes of interfaces and their addresses in the calling thread's namespace, from when it was
+/// opened. Readable while something was not taken yet.
+#[derive(Debug)]
+pub struct AddressEvents {
+    channel: Channel,
+}
+
+impl AddressEvents {
+    /// Opens a subscription.
+    pub fn open() -> Result<Self, LinkError> {
+        let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+        let channel = Channel::open(None, groups).map_err(LinkError::Open)?;
+        Ok(Self { channel })
+    }
+
+    /// Takes what is waiting; whether there was anything. Never blocks.
+    pub fn take(&mut self) -> Result<bool, LinkError> {
+        let mut found = false;
+        for _ in 0..EVENTS_MAX {
+            let mut fds = [PollFd::from_borrowed_fd(
+                self.channel.as_fd(),
+                PollFlags::IN,
+            )];
+            match poll(&mut fds, Some(&Timespec::default())) {
+                Ok(0) => break,
+                Err(Errno::INTR) => {}
+                Ok(_ready) => {
+                    // A queue that ran over is a change too.
+                    let _overrun = self.channel.events(&mut |_| {});
+                    found = true;
+                }
+                Err(errno) => {
+                    return Err(LinkError::List {
+                        what: "interface changes",
+                        source: errno.into(),
+                    });
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl AsFd for AddressEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
     }
 }
 

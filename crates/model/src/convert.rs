@@ -6,6 +6,7 @@
 mod closed;
 mod cluster;
 mod entity;
+mod host;
 mod kubernetes;
 mod listed;
 mod pod;
@@ -88,19 +89,8 @@ impl Converter {
     /// [`Refused`]: nothing changes by itself; for policies ask [`Self::closed`].
     pub fn convert(&self, object: &Object) -> Result<Vec<Change>, Refused> {
         let change = match object {
-            Object::Service(_)
-            | Object::ClusterInformation(_)
-            | Object::FelixConfiguration(_)
-            | Object::IPPool(_)
-            | Object::Profile(_)
-            | Object::HostEndpoint(_)
-            | Object::WorkloadEndpoint(_) => return Ok(Vec::new()),
-            // Such a policy judges hosts only.
-            Object::GlobalNetworkPolicy(policy)
-                if policy.spec.do_not_track || policy.spec.pre_dnat =>
-            {
-                checked(object).map_err(|reasons| refused(object, reasons))?;
-                return Ok(self.removed(&object.key()));
+            Object::Service(_) | Object::ClusterInformation(_) | Object::IPPool(_) => {
+                return Ok(Vec::new());
             }
             Object::Node(node) => node_change(node),
             Object::EndpointSlice(slice) => {
@@ -117,6 +107,21 @@ impl Converter {
             | Object::KubernetesNetworkPolicy(_)
             | Object::ClusterNetworkPolicy(_) => {
                 checked(object).map_err(|reasons| refused(object, reasons))?
+            }
+            Object::HostEndpoint(_)
+            | Object::Profile(_)
+            | Object::WorkloadEndpoint(_)
+            | Object::FelixConfiguration(_) => {
+                let object = validated(object).map_err(|reasons| refused(object, reasons))?;
+                let change = match &object {
+                    Object::HostEndpoint(endpoint) => self.host(endpoint).map(Some),
+                    Object::Profile(profile) => host::profile(profile),
+                    Object::WorkloadEndpoint(workload) => host::workload(workload),
+                    // Not of the cluster but of nodes: see [`crate::Configuration`].
+                    _ => Ok(None),
+                };
+                let change = change.map_err(|reasons| refused(&object, reasons))?;
+                return Ok(change.into_iter().collect());
             }
             Object::StagedGlobalNetworkPolicy(_)
             | Object::StagedNetworkPolicy(_)
@@ -139,10 +144,9 @@ impl Converter {
             | Kind::StagedKubernetesNetworkPolicy
             | Kind::ClusterInformation
             | Kind::FelixConfiguration
-            | Kind::IPPool
-            | Kind::Profile
-            | Kind::HostEndpoint
-            | Kind::WorkloadEndpoint => return Vec::new(),
+            | Kind::IPPool => return Vec::new(),
+            Kind::Profile => return host::removed_profile(&name).into_iter().collect(),
+            Kind::HostEndpoint => Change::HostEndpoint(name, None),
             Kind::Node => Change::Node(name, None),
             Kind::EndpointSlice => {
                 let namespace = namespace();
@@ -151,6 +155,9 @@ impl Converter {
             Kind::Namespace => Change::Profile(namespace_profile_name(&name), None),
             Kind::ServiceAccount => {
                 Change::Profile(account_profile_name(&namespace(), &name), None)
+            }
+            Kind::WorkloadEndpoint => {
+                Change::Endpoint(host::workload_key(&namespace(), &name), None)
             }
             Kind::Pod => Change::Endpoint(
                 EndpointKey {

@@ -1,4 +1,4 @@
-//! Endpoints, network sets and profiles.
+//! Endpoints of workloads and hosts, network sets and profiles.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -67,6 +67,39 @@ pub struct Endpoint {
     pub ports: Vec<EndpointPort>,
 }
 
+/// Which interface of its node a host endpoint is about.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum HostInterface {
+    /// The one of this name.
+    Named(Arc<str>),
+    /// Every one that no other host endpoint is about.
+    All,
+    /// Those that have one of its addresses.
+    ByAddress,
+}
+
+/// An endpoint that stands for a node's own interface (§1.6).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HostEndpoint {
+    /// The object's name.
+    pub name: Arc<str>,
+    /// Its node; empty when nobody knows which: then every one.
+    pub node: Arc<str>,
+    /// Its interface.
+    pub interface: HostInterface,
+    /// Own labels. Labels of profiles are inherited below these.
+    pub labels: Labels,
+    /// Profiles in order.
+    pub profiles: Vec<ProfileName>,
+    /// The addresses by which rules mean it, sorted, each once.
+    pub addresses: Vec<IpAddr>,
+    /// Named ports, sorted, each once.
+    pub ports: Vec<EndpointPort>,
+    /// It cannot be understood: it denies what ends at it, begins at it and passes through it, but for failsafes,
+    /// whatever policies and other host endpoints say.
+    pub is_closed: bool,
+}
+
 /// Which network set. A global one has no namespace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NetworkSetKey {
@@ -88,6 +121,9 @@ pub struct NetworkSet {
     /// CIDRs, masked, sorted, each once.
     pub nets: Vec<IpNet>,
 }
+
+/// The profile that allows everything both ways. It is always there (§1.7).
+pub const DEFAULT_ALLOW: &str = "projectcalico-default-allow";
 
 /// A profile: labels that endpoints inherit, and rules behind the last tier.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -10,6 +10,7 @@ mod change;
 mod convert;
 mod doubt;
 mod endpoint;
+mod felix;
 mod listed;
 mod policy;
 mod predicate;
@@ -18,12 +19,13 @@ pub use change::Change;
 pub use convert::{Closed, Converter, FIRST_TIER, Refused, policy_key};
 pub use doubt::{Doubt, Doubts, Obscure};
 pub use endpoint::{
-    Endpoint, EndpointKey, EndpointPort, Labels, NetworkSet, NetworkSetKey, Node, Profile,
-    ProfileName,
+    DEFAULT_ALLOW, Endpoint, EndpointKey, EndpointPort, HostEndpoint, HostInterface, Labels,
+    NetworkSet, NetworkSetKey, Node, Profile, ProfileName,
 };
+pub use felix::{Configuration, FailsafePort, NodeSettings, ToHost, settings};
 pub use listed::{ServiceKey, Slice, SliceKey};
 pub use policy::{
-    Action, Families, Order, Policy, PolicyKey, PolicyKind, Ports, ProtocolMatch, Rule, Side, Tier,
-    TierEnd, TierName,
+    Action, Applies, Families, Order, Policy, PolicyKey, PolicyKind, Ports, ProtocolMatch, Rule,
+    Side, Tier, TierEnd, TierName,
 };
 pub use predicate::{List, Predicate};

@@ -123,6 +123,23 @@ impl fmt::Display for PolicyKey {
     }
 }
 
+/// To which packets of an endpoint a policy applies. Workloads know [`Self::Normal`] and [`Self::Forward`],
+/// which are one to them; the others are for hosts (§2.5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Applies {
+    /// Those that end or begin at the endpoint.
+    #[default]
+    Normal,
+    /// The same, and those that a host forwards.
+    Forward,
+    /// Those that come into a host, before their destination is translated.
+    PreDnat,
+    /// Every one of a host, before connections are followed.
+    Untracked,
+    /// All of these: nobody knows what was meant, and it denies.
+    Everywhere,
+}
+
 /// A policy on endpoints.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
@@ -132,6 +149,8 @@ pub struct Policy {
     pub tier: TierName,
     /// Its place in the tier.
     pub order: Order,
+    /// To which of their packets it applies.
+    pub applies: Applies,
     /// Which endpoints it selects: namespace and service account folded in.
     pub selector: Selector,
     /// The ingress rules; `None`: does not govern ingress. `Some` of nothing isolates.

@@ -8,7 +8,7 @@
 //! Neighbour discovery and failsafes pass before anything is looked up; failsafes never in the forward chains.
 
 use oncilla_net::{Direction, Family, fault};
-use oncilla_program::{Failsafe, Hook, Settings};
+use oncilla_program::{Failsafe, Hook, LOOPBACK, Settings};
 
 use crate::gate::{ANY, HostHooks, NAMED, any_map, host_map};
 use crate::object::{
@@ -154,7 +154,15 @@ fn dispatch_rules(
     (hook, direction): (Hook, Direction),
     tombs: &[Rule],
 ) -> Vec<Rule> {
+    // A host is not judged towards itself; nothing that it forwards passes here.
+    let loopback = match direction {
+        Direction::Ingress => Rule::new().iifname(LOOPBACK),
+        Direction::Egress => Rule::new().oifname(LOOPBACK),
+    };
     let mut rules = Vec::new();
+    if hook != Hook::Forward {
+        rules.push(loopback.return_());
+    }
     if hook != Hook::Untracked && settings.drop_invalid {
         rules.push(invalid().goto(match direction {
             Direction::Ingress => "hep_invalid_in",

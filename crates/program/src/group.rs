@@ -50,7 +50,8 @@ pub enum ProfileEnd {
     Deny,
     /// Profiles with rules of their own: banks, then deny. A pass in them denies.
     Banks(Vec<Bank>),
-    /// No profile is asked here: what no tier decided goes on. At every hook but [`Hook::Normal`].
+    /// No profile is asked here: what no tier decided goes on. At every hook but [`Hook::Normal`],
+    /// except for a host endpoint of which nobody knows the policies: its forward groups deny.
     Continue,
 }
 

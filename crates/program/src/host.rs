@@ -11,6 +11,9 @@ use crate::{Dispatch, GroupId};
 /// The key of the host endpoint that covers every interface without one of its own.
 pub const ALL_INTERFACES: &str = "*";
 
+/// The interface by which a host speaks to itself: nothing is judged there.
+pub const LOOPBACK: &str = "lo";
+
 /// At which point of a packet's way a group is asked (`calico-semantics.md` §2.5). Workloads have normal
 /// groups only.
 ///

@@ -38,7 +38,7 @@ pub use class::{
 };
 pub use delta::{AddressChange, NetChange, ProgramDelta};
 pub use group::{Dispatch, Group, GroupId, LocalEndpoint, ProfileEnd, Tier, TierEnd};
-pub use host::{ALL_INTERFACES, Failsafe, Failsafes, Hook, HostEndpoint};
+pub use host::{ALL_INTERFACES, Failsafe, Failsafes, Hook, HostEndpoint, LOOPBACK};
 pub use interpret::Sets;
 pub use outcome::{BankPlace, Decided, Judgement, Outcome, Place, Tally};
 pub use passage::{Passage, Way};

@@ -13,8 +13,8 @@
 use oncilla_net::{Direction, IpNet, Packet, Verdict};
 
 use crate::{
-    ALL_INTERFACES, EndpointToHost, Failsafe, GroupId, Hook, HostEndpoint, Judgement, Outcome,
-    Passage, Place, Program, Settings, Way,
+    ALL_INTERFACES, EndpointToHost, Failsafe, GroupId, Hook, HostEndpoint, Judgement, LOOPBACK,
+    Outcome, Passage, Place, Program, Settings, Way,
 };
 
 impl Program {
@@ -182,8 +182,11 @@ impl Program {
     }
 
     /// The host endpoint that an interface has: its own, or the one for all. A workload's interface has
-    /// none of its own.
+    /// none of its own, and that of the host with itself has none at all.
     fn host_at<'a>(&'a self, interface: &'a str) -> Option<(&'a str, &'a HostEndpoint)> {
+        if interface == LOOPBACK {
+            return None;
+        }
         let own = self
             .hosts
             .get(interface)

@@ -25,6 +25,10 @@ pub(crate) struct Dirty {
     pub(crate) groups: BTreeSet<GroupId>,
     /// Interfaces whose endpoint changed.
     pub(crate) interfaces: BTreeSet<Arc<str>>,
+    /// Host endpoints of this node whose groups must be found anew.
+    pub(crate) hosts: BTreeSet<Arc<str>>,
+    /// Whether an interface may have another host endpoint, or one with other groups.
+    pub(crate) host_endpoints: bool,
     /// What must be looked at as a whole.
     pub(crate) whole: Whole,
 }

@@ -70,7 +70,7 @@ pub(crate) fn define(
         _ if hook != Hook::Normal && tiers.is_empty() => return None,
         _ if hook != Hook::Normal => Vec::new(),
         Ending::Allow if tiers.is_empty() => return None,
-        Ending::Allow => vec![Some(allow_all())],
+        Ending::Allow => vec![Some(allow_all("allow"))],
         Ending::Deny => Vec::new(),
         Ending::Rules => profiles
             .iter()
@@ -85,15 +85,32 @@ pub(crate) fn define(
         profiles,
         local_ports: BTreeMap::new(),
     };
+    // Forwarded packets are for anybody: their ports are not this endpoint's.
+    let own = hook == Hook::Normal;
     let rules = crate::usage::rules_of(&group).flat_map(|rules| rules.iter());
     let names: BTreeSet<&Predicate> = rules
         .flat_map(|rule| port_names(sides(rule, direction).1))
         .collect();
     let answers = names.into_iter().map(|name| (name.clone(), ports_of(name)));
-    let local_ports = answers.filter(|(_, ports)| !ports.is_empty()).collect();
+    let local_ports = answers.filter(|(_, ports)| own && !ports.is_empty());
+    let local_ports = local_ports.collect();
     group.local_ports = local_ports;
     group.id = name(&group);
     Some(group)
+}
+
+/// What judges a host endpoint of which nobody knows the policies; `None` where something else judges as well.
+pub(crate) fn closed((hook, direction): (Hook, Direction)) -> Option<GroupDef> {
+    let mut group = GroupDef {
+        id: GroupId("".into()),
+        hook,
+        direction,
+        tiers: Vec::new(),
+        profiles: Vec::new(),
+        local_ports: BTreeMap::new(),
+    };
+    group.id = name(&group);
+    (!hook.is_early()).then_some(group)
 }
 
 /// The text that breaks ties of order: name, namespace, kind (§2.2).
@@ -154,8 +171,9 @@ fn is_unconditional(rule: &Rule) -> bool {
         && rule.destination == Side::default()
 }
 
-/// Stands for every list of profiles that allows everything, so that pods of several namespaces share.
-fn allow_all() -> Arc<Profile> {
+/// A profile that allows everything. One name stands for every list of profiles that does, so that pods of several
+/// namespaces share.
+pub(crate) fn allow_all(name: &str) -> Arc<Profile> {
     let rules: Arc<[Rule]> = [Rule {
         action: Action::Allow,
         families: oncilla_model::Families::BOTH,
@@ -168,7 +186,7 @@ fn allow_all() -> Arc<Profile> {
     }]
     .into();
     Arc::new(Profile {
-        name: ProfileName("allow".into()),
+        name: ProfileName(name.into()),
         labels: Labels::from([]),
         ingress: Arc::clone(&rules),
         egress: rules,

@@ -14,12 +14,14 @@
     reason = "two equal cases, there and not there, read better side by side"
 )]
 
+mod absorb;
 mod addresses;
 mod classes;
 mod dirty;
 mod fallback;
 mod filing;
 mod groups;
+mod hosts;
 mod identity;
 mod index;
 mod labels;

@@ -11,8 +11,9 @@ use oncilla_program::{Dispatch, GroupId, Hook, LocalEndpoint};
 use crate::dirty::Dirty;
 use crate::filing::Filing;
 use crate::groups;
+use crate::hosts::{LocalHosts, applies};
 use crate::index::Index;
-use crate::node::GroupDef;
+use crate::node::{GroupDef, TierDef};
 use crate::shapes::ShapeId;
 use crate::usage::Usage;
 
@@ -34,8 +35,9 @@ struct GroupSlot {
 /// Local endpoints, policies and groups as the input wants them. Owned by the resolver.
 #[derive(Debug)]
 pub(crate) struct Locals {
-    tiers: BTreeMap<TierName, Arc<Tier>>,
-    policies: BTreeMap<PolicyKey, Arc<Policy>>,
+    pub(crate) tiers: BTreeMap<TierName, Arc<Tier>>,
+    pub(crate) policies: BTreeMap<PolicyKey, Arc<Policy>>,
+    pub(crate) hosts: LocalHosts,
     filing: Filing<PolicyKey>,
     rows: BTreeMap<EndpointKey, (Arc<Endpoint>, ShapeId)>,
     interfaces: BTreeMap<Arc<str>, BTreeSet<EndpointKey>>,
@@ -50,6 +52,7 @@ impl Locals {
         Self {
             tiers: BTreeMap::new(),
             policies: BTreeMap::new(),
+            hosts: LocalHosts::default(),
             filing: Filing::new(),
             rows: BTreeMap::new(),
             interfaces: BTreeMap::new(),
@@ -60,13 +63,14 @@ impl Locals {
         }
     }
 
-    /// The addresses of this node's endpoints, in order.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.addresses.keys().copied()
+    /// The addresses of this node's workloads and of its own interfaces, in order.
+    pub(crate) fn addresses(&self) -> BTreeSet<IpAddr> {
+        let workloads = self.addresses.keys().copied();
+        workloads.chain(self.hosts.addresses()).collect()
     }
 
     pub(crate) fn is_local(&self, addr: IpAddr) -> bool {
-        self.addresses.contains_key(&addr)
+        self.addresses.contains_key(&addr) || self.hosts.addresses().any(|own| own == addr)
     }
 
     /// The definition of a group.
@@ -106,6 +110,7 @@ impl Locals {
             .iter()
             .filter(|(_, shape)| shape.selected.iter().any(of_tier));
         dirty.shapes.extend(shapes.map(|(id, _)| *id));
+        self.mark_hosts(dirty, of_tier);
     }
 
     pub(crate) fn put_policy(
@@ -129,6 +134,7 @@ impl Locals {
                 self.filing.remove(key);
             }
         }
+        self.put_policy_on_hosts(index, dirty, key, policy);
         let is_same =
             old.as_ref().map(|old| &old.selector) == policy.map(|policy| &policy.selector);
         for (&id, shape) in &mut self.shapes {
@@ -204,10 +210,12 @@ impl Locals {
             }
             dirty.shapes.insert(shape);
         }
+        self.reselect_hosts(index, dirty, shape);
     }
 
-    /// Finds the groups of the marked shapes.
+    /// Finds the groups of the marked shapes and host endpoints.
     pub(crate) fn regroup(&mut self, index: &mut Index, dirty: &mut Dirty) {
+        self.regroup_hosts(index, dirty);
         let mut moved = BTreeSet::new();
         for shape in std::mem::take(&mut dirty.shapes) {
             if !self.shapes.contains_key(&shape) {
@@ -278,7 +286,7 @@ impl Locals {
         }
     }
 
-    fn select(&self, index: &mut Index, shape: ShapeId) -> BTreeSet<PolicyKey> {
+    pub(crate) fn select(&self, index: &mut Index, shape: ShapeId) -> BTreeSet<PolicyKey> {
         let selector = |key: &PolicyKey| self.policies.get(key).map(|policy| &policy.selector);
         index
             .selected(shape, &self.filing, selector)
@@ -292,19 +300,13 @@ impl Locals {
         let policies: Vec<&Arc<Policy>> = selected
             .iter()
             .filter_map(|key| self.policies.get(key))
+            .filter(|policy| applies(policy.applies, Hook::Normal))
             .collect();
         let tiers = groups::tiers(&self.tiers, direction, &policies);
-        let profiles: Vec<Option<Arc<oncilla_model::Profile>>> = index
-            .profiles_of(shape)
-            .map(Option::<&Arc<oncilla_model::Profile>>::cloned)
-            .collect();
-        let profiles: Vec<_> = profiles.iter().map(Option::as_ref).collect();
-        groups::define((Hook::Normal, direction), tiers, &profiles, &mut |name| {
-            index.ports_of(shape, name)
-        })
+        define_with(index, shape, (Hook::Normal, direction), tiers)
     }
 
-    fn join_group(&mut self, dirty: &mut Dirty, group: GroupDef) -> GroupId {
+    pub(crate) fn join_group(&mut self, dirty: &mut Dirty, group: GroupDef) -> GroupId {
         let id = group.id.clone();
         match self.groups.get_mut(&id) {
             Some(slot) => {
@@ -328,10 +330,16 @@ impl Locals {
     }
 
     fn leave_groups(&mut self, dirty: &mut Dirty, dispatch: Option<[Dispatch; 2]>) {
-        for dispatch in dispatch.into_iter().flatten() {
-            let Dispatch::Group(id) = dispatch else {
-                continue;
-            };
+        let groups = dispatch.into_iter().flatten();
+        let groups = groups.filter_map(|dispatch| match dispatch {
+            Dispatch::Group(id) => Some(id),
+            Dispatch::Open => None,
+        });
+        self.leave_all(dirty, groups);
+    }
+
+    pub(crate) fn leave_all(&mut self, dirty: &mut Dirty, groups: impl Iterator<Item = GroupId>) {
+        for id in groups {
             let Some(slot) = self.groups.get_mut(&id) else {
                 continue;
             };
@@ -343,4 +351,21 @@ impl Locals {
             }
         }
     }
+}
+
+/// A group of these tiers and the profiles of a shape.
+pub(crate) fn define_with(
+    index: &mut Index,
+    shape: ShapeId,
+    way: (Hook, Direction),
+    tiers: Vec<TierDef>,
+) -> Option<GroupDef> {
+    let profiles: Vec<Option<Arc<oncilla_model::Profile>>> = index
+        .profiles_of(shape)
+        .map(Option::<&Arc<oncilla_model::Profile>>::cloned)
+        .collect();
+    let profiles: Vec<_> = profiles.iter().map(Option::as_ref).collect();
+    groups::define(way, tiers, &profiles, &mut |name| {
+        index.ports_of(shape, name)
+    })
 }

@@ -27,6 +27,7 @@ impl Resolver {
             }
             delta.groups.insert(id, new);
         }
+        self.publish_hosts(delta);
         for interface in std::mem::take(&mut self.dirty.interfaces) {
             let new = self.locals.endpoint(&interface);
             if self.endpoints.get(&interface) == new.as_ref() {
@@ -40,6 +41,21 @@ impl Resolver {
         }
     }
 
+    fn publish_hosts(&mut self, delta: &mut NodeDelta) {
+        if !std::mem::take(&mut self.dirty.host_endpoints) {
+            return;
+        }
+        let new = self.locals.hosts.resolve();
+        let gone = self.hosts.keys().filter(|key| !new.contains_key(*key));
+        delta.hosts.extend(gone.map(|key| (Arc::clone(key), None)));
+        let changed = new
+            .iter()
+            .filter(|(key, host)| self.hosts.get(*key) != Some(*host));
+        let changed = changed.map(|(key, host)| (Arc::clone(key), Some(host.clone())));
+        delta.hosts.extend(changed);
+        self.hosts = new;
+    }
+
     /// Fills the address sets of the local side anew when something about them changed.
     pub(crate) fn publish_local_sets(&mut self) {
         if !std::mem::take(&mut self.dirty.whole.local_sets) {
@@ -49,10 +65,12 @@ impl Resolver {
         for predicate in &locals {
             // Lists are of peers; the local side of a rule cannot ask for one.
             if !self.is_by_address(predicate) && predicate.list().is_none() {
-                let hosts: Vec<IpAddr> = self
-                    .locals
-                    .addresses()
-                    .collect::<Vec<_>>()
+                let candidates = if self.locals.usage.is_wide(predicate) {
+                    self.plane.addresses.iter().map(|(addr, _)| addr).collect()
+                } else {
+                    self.locals.addresses()
+                };
+                let hosts: Vec<IpAddr> = candidates
                     .into_iter()
                     .filter(|addr| self.holds_at(predicate, *addr))
                     .collect();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
-use oncilla_model::{Endpoint, EndpointKey, NetworkSet, NetworkSetKey, Node, Predicate};
+use oncilla_model::{EndpointKey, NetworkSet, NetworkSetKey, Node, Predicate};
 use oncilla_net::{Family, IpNet, fault};
 
 use crate::addresses::{Addresses, Source};
@@ -15,6 +15,15 @@ use crate::index::Index;
 use crate::prefixes::{Extent, Prefixes, extent, halves};
 use crate::shapes::ShapeId;
 use crate::signature::{PredicateId, SigId, Signature, Signatures};
+
+/// Whose row.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum RowKey {
+    /// A workload's.
+    Workload(EndpointKey),
+    /// A host endpoint's, by its name.
+    Host(Arc<str>),
+}
 
 #[derive(Debug)]
 struct Row {
@@ -70,7 +79,7 @@ impl SetRow {
 /// The plane. Owned by the resolver.
 #[derive(Debug)]
 pub(crate) struct Plane {
-    row_ids: HashMap<EndpointKey, u32>,
+    row_ids: HashMap<RowKey, u32>,
     rows: Vec<Option<Row>>,
     free_rows: Vec<u32>,
     set_ids: BTreeMap<SetKey, u32>,
@@ -123,7 +132,7 @@ impl Plane {
         self.singles.values().copied()
     }
 
-    /// The endpoints that have an address, in order. A look at every endpoint: for people, now and then.
+    /// The workloads that have an address, in order. A look at every endpoint: for people, now and then.
     pub(crate) fn endpoints_at(&self, addr: IpAddr) -> Vec<&EndpointKey> {
         let sources = self
             .addresses
@@ -133,7 +142,10 @@ impl Plane {
             .row_ids
             .iter()
             .filter(|(_, row)| sources.contains(&Source::Row(**row)))
-            .map(|(key, _)| key)
+            .filter_map(|(key, _)| match key {
+                RowKey::Workload(key) => Some(key),
+                RowKey::Host(_) => None,
+            })
             .collect();
         keys.sort_unstable();
         keys
@@ -163,8 +175,8 @@ impl Plane {
         &mut self,
         index: &mut Index,
         dirty: &mut Dirty,
-        key: &EndpointKey,
-        new: Option<(ShapeId, &Endpoint)>,
+        key: &RowKey,
+        new: Option<(ShapeId, &[IpAddr])>,
     ) {
         index.work.rows_touched += 1;
         let row = match self.row_ids.get(key) {
@@ -174,7 +186,7 @@ impl Plane {
         };
         let old = self.rows[row as usize].take();
         let before: &[IpAddr] = old.as_ref().map_or(&[], |row| &row.addresses);
-        let after: &[IpAddr] = new.map_or(&[], |(_, endpoint)| &endpoint.addresses);
+        let after: &[IpAddr] = new.map_or(&[], |(_, addresses)| addresses);
         let is_same_shape = old.as_ref().map(|row| row.shape) == new.map(|(shape, _)| shape);
         for &addr in before {
             if !after.contains(&addr) {
@@ -359,7 +371,7 @@ impl Plane {
         }
     }
 
-    fn open_row(&mut self, key: &EndpointKey) -> u32 {
+    fn open_row(&mut self, key: &RowKey) -> u32 {
         let row = self.free_rows.pop().unwrap_or_else(|| {
             self.rows.push(None);
             u32::try_from(self.rows.len() - 1).expect("fewer than 2^32 endpoints")

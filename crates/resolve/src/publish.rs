@@ -80,11 +80,8 @@ impl Resolver {
             self.dirty.whole.plane = false;
         }
         // A remote endpoint with an address of this node says something about the local side too.
-        self.dirty.whole.local_sets |= self
-            .dirty
-            .addresses
-            .iter()
-            .any(|a| self.locals.is_local(*a));
+        let is_asked = |addr| self.locals.usage.has_wide() || self.locals.is_local(addr);
+        self.dirty.whole.local_sets |= self.dirty.addresses.iter().any(|a| is_asked(*a));
         self.dirty.addresses.clear();
         self.dirty.regions.clear();
         self.publish_groups(&mut delta);

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_model::{Change, EndpointKey, Predicate};
+use oncilla_model::{Change, DEFAULT_ALLOW, EndpointKey, Predicate, ProfileName};
 use oncilla_net::{Family, IpNet, MarkMask};
 use oncilla_program::{AddressSet, ClassId, GroupId, HostEndpoint, LocalEndpoint, ServiceSet};
 
 use crate::classes::{Classes, Meaning, classes_max};
 use crate::dirty::Dirty;
 use crate::fallback::CLASSES_SETTLED_MAX_PERCENT;
+use crate::groups;
 use crate::index::Index;
 use crate::lists::Lists;
 use crate::locals::Locals;
 use crate::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode};
-use crate::plane::{Nets, Plane, SetKey};
+use crate::plane::Plane;
 use crate::publish::{Occasion, Piece};
 use crate::sets::Sets;
-use crate::shapes::{Look, Realm};
 use crate::signature::{PredicateId, Signatures};
 use crate::work::Work;
 
@@ -69,7 +69,7 @@ pub struct Exhausted {
 /// settled; before, predicates that nobody uses any more may keep classes finer than needed.
 #[derive(Debug)]
 pub struct Resolver {
-    node: Arc<str>,
+    pub(crate) node: Arc<str>,
     limits: Limits,
     pub(crate) index: Index,
     pub(crate) signatures: Signatures,
@@ -96,10 +96,13 @@ pub struct Resolver {
 impl Resolver {
     /// The resolver of a node that knows nothing yet.
     pub fn new(node: &str, limits: Limits) -> Self {
+        let mut index = Index::new();
+        let default_allow = groups::allow_all(DEFAULT_ALLOW);
+        index.set_profile(&ProfileName(DEFAULT_ALLOW.into()), Some(&default_allow));
         Self {
             node: node.into(),
             limits,
-            index: Index::new(),
+            index,
             signatures: Signatures::new(),
             plane: Plane::new(),
             locals: Locals::new(),
@@ -236,77 +239,6 @@ impl Resolver {
         self.locals.regroup(&mut self.index, &mut self.dirty);
         self.dirty.whole.local_sets |= std::mem::take(&mut self.locals.usage.locals_changed);
         self.activate_used();
-    }
-
-    fn absorb_one(&mut self, change: &Change) {
-        let Self {
-            index,
-            signatures,
-            plane,
-            locals,
-            lists,
-            dirty,
-            node,
-            ..
-        } = self;
-        match change {
-            Change::Tier(name, tier) => locals.put_tier(dirty, name, tier.as_ref()),
-            Change::Policy(key, policy) => locals.put_policy(index, dirty, key, policy.as_ref()),
-            Change::Profile(name, profile) => {
-                if index.profile(name) != profile.as_ref() {
-                    dirty
-                        .profiles
-                        .insert(index.set_profile(name, profile.as_ref()));
-                }
-            }
-            Change::Endpoint(key, endpoint) => {
-                let shape = endpoint.as_ref().map(|endpoint| {
-                    let look = Look {
-                        realm: Realm::Endpoints,
-                        labels: &endpoint.labels,
-                        profiles: &endpoint.profiles,
-                        ports: &endpoint.ports,
-                    };
-                    index.intern(signatures, look)
-                });
-                let is_local = endpoint
-                    .as_ref()
-                    .is_some_and(|endpoint| endpoint.node == *node);
-                let local = shape.zip(endpoint.as_ref()).filter(|_| is_local);
-                locals.put_endpoint(index, dirty, key, local);
-                let row = shape.zip(endpoint.as_deref());
-                plane.put_endpoint(index, dirty, key, row);
-            }
-            Change::NetworkSet(key, set) => {
-                let row = set.as_ref().map(|set| {
-                    let look = Look {
-                        realm: Realm::Endpoints,
-                        labels: &set.labels,
-                        profiles: &set.profiles,
-                        ports: &[],
-                    };
-                    (index.intern(signatures, look), Nets::Set(Arc::clone(set)))
-                });
-                plane.put_set(index, dirty, &SetKey::Set(key.clone()), row);
-                dirty.whole.local_sets = true;
-            }
-            // Nodes change often, and seldom in what a rule can see.
-            Change::Node(name, node) if plane.node(name) == node.as_ref() => {}
-            Change::Node(name, node) => {
-                let row = node.as_ref().map(|node| {
-                    let look = Look {
-                        realm: Realm::Nodes,
-                        labels: &node.labels,
-                        profiles: &[],
-                        ports: &[],
-                    };
-                    (index.intern(signatures, look), Nets::Node(Arc::clone(node)))
-                });
-                plane.put_set(index, dirty, &SetKey::Node(Arc::clone(name)), row);
-                dirty.whole.local_sets = true;
-            }
-            Change::Slice(key, slice) => lists.put_slice(key, slice.as_ref()),
-        }
     }
 
     /// Registers predicates that rules began to use.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _};
 use oncilla_model::{Predicate, Rule, Side};
 use oncilla_net::Direction;
+use oncilla_program::Hook;
 
 use crate::node::GroupDef;
 
@@ -19,9 +20,11 @@ struct Owner {
 /// Counts of uses. Rules are counted once, however many groups share them.
 #[derive(Debug)]
 pub(crate) struct Usage {
-    owners: HashMap<(usize, Direction), Owner>,
+    owners: HashMap<(usize, Direction, bool), Owner>,
     peers: BTreeMap<Predicate, u32>,
     locals: BTreeMap<Predicate, u32>,
+    /// Those of the local side where that is not this node's: packets that a host forwards.
+    wide: BTreeMap<Predicate, u32>,
     /// Peer predicates whose count became or left zero.
     pub(crate) peers_changed: BTreeSet<Predicate>,
     /// Whether a local predicate came or went.
@@ -34,6 +37,7 @@ impl Usage {
             owners: HashMap::new(),
             peers: BTreeMap::new(),
             locals: BTreeMap::new(),
+            wide: BTreeMap::new(),
             peers_changed: BTreeSet::new(),
             locals_changed: false,
         }
@@ -47,9 +51,18 @@ impl Usage {
         self.locals.keys()
     }
 
+    /// Whether a local predicate is asked of addresses that are not this node's.
+    pub(crate) fn is_wide(&self, predicate: &Predicate) -> bool {
+        self.wide.contains_key(predicate)
+    }
+
+    pub(crate) fn has_wide(&self) -> bool {
+        !self.wide.is_empty()
+    }
+
     pub(crate) fn add(&mut self, group: &GroupDef) {
         for rules in rules_of(group) {
-            let key = (rules.as_ptr().addr(), group.direction);
+            let key = (rules.as_ptr().addr(), group.direction, is_wide(group));
             let fresh = || Owner {
                 rules: Arc::clone(rules),
                 groups: 0,
@@ -57,14 +70,14 @@ impl Usage {
             let owner = self.owners.entry(key).or_insert_with(fresh);
             owner.groups += 1;
             if owner.groups == 1 {
-                self.count(group.direction, rules, true);
+                self.count((group.direction, is_wide(group)), rules, true);
             }
         }
     }
 
     pub(crate) fn remove(&mut self, group: &GroupDef) {
         for rules in rules_of(group) {
-            let key = (rules.as_ptr().addr(), group.direction);
+            let key = (rules.as_ptr().addr(), group.direction, is_wide(group));
             let Some(owner) = self.owners.get_mut(&key) else {
                 continue;
             };
@@ -72,12 +85,12 @@ impl Usage {
             if owner.groups == 0 {
                 let rules = Arc::clone(&owner.rules);
                 self.owners.remove(&key);
-                self.count(group.direction, &rules, false);
+                self.count((group.direction, is_wide(group)), &rules, false);
             }
         }
     }
 
-    fn count(&mut self, direction: Direction, rules: &[Rule], more: bool) {
+    fn count(&mut self, (direction, is_wide): (Direction, bool), rules: &[Rule], more: bool) {
         for rule in rules {
             let (peer, local) = sides(rule, direction);
             for predicate in peer_predicates(peer) {
@@ -87,9 +100,17 @@ impl Usage {
             }
             for predicate in local.all.iter().chain(&local.none) {
                 self.locals_changed |= bump(&mut self.locals, predicate, more);
+                if is_wide {
+                    self.locals_changed |= bump(&mut self.wide, predicate, more);
+                }
             }
         }
     }
+}
+
+/// Whether the packets of a group have a local side that need not be on this node.
+fn is_wide(group: &GroupDef) -> bool {
+    group.hook != Hook::Normal
 }
 
 /// The peer's and the local side of a rule, seen from the endpoint.

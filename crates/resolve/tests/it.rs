@@ -7,6 +7,7 @@ mod it {
     mod cost;
     mod events;
     mod fallback;
+    mod faults;
     mod mirror;
     mod oracle;
     mod order;

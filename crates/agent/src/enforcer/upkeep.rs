@@ -1,11 +1,15 @@
 //! What is due: cleaning, merging, cutting connections, verifying and repairing, trying again.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use oncilla_dataplane::Difference;
 
 use super::Enforcer;
 use crate::clock::Clock;
 use crate::follow::chain;
-use crate::links::host_addresses;
+use crate::links::{changes, own_interfaces};
 use crate::pipeline::PipelineError;
 use crate::timers::{
     REPAIRS_PER_SECOND_MAX, REVOKE_GAP_MS, REVOKE_SHARE, VERIFY_MIN_MS, VERIFY_SHARE, take_due,
@@ -20,6 +24,9 @@ impl Enforcer {
     /// Does everything that is due.
     pub(super) fn keep_up(&mut self) {
         let now_ms = self.clock.now_ms();
+        if take_due(&mut self.timers.links, now_ms) {
+            self.follow_interfaces();
+        }
         if take_due(&mut self.timers.repair, now_ms) {
             self.repair();
         }
@@ -37,6 +44,31 @@ impl Enforcer {
         }
         if take_due(&mut self.timers.verify, now_ms) {
             self.verify();
+        }
+    }
+
+    /// Lists interfaces and puts what is new of them in force.
+    fn follow_interfaces(&mut self) {
+        let begun_us = self.clock.now_us();
+        self.list_interfaces();
+        // Until the start they wait with everything else.
+        if self.started && !self.pending.is_empty() {
+            self.advance(begun_us);
+        }
+    }
+
+    /// Notes what is new of the node's own interfaces.
+    pub(super) fn list_interfaces(&mut self) {
+        match own_interfaces(&self.options.interface_prefix) {
+            Ok(now) => {
+                self.pending.extend(changes(&self.interfaces, &now));
+                self.interfaces = now;
+            }
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(error, "interfaces cannot be listed; trying again");
+                self.timers.links = Some(self.clock.now_ms() + UPKEEP_RETRY_MS);
+            }
         }
     }
 
@@ -141,7 +173,10 @@ impl Enforcer {
 
     /// How many connections were cut, or why none could be.
     fn judge(&mut self) -> Result<u64, String> {
-        let hosts = host_addresses(&self.options.interface_prefix).map_err(|e| chain(&e))?;
+        let own = self.interfaces.iter();
+        let hosts =
+            own.flat_map(|(name, list)| list.iter().map(move |addr| (*addr, Arc::clone(name))));
+        let hosts: BTreeMap<IpAddr, Arc<str>> = hosts.collect();
         let dataplane = &mut self.pipeline.dataplane;
         let revoked = dataplane
             .revoke(&mut self.conntrack, &hosts)

@@ -145,6 +145,7 @@ fn def(direction: Direction, rules: Vec<Rule>, profiles: Vec<Option<Arc<Profile>
         },
         tier: TierName("default".into()),
         order: Order::LAST,
+        applies: oncilla_model::Applies::Normal,
         selector: Selector::all(),
         ingress: rules.clone(),
         egress: rules,

@@ -398,6 +398,7 @@ impl World {
             },
             tier: TierName("any".into()),
             order: Order::LAST,
+            applies: oncilla_model::Applies::Normal,
             selector: Selector::all(),
             ingress,
             egress,

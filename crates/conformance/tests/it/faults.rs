@@ -85,6 +85,29 @@ const FAULTS: [(&str, By); 47] = [
     ("dataplane/removal-in-place-forgotten", By::Verify),
 ];
 
+/// The faults of host endpoints, each with the test file that catches it: those judges have hosts.
+const ELSEWHERE: [(&str, &str); 7] = [
+    (
+        "resolve/early-hook-ends-tiers",
+        "resolve/tests/it/faults.rs",
+    ),
+    (
+        "resolve/forward-policy-not-on-forward",
+        "resolve/tests/it/faults.rs",
+    ),
+    ("nft/failsafes-forgotten", "dataplane/tests/it/faults.rs"),
+    ("nft/star-covers-nothing", "dataplane/tests/it/faults.rs"),
+    (
+        "nft/host-to-workload-policed",
+        "dataplane/tests/it/faults.rs",
+    ),
+    ("nft/untracked-is-tracked", "dataplane/tests/it/faults.rs"),
+    (
+        "dataplane/host-dispatch-forgotten",
+        "dataplane/tests/it/faults.rs",
+    ),
+];
+
 /// The faults that show as a refusal, by the engine or the kernel, and words of it.
 const REFUSALS: [(&str, &str); 1] = [
     // The old version's chain is still jumped to when it is deleted.
@@ -207,7 +230,16 @@ fn the_list_names_every_switch_of_the_sources() {
     for name in ["model", "resolve", "compile", "nft", "dataplane"] {
         collect(&crates.join(name).join("src"), &mut switches);
     }
-    let listed: BTreeSet<String> = FAULTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    for (name, file) in ELSEWHERE {
+        let text = fs::read_to_string(crates.join(file)).expect("the test file is here");
+        assert!(
+            text.contains(&format!("\"{name}\"")),
+            "{name} is not in {file}"
+        );
+    }
+    let here = FAULTS.iter().map(|(name, _)| *name);
+    let elsewhere = ELSEWHERE.iter().map(|(name, _)| *name);
+    let listed: BTreeSet<String> = here.chain(elsewhere).map(str::to_owned).collect();
     assert_eq!(switches, listed);
 }
 

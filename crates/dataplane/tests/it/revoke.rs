@@ -1,6 +1,6 @@
 //! A deny ends a connection that is open, and keeps it from coming back.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -145,7 +145,7 @@ fn cut(take: impl Fn(&[IpAddr]) -> IpAddr) {
         .unwrap();
     let (mut near, mut far) = world.open(dst);
     assert_eq!(exchange(&mut near, &mut far).unwrap(), b'x');
-    let host = BTreeSet::new();
+    let host = BTreeMap::new();
     assert_eq!(
         dataplane.revoke(&mut conntrack, &host).unwrap().cut,
         [],

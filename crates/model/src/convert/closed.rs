@@ -26,12 +26,13 @@ use oncilla_selector::Selector;
 
 use super::entity::in_namespace;
 use super::{
-    Converter, TIER_ORDER, cluster, kubernetes, network_set, policy, policy_key, unconditional,
+    Converter, TIER_ORDER, cluster, host, kubernetes, network_set, policy, policy_key,
+    unconditional,
 };
 use crate::doubt::{Doubt, Obscure};
 use crate::{
-    Action, Change, NetworkSetKey, Order, Policy, PolicyKey, PolicyKind, Rule, SliceKey, Tier,
-    TierEnd, TierName,
+    Action, Applies, Change, NetworkSetKey, Order, Policy, PolicyKey, PolicyKind, Rule, SliceKey,
+    Tier, TierEnd, TierName,
 };
 
 /// The tier of policies whose tier is unknown. No tier can be called so: it is no DNS label.
@@ -69,6 +70,10 @@ impl Converter {
                 doubt: None,
             },
             Kind::Tier => closed_tier(&key.name, remains),
+            Kind::HostEndpoint => Closed {
+                changes: vec![host::closed_host(key, remains)],
+                doubt: None,
+            },
             Kind::GlobalNetworkSet | Kind::NetworkSet => closed_set(key, remains),
             Kind::EndpointSlice => closed_slice(key, remains),
             Kind::Namespace
@@ -81,7 +86,6 @@ impl Converter {
             | Kind::FelixConfiguration
             | Kind::IPPool
             | Kind::Profile
-            | Kind::HostEndpoint
             | Kind::WorkloadEndpoint
             | Kind::Pod => Closed::default(),
             Kind::Node => closed_node(key, remains),
@@ -114,12 +118,33 @@ fn closed_policy(key: PolicyKey, remains: &Remains) -> Vec<Change> {
         key: key.clone(),
         tier: tier.unwrap_or_else(|| TierName(FIRST_TIER.into())),
         order,
+        applies: applies(key.kind, remains),
         selector,
         ingress: governs(PolicyType::Ingress),
         egress: governs(PolicyType::Egress),
     };
     let policy = Change::Policy(key, Some(Arc::new(policy)));
     own_tier.into_iter().chain([policy]).collect()
+}
+
+/// To which packets the policy may have applied: to all, where that cannot be read.
+fn applies(kind: PolicyKind, remains: &Remains) -> Applies {
+    if kind != PolicyKind::GlobalNetworkPolicy {
+        return Applies::Normal;
+    }
+    let flag = |path| match remains.field(path) {
+        Remnant::Absent => Some(false),
+        Remnant::Is(value) => value.as_bool(),
+        Remnant::Unknown => None,
+    };
+    let flags = ["spec.doNotTrack", "spec.preDNAT", "spec.applyOnForward"].map(flag);
+    match flags {
+        [Some(false), Some(false), Some(false)] => Applies::Normal,
+        [Some(false), Some(false), Some(true)] => Applies::Forward,
+        [Some(true), Some(false), _] => Applies::Untracked,
+        [Some(false), Some(true), _] => Applies::PreDnat,
+        _ => Applies::Everywhere,
+    }
 }
 
 /// The tier, when it is known, and the place in it.

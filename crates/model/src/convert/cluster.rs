@@ -14,7 +14,8 @@ use super::entity::{both, families_of, of_namespaces, ports};
 use super::kubernetes::{labels, pods};
 use super::{policy, unconditional};
 use crate::{
-    Action, Order, Policy, PolicyKey, Ports, Predicate, ProtocolMatch, Rule, Side, TierName,
+    Action, Applies, Order, Policy, PolicyKey, Ports, Predicate, ProtocolMatch, Rule, Side,
+    TierName,
 };
 
 /// The policy of a defaulted, validated object.
@@ -35,6 +36,7 @@ pub(super) fn policy(
             key,
             tier: tier(object),
             order: order(object),
+            applies: Applies::Normal,
             selector,
             ingress: governed(ingress),
             egress: governed(egress),
@@ -76,6 +78,7 @@ pub(super) fn closed(key: PolicyKey, remains: &Remains) -> Policy {
         key,
         tier: policy::tier(tier.flatten().unwrap_or(Tier::Admin).built_in()),
         order: Order::new(Some(priority.flatten().unwrap_or(f64::NEG_INFINITY))),
+        applies: Applies::Normal,
         selector: selects.unwrap_or_else(Selector::all),
         ingress: list("ingress", &|index| {
             ingress_rules(index, &remains.item("spec.ingress", index)?).ok()

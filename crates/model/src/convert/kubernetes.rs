@@ -12,7 +12,9 @@ use oncilla_selector::Selector;
 
 use super::entity::{both, families_of, in_namespace, of_namespaces};
 use super::{KUBERNETES, ORCHESTRATOR_LABEL, policy, unconditional};
-use crate::{Action, Order, Policy, PolicyKey, Ports, Predicate, ProtocolMatch, Rule, Side};
+use crate::{
+    Action, Applies, Order, Policy, PolicyKey, Ports, Predicate, ProtocolMatch, Rule, Side,
+};
 
 /// Where Kubernetes policies stand in their tier.
 pub(super) const ORDER: f64 = 1000.0;
@@ -35,6 +37,7 @@ pub(super) fn policy(key: PolicyKey, spec: &NetworkPolicySpec) -> Result<Policy,
         key,
         tier: policy::tier("default"),
         order: Order::new(Some(ORDER)),
+        applies: Applies::Normal,
         selector: selects(&namespace, &spec.pod_selector),
         ingress,
         egress,

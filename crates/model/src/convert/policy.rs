@@ -9,7 +9,7 @@ use oncilla_selector::Selector;
 
 use super::entity::{Scope, both, in_namespace, of_namespaces, selector, side};
 use super::{ACCOUNT_LABEL, ACCOUNT_PREFIX, NAMESPACE_LABEL, cluster, kubernetes, policy_key};
-use crate::{Action, Families, Order, Policy, PolicyKey, ProtocolMatch, Rule, TierName};
+use crate::{Action, Applies, Families, Order, Policy, PolicyKey, ProtocolMatch, Rule, TierName};
 
 /// The policy of a defaulted, validated object.
 pub(super) fn convert(object: &Object) -> Result<Policy, Vec<FieldError>> {
@@ -27,15 +27,17 @@ pub(super) fn convert(object: &Object) -> Result<Policy, Vec<FieldError>> {
 
 fn global(key: PolicyKey, spec: &v3::GlobalNetworkPolicySpec) -> Result<Policy, Vec<FieldError>> {
     let mut errors = Vec::new();
-    for (is_set, field) in [
-        (spec.do_not_track, "spec.doNotTrack"),
-        (spec.pre_dnat, "spec.preDNAT"),
-        (spec.apply_on_forward, "spec.applyOnForward"),
-    ] {
-        if is_set {
-            errors.push(FieldError::new(field, "is not supported yet"));
+    let applies = match (spec.do_not_track, spec.pre_dnat, spec.apply_on_forward) {
+        (true, true, _) => {
+            let message = "cannot stand beside doNotTrack: a policy applies before one of the two";
+            errors.push(FieldError::new("spec.preDNAT", message));
+            Applies::Everywhere
         }
-    }
+        (true, false, _) => Applies::Untracked,
+        (false, true, _) => Applies::PreDnat,
+        (false, false, true) => Applies::Forward,
+        (false, false, false) => Applies::Normal,
+    };
     let selector = global_selector(spec);
     let lists = rules(None, &spec.types, &spec.ingress, &spec.egress);
     match (selector, lists) {
@@ -43,6 +45,7 @@ fn global(key: PolicyKey, spec: &v3::GlobalNetworkPolicySpec) -> Result<Policy, 
             key,
             tier: tier(&spec.tier),
             order: Order::new(spec.order),
+            applies,
             selector,
             ingress,
             egress,
@@ -64,6 +67,7 @@ fn namespaced(key: PolicyKey, spec: &v3::NetworkPolicySpec) -> Result<Policy, Ve
             key,
             tier: tier(&spec.tier),
             order: Order::new(spec.order),
+            applies: Applies::Normal,
             selector,
             ingress,
             egress,
@@ -179,7 +183,7 @@ fn rules(
     }
 }
 
-fn convert_rules(
+pub(super) fn convert_rules(
     namespace: Option<&str>,
     name: &str,
     list: &[v3::Rule],

@@ -391,6 +391,20 @@ fn translated_output_is_judged_behind_the_translation() {
 }
 
 #[test]
+fn a_host_is_never_judged_towards_itself() {
+    let closed = [
+        (Hook::Normal, IN, denies(80)),
+        (Hook::Normal, OUT, denies(80)),
+        (Hook::PreDnat, IN, denies(80)),
+    ];
+    let program = hosts(&[("*", closed.as_slice())]);
+    let own = tcp(NODE, NODE, 80);
+    for passage in [Passage::output("lo"), Passage::input("lo")] {
+        assert_eq!(program.judge(&passage, &own).verdict, Verdict::Allow);
+    }
+}
+
+#[test]
 fn a_group_that_is_missing_denies() {
     let mut program = hosts(&[("eth0", &[(Hook::Normal, IN, allows(80))])]);
     program.groups.clear();

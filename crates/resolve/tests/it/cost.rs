@@ -51,6 +51,7 @@ fn policy(number: u32) -> Change {
         key: key.clone(),
         tier: TierName("default".into()),
         order: Order::LAST,
+        applies: oncilla_model::Applies::Normal,
         selector: parse(&format!("app == 'app{number}'")).unwrap(),
         ingress: Some(rules),
         egress: None,

@@ -49,6 +49,7 @@ fn policy(name: &str, peers: &[Predicate]) -> Change {
         key: key.clone(),
         tier: TierName("default".into()),
         order: Order::LAST,
+        applies: oncilla_model::Applies::Normal,
         selector: parse("all()").unwrap(),
         ingress: Some(rules),
         egress: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oncilla_model::{Change, Predicate};
 use oncilla_net::{Direction, IpNet, MarkMask};
-use oncilla_program::{AddressMap, AddressSet, ClassId, GroupId, LocalEndpoint};
+use oncilla_program::{AddressMap, AddressSet, ClassId, GroupId, HostEndpoint, LocalEndpoint};
 use oncilla_resolve::node::{GroupDef, NodeDelta, NodeState as _, PredicateMode};
 use oncilla_resolve::{Adoption, Limits, Resolver};
 
@@ -15,6 +15,7 @@ pub(crate) struct Mirror {
     pub(crate) addresses: AddressMap,
     groups: BTreeMap<GroupId, Arc<GroupDef>>,
     endpoints: BTreeMap<Arc<str>, LocalEndpoint>,
+    host_endpoints: BTreeMap<Arc<str>, HostEndpoint>,
     sets: BTreeMap<Predicate, AddressSet>,
     /// Classes with their first appearance not yet undone by a retirement.
     live: BTreeSet<ClassId>,
@@ -33,6 +34,7 @@ pub(crate) struct Meaning {
     predicates: Vec<(String, PredicateMode, BTreeSet<String>, AddressSet)>,
     groups: BTreeMap<GroupId, Arc<GroupDef>>,
     endpoints: BTreeMap<Arc<str>, LocalEndpoint>,
+    host_endpoints: BTreeMap<Arc<str>, HostEndpoint>,
 }
 
 impl Mirror {
@@ -43,6 +45,7 @@ impl Mirror {
             addresses: AddressMap::default(),
             groups: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            host_endpoints: BTreeMap::new(),
             sets: BTreeMap::new(),
             live: BTreeSet::new(),
             now_ms: 0,
@@ -205,6 +208,7 @@ impl Mirror {
             predicates: predicates.collect(),
             groups: state.groups().clone(),
             endpoints: state.endpoints().clone(),
+            host_endpoints: state.hosts().clone(),
         }
     }
 
@@ -250,6 +254,16 @@ impl Mirror {
             }
         }
         assert_eq!(&self.endpoints, state.endpoints());
+        for (interface, host) in &delta.hosts {
+            match host {
+                Some(host) => {
+                    let interface = Arc::clone(interface);
+                    drop(self.host_endpoints.insert(interface, host.clone()));
+                }
+                None => assert!(self.host_endpoints.remove(interface).is_some()),
+            }
+        }
+        assert_eq!(&self.host_endpoints, state.hosts());
         for predicate in &delta.address_sets {
             self.sets
                 .insert(predicate.clone(), state.addresses_of(predicate));

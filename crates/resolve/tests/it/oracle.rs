@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use oncilla_model::{
-    Change, Endpoint, Labels, List, Node, Policy, Predicate, ProfileName, Tier, TierName,
+    Applies, Change, Endpoint, HostEndpoint, HostInterface, Labels, List, Node, Policy, PolicyKind,
+    Predicate, ProfileName, Tier, TierName,
 };
 use oncilla_net::Direction;
-use oncilla_program::Dispatch;
+use oncilla_program::{Dispatch, Hook};
 use oncilla_resolve::node::{NodeState as _, PredicateMode};
 use oncilla_selector::Selector;
 
 use super::mirror::Mirror;
-use super::world::World;
+use super::world::{Key, World};
 
 fn effective(world: &World, own: &Labels, profiles: &[ProfileName]) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
@@ -53,6 +54,13 @@ fn nodes(world: &World) -> impl Iterator<Item = &Arc<Node>> {
     })
 }
 
+fn hosts(world: &World) -> impl Iterator<Item = &Arc<HostEndpoint>> {
+    world.values().filter_map(|change| match change {
+        Change::HostEndpoint(_, Some(host)) => Some(host),
+        _ => None,
+    })
+}
+
 /// Whether a predicate holds of an address, and the ports of a named one.
 fn answer(world: &World, predicate: &Predicate, addr: IpAddr) -> (bool, BTreeSet<u16>) {
     let at = || endpoints(world).filter(|endpoint| endpoint.addresses.contains(&addr));
@@ -69,7 +77,11 @@ fn answer(world: &World, predicate: &Predicate, addr: IpAddr) -> (bool, BTreeSet
                 _ => false,
             });
             let pods = at().any(|each| selects(world, selector, &each.labels, &each.profiles));
-            (sets || pods, BTreeSet::new())
+            let nodes = hosts(world).any(|each| {
+                each.addresses.contains(&addr)
+                    && selects(world, selector, &each.labels, &each.profiles)
+            });
+            (sets || pods || nodes, BTreeSet::new())
         }
         Predicate::Nodes { selector, .. } => {
             let nodes = nodes(world).filter(|node| node.addresses.contains(&addr));
@@ -96,7 +108,14 @@ fn answer(world: &World, predicate: &Predicate, addr: IpAddr) -> (bool, BTreeSet
                     .as_ref()
                     .is_none_or(|s| selects(world, s, &each.labels, &each.profiles))
             });
-            let ports = pods.flat_map(|each| &each.ports);
+            let nodes = hosts(world).filter(|each| each.addresses.contains(&addr));
+            let nodes = nodes.filter(|each| {
+                selector
+                    .as_ref()
+                    .is_none_or(|s| selects(world, s, &each.labels, &each.profiles))
+            });
+            let pods = pods.flat_map(|each| &each.ports);
+            let ports = pods.chain(nodes.flat_map(|each| &each.ports));
             let ports = ports.filter(|each| each.name == *port && each.protocol == *protocol);
             (false, ports.map(|each| each.port).collect())
         }
@@ -110,6 +129,7 @@ fn addresses(world: &World) -> BTreeSet<IpAddr> {
         .into();
     found.extend(endpoints(world).flat_map(|endpoint| &endpoint.addresses));
     found.extend(nodes(world).flat_map(|node| &node.addresses));
+    found.extend(hosts(world).flat_map(|host| &host.addresses));
     let mut nets = Vec::new();
     for change in world.values() {
         match change {
@@ -207,7 +227,10 @@ pub(crate) fn check(world: &World, mirror: &Mirror, is_settled: bool) -> usize {
             assert_eq!(class.holds, expected, "nothing else holds at {addr}");
         }
     }
-    compared + check_locals(world, mirror, &locals) + check_groups(world, mirror)
+    compared
+        + check_locals(world, mirror, &locals)
+        + check_groups(world, mirror)
+        + check_hosts(world, mirror)
 }
 
 fn check_services(world: &World, mirror: &Mirror, peers: &BTreeSet<Predicate>) -> usize {
@@ -250,20 +273,21 @@ fn check_locals(world: &World, mirror: &Mirror, locals: &BTreeSet<Predicate>) ->
 
 fn check_groups(world: &World, mirror: &Mirror) -> usize {
     let mut compared = 0;
-    let tiers: BTreeMap<&TierName, &Arc<Tier>> = world
-        .values()
-        .filter_map(|change| match change {
-            Change::Tier(name, Some(tier)) => Some((name, tier)),
-            _ => None,
-        })
-        .collect();
+    let tiers = tiers_of(world);
     let here = endpoints(world).filter(|endpoint| &*endpoint.node == "n0");
     for endpoint in here {
         let local = &mirror.resolver.endpoints()[&endpoint.interface];
         assert_eq!(local.addresses, endpoint.addresses);
         for direction in Direction::ALL {
             compared += 1;
-            let expected = ordered(world, &tiers, endpoint, direction);
+            let expected = ordered(world, &tiers, (Hook::Normal, direction), &|policy| {
+                selects(
+                    world,
+                    &policy.selector,
+                    &endpoint.labels,
+                    &endpoint.profiles,
+                )
+            });
             let dispatch = match direction {
                 Direction::Ingress => &local.ingress,
                 Direction::Egress => &local.egress,
@@ -289,11 +313,85 @@ fn check_groups(world: &World, mirror: &Mirror) -> usize {
     compared
 }
 
+fn tiers_of(world: &World) -> BTreeMap<&TierName, &Arc<Tier>> {
+    let tiers = world.values().filter_map(|change| match change {
+        Change::Tier(name, Some(tier)) => Some((name, tier)),
+        _ => None,
+    });
+    tiers.collect()
+}
+
+/// The host endpoint of an interface: the first by name that is about it.
+fn host_of<'a>(world: &'a World, interface: &str) -> Option<&'a Arc<HostEndpoint>> {
+    let own = |host: &HostEndpoint| match world.get(&Key::Interface(interface.into())) {
+        Some(Change::Interface(_, Some(own))) => host.addresses.iter().any(|a| own.contains(a)),
+        _ => false,
+    };
+    let here = || hosts(world).filter(|host| &*host.node == "n0");
+    let closed = here().find(|host| host.is_closed && host.interface == HostInterface::All);
+    if closed.is_some() {
+        return closed.filter(|_| interface == "*");
+    }
+    let is_about = |host: &&Arc<HostEndpoint>| match &host.interface {
+        HostInterface::All => interface == "*",
+        HostInterface::Named(name) => **name == *interface,
+        HostInterface::ByAddress => own(host),
+    };
+    let closed = here().filter(|host| host.is_closed).find(&is_about);
+    closed.or_else(|| here().find(&is_about))
+}
+
+fn check_hosts(world: &World, mirror: &Mirror) -> usize {
+    let tiers = tiers_of(world);
+    let mut compared = 0;
+    for interface in ["eth0", "eth1", "eth2", "*"] {
+        let found = mirror.resolver.hosts().get(interface);
+        let expected = host_of(world, interface);
+        assert_eq!(
+            found.map(|host| &host.name),
+            expected.map(|host| &host.name),
+            "{interface}"
+        );
+        let (Some(found), Some(expected)) = (found, expected) else {
+            continue;
+        };
+        for way in Hook::ways() {
+            compared += 1;
+            let policies = ordered(world, &tiers, way, &|policy| {
+                let (own, profiles) = (&expected.labels, &expected.profiles);
+                !expected.is_closed
+                    && policy.key.kind == PolicyKind::GlobalNetworkPolicy
+                    && selects(world, &policy.selector, own, profiles)
+            });
+            let Some(id) = found.groups.get(&way) else {
+                if (interface, way.0) == ("*", Hook::Untracked) {
+                    continue;
+                }
+                assert_eq!(policies, [], "{interface} {way:?}");
+                continue;
+            };
+            let group = &mirror.resolver.groups()[id];
+            assert_eq!((group.hook, group.direction), way);
+            let tiers = group.tiers.iter().map(|tier| {
+                let keys = tier.policies.iter().map(|policy| policy.key.to_string());
+                (tier.name.to_string(), keys.collect())
+            });
+            assert_eq!(tiers.collect::<Vec<_>>(), policies, "{interface} {way:?}");
+            let denies = group
+                .tiers
+                .iter()
+                .any(|tier| tier.end == oncilla_model::TierEnd::Deny);
+            assert!(!(way.0.is_early() && denies), "no end of tier denies early");
+        }
+    }
+    compared
+}
+
 fn ordered(
     world: &World,
     tiers: &BTreeMap<&TierName, &Arc<Tier>>,
-    endpoint: &Endpoint,
-    direction: Direction,
+    (hook, direction): (Hook, Direction),
+    selects: &dyn Fn(&Policy) -> bool,
 ) -> Vec<(String, Vec<String>)> {
     let mut policies: Vec<&Arc<Policy>> = world
         .values()
@@ -305,14 +403,14 @@ fn ordered(
             Direction::Ingress => policy.ingress.is_some(),
             Direction::Egress => policy.egress.is_some(),
         })
-        .filter(|policy| {
-            selects(
-                world,
-                &policy.selector,
-                &endpoint.labels,
-                &endpoint.profiles,
-            )
+        .filter(|policy| match policy.applies {
+            Applies::Normal => hook == Hook::Normal,
+            Applies::Forward => [Hook::Normal, Hook::Forward].contains(&hook),
+            Applies::PreDnat => hook == Hook::PreDnat,
+            Applies::Untracked => hook == Hook::Untracked,
+            Applies::Everywhere => true,
         })
+        .filter(|policy| selects(policy))
         .collect();
     policies.sort_by(|a, b| {
         let place = |policy: &Policy| match tiers.get(&policy.tier) {

@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use oncilla_model::{
-    Action, Change, Endpoint, EndpointKey, EndpointPort, Families, Labels, List, NetworkSet,
-    NetworkSetKey, Node, Order, Policy, PolicyKey, PolicyKind, Ports, Predicate, Profile,
-    ProfileName, ProtocolMatch, Rule, ServiceKey, Side, Slice, SliceKey, Tier, TierEnd, TierName,
+    Action, Applies, Change, Endpoint, EndpointKey, EndpointPort, Families, HostEndpoint,
+    HostInterface, Labels, List, NetworkSet, NetworkSetKey, Node, Order, Policy, PolicyKey,
+    PolicyKind, Ports, Predicate, Profile, ProfileName, ProtocolMatch, Rule, ServiceKey, Side,
+    Slice, SliceKey, Tier, TierEnd, TierName,
 };
 use oncilla_net::{IpNet, PortSet, Protocol};
 use oncilla_selector::{Selector, parse};
@@ -63,6 +64,9 @@ pub(crate) const SMALL: Size = Size {
 pub(crate) const NAMESPACES: usize = 3;
 /// Slices of endpoints.
 const LISTS: usize = 4;
+/// Host endpoints, of two nodes, and interfaces of the one that is looked at.
+const HOSTS: usize = 5;
+const INTERFACES: usize = 3;
 
 /// What a change is about.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -72,6 +76,8 @@ pub(crate) enum Key {
     Endpoint(EndpointKey),
     Set(NetworkSetKey),
     Node(Arc<str>),
+    Host(Arc<str>),
+    Interface(Arc<str>),
     Profile(ProfileName),
     Slice(SliceKey),
 }
@@ -86,6 +92,8 @@ pub(crate) fn key(change: &Change) -> Key {
         Change::Endpoint(key, _) => Key::Endpoint(key.clone()),
         Change::NetworkSet(key, _) => Key::Set(key.clone()),
         Change::Node(name, _) => Key::Node(Arc::clone(name)),
+        Change::HostEndpoint(name, _) => Key::Host(Arc::clone(name)),
+        Change::Interface(name, _) => Key::Interface(Arc::clone(name)),
         Change::Profile(key, _) => Key::Profile(key.clone()),
         Change::Slice(key, _) => Key::Slice(key.clone()),
     }
@@ -98,6 +106,8 @@ pub(crate) fn gone(change: &Change) -> Change {
         Change::Endpoint(key, _) => Change::Endpoint(key.clone(), None),
         Change::NetworkSet(key, _) => Change::NetworkSet(key.clone(), None),
         Change::Node(name, _) => Change::Node(Arc::clone(name), None),
+        Change::HostEndpoint(name, _) => Change::HostEndpoint(Arc::clone(name), None),
+        Change::Interface(name, _) => Change::Interface(Arc::clone(name), None),
         Change::Profile(key, _) => Change::Profile(key.clone(), None),
         Change::Slice(key, _) => Change::Slice(key.clone(), None),
     }
@@ -133,6 +143,12 @@ pub(crate) fn random(dice: &mut Dice, size: Size) -> World {
     for number in 0..LISTS {
         changes.push(slice(dice, number, size));
     }
+    for number in 0..HOSTS {
+        changes.push(host(dice, number, size));
+    }
+    for number in 0..INTERFACES {
+        changes.push(interface(dice, number, size));
+    }
     for number in 0..size.policies {
         changes.push(policy(dice, number, size));
     }
@@ -156,10 +172,78 @@ pub(crate) fn another(dice: &mut Dice, of: &Change, size: Size) -> Change {
         Change::NetworkSet(key, _) => set(dice, number(&key.name), size),
         Change::Node(name, _) => node(dice, number(name), size),
         Change::Slice(key, _) => slice(dice, number(&key.name), size),
+        Change::HostEndpoint(name, _) => host(dice, number(name), size),
+        Change::Interface(name, _) => interface(dice, number(name), size),
         Change::Profile(name, _) => {
             profile(dice, number(name.0.strip_prefix("kns.").unwrap()), size)
         }
     }
+}
+
+const APPLIES: [Applies; 8] = [
+    Applies::Normal,
+    Applies::Normal,
+    Applies::Normal,
+    Applies::Forward,
+    Applies::Forward,
+    Applies::PreDnat,
+    Applies::Untracked,
+    Applies::Everywhere,
+];
+
+/// An address that a host may have.
+fn host_address(dice: &mut Dice) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(
+        172,
+        16,
+        0,
+        u8::try_from(dice.below(4)).unwrap(),
+    ))
+}
+
+fn host(dice: &mut Dice, number: usize, size: Size) -> Change {
+    let name: Arc<str> = format!("host{number}").into();
+    let app = format!("v{}", dice.below(size.values));
+    let interface = match dice.below(3) {
+        0 => HostInterface::All,
+        1 => HostInterface::ByAddress,
+        _ => HostInterface::Named(format!("eth{}", dice.below(INTERFACES)).into()),
+    };
+    let mut own = vec![("app", app.as_str())];
+    if dice.chance(20) {
+        // Whatever it says of itself, policies of namespaces are not for it.
+        own.push(("projectcalico.org/namespace", "ns0"));
+    }
+    let profiles = ["kns.ns0", oncilla_model::DEFAULT_ALLOW, "missing"];
+    let profiles = profiles.into_iter().filter(|_| dice.chance(30));
+    let profiles = profiles.map(|name| ProfileName(name.into())).collect();
+    let mut addresses = vec![host_address(dice), host_address(dice)];
+    addresses.sort_unstable();
+    addresses.dedup();
+    let host = HostEndpoint {
+        name: Arc::clone(&name),
+        node: if number < HOSTS - 1 { "n0" } else { "n1" }.into(),
+        interface,
+        labels: labels(&own),
+        profiles,
+        addresses,
+        ports: vec![EndpointPort {
+            name: "http".into(),
+            protocol: Protocol::TCP,
+            port: u16::try_from(8000 + dice.below(2)).unwrap(),
+        }],
+        is_closed: dice.chance(10),
+    };
+    Change::HostEndpoint(name, Some(Arc::new(host)))
+}
+
+fn interface(dice: &mut Dice, number: usize, _size: Size) -> Change {
+    let addresses: std::collections::BTreeSet<IpAddr> =
+        (0..dice.below(3)).map(|_| host_address(dice)).collect();
+    Change::Interface(
+        format!("eth{number}").into(),
+        Some(addresses.into_iter().collect()),
+    )
 }
 
 fn tier(dice: &mut Dice, name: &str) -> Change {
@@ -365,6 +449,7 @@ fn policy(dice: &mut Dice, number: usize, size: Size) -> Change {
         key: key.clone(),
         tier: TierName((*dice.pick(&["default", "security", "missing"])).into()),
         order: Order::new(dice.chance(50).then_some(10.0)),
+        applies: *dice.pick(&APPLIES),
         selector: selector(dice, size),
         ingress: dice.chance(70).then(|| rules(dice)),
         egress: dice.chance(50).then(|| rules(dice)),

@@ -1,0 +1,164 @@
+//! How this node treats packets: what the agent was told at its start, under what Felix's configurations say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use oncilla_compile::settings_of;
+use oncilla_model::{Configuration, settings};
+use oncilla_program::Settings;
+use serde_json::Value;
+
+/// The configurations of the cluster, seen from one node.
+#[derive(Debug)]
+pub(crate) struct Configurations {
+    node: Arc<str>,
+    base: Settings,
+    all: BTreeMap<String, Configuration>,
+    /// Of the node's own object.
+    labels: BTreeMap<String, String>,
+}
+
+impl Configurations {
+    pub(crate) fn new(node: &str, base: Settings) -> Self {
+        Self {
+            node: node.into(),
+            base,
+            all: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// A configuration came, changed or went.
+    pub(crate) fn put(&mut self, name: &str, configuration: Option<Configuration>) {
+        match configuration {
+            Some(configuration) => drop(self.all.insert(name.to_owned(), configuration)),
+            None => drop(self.all.remove(name)),
+        }
+    }
+
+    /// A node's object: the labels of our own are what selectors ask about.
+    pub(crate) fn note_node(&mut self, name: &str, node: Option<&Value>) {
+        if name != &*self.node {
+            return;
+        }
+        let labels = node.and_then(|node| node.pointer("/metadata/labels")?.as_object());
+        let pairs = labels.into_iter().flatten();
+        let pairs =
+            pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        self.labels = pairs.collect();
+    }
+
+    /// What holds now.
+    pub(crate) fn settings(&self) -> Settings {
+        let said = settings(&self.all, &self.node, &self.labels);
+        settings_of(&said, &self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oncilla_api::{Kind, Object, Remains};
+    use oncilla_model::Configuration;
+    use oncilla_program::{EndpointToHost, Settings};
+    use serde_json::json;
+
+    use super::Configurations;
+
+    fn configuration(spec: &serde_json::Value) -> Configuration {
+        let value = json!({ "apiVersion": "projectcalico.org/v3", "kind": "FelixConfiguration",
+            "metadata": { "name": "default" }, "spec": spec });
+        let Object::FelixConfiguration(object) =
+            Object::decode(Kind::FelixConfiguration, value).unwrap()
+        else {
+            panic!("another kind");
+        };
+        Configuration::of(&object).unwrap()
+    }
+
+    #[test]
+    fn the_nodes_own_stands_before_a_selected_one_and_that_before_the_default() {
+        let mut all = Configurations::new("n1", Settings::default());
+        let action = |all: &Configurations| all.settings().endpoint_to_host;
+        assert_eq!(action(&all), EndpointToHost::Drop);
+        let says = |action: &str| configuration(&json!({ "defaultEndpointToHostAction": action }));
+        all.put("default", Some(says("Accept")));
+        all.put("node.n2", Some(says("Drop")));
+        assert_eq!(action(&all), EndpointToHost::Accept);
+        let racks =
+            json!({ "defaultEndpointToHostAction": "Return", "nodeSelector": "rack == 'a'" });
+        all.put("racks", Some(configuration(&racks)));
+        assert_eq!(action(&all), EndpointToHost::Accept, "not this rack");
+        let node = json!({ "metadata": { "labels": { "rack": "a" } } });
+        all.note_node("n1", Some(&node));
+        assert_eq!(action(&all), EndpointToHost::Return);
+        all.put("node.n1", Some(says("Drop")));
+        assert_eq!(action(&all), EndpointToHost::Drop);
+        all.put("node.n1", None);
+        assert_eq!(action(&all), EndpointToHost::Return);
+    }
+
+    #[test]
+    fn failsafes_are_replaced_and_emptied() {
+        let mut all = Configurations::new("n1", Settings::default());
+        let default = all.settings().failsafes;
+        assert_eq!(default.inbound.len(), 9);
+        let ssh = json!({ "failsafeInboundHostPorts": [
+            { "protocol": "TCP", "port": 22, "net": "10.0.0.0/8" }] });
+        all.put("default", Some(configuration(&ssh)));
+        let failsafes = all.settings().failsafes;
+        assert_eq!(failsafes.inbound.len(), 1);
+        assert_eq!(failsafes.outbound, default.outbound);
+        let none = json!({ "failsafeInboundHostPorts": [], "failsafeOutboundHostPorts": [] });
+        all.put("default", Some(configuration(&none)));
+        assert!(all.settings().failsafes.inbound.is_empty());
+        assert!(all.settings().failsafes.outbound.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_understood_closes_what_it_may_have_closed_and_keeps_failsafes() {
+        let base = Settings {
+            endpoint_to_host: EndpointToHost::Accept,
+            ..Settings::default()
+        };
+        let mut all = Configurations::new("n1", base);
+        let written = json!({ "apiVersion": "projectcalico.org/v3", "kind": "FelixConfiguration",
+            "metadata": { "name": "default" }, "spec": {
+                "defaultEndpointToHostAction": "Maybe",
+                "allowVXLANPacketsFromWorkloads": "perhaps",
+                "failsafeInboundHostPorts": [{ "protocol": "TCP", "port": 22 },
+                    { "protocol": "TCP", "port": "ssh" }] } });
+        let remains = Remains::new(Kind::FelixConfiguration, &written, &[]);
+        all.put("default", Some(Configuration::closed(&remains)));
+        let settings = all.settings();
+        assert_eq!(settings.endpoint_to_host, EndpointToHost::Drop);
+        assert_eq!(settings.encap_drop, Settings::default().encap_drop);
+        assert_eq!(
+            settings.failsafes.inbound.len(),
+            1,
+            "what can be read of the list"
+        );
+        assert_eq!(
+            settings.failsafes.outbound,
+            Settings::default().failsafes.outbound
+        );
+        assert!(settings.drop_invalid && settings.drop_spoofed);
+    }
+
+    #[test]
+    fn tunnels_and_invalid_packets_are_as_told() {
+        let mut all = Configurations::new("n1", Settings::default());
+        let open = json!({ "allowVXLANPacketsFromWorkloads": true,
+            "allowIPIPPacketsFromWorkloads": true, "disableConntrackInvalidCheck": true,
+            "workloadSourceSpoofing": "Any" });
+        all.put("default", Some(configuration(&open)));
+        let settings = all.settings();
+        assert_eq!(
+            (settings.encap_drop.vxlan_port, settings.encap_drop.ipip),
+            (None, false)
+        );
+        assert!(!settings.drop_invalid && !settings.drop_spoofed);
+        let port = json!({ "vxlanPort": 8472 });
+        all.put("default", Some(configuration(&port)));
+        assert_eq!(all.settings().encap_drop.vxlan_port, Some(8472));
+    }
+}

@@ -1,0 +1,260 @@
+//! How a node treats packets: Felix's configuration, as far as it changes verdicts.
+
+use std::collections::BTreeMap;
+
+use oncilla_api::v3::{self, EndpointToHostAction, SourceSpoofing};
+use oncilla_api::{FieldError, Remains, Remnant};
+use oncilla_net::{IpNet, Protocol, parse_address, parse_cidr};
+use oncilla_selector::{Selector, parse};
+
+/// The name of the configuration for all nodes.
+const DEFAULT: &str = "default";
+/// Before the name of the one node that a configuration is for.
+const NODE: &str = "node.";
+
+/// What becomes of a workload's packet to its own host that its egress policy allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ToHost {
+    /// It is dropped.
+    Drop,
+    /// It is accepted.
+    Accept,
+    /// The rest of the host's rules decide.
+    Return,
+}
+
+/// A port of the host that no policy closes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct FailsafePort {
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
+    /// Only for peers inside; none: for all.
+    pub net: Option<IpNet>,
+}
+
+/// What one configuration says; `None`: nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodeSettings {
+    /// What a host always accepts.
+    pub failsafe_inbound: Option<Vec<FailsafePort>>,
+    /// What a host always reaches.
+    pub failsafe_outbound: Option<Vec<FailsafePort>>,
+    /// From a workload to its own host.
+    pub endpoint_to_host: Option<ToHost>,
+    /// Whether packets that connection tracking cannot place are dropped.
+    pub drop_invalid: Option<bool>,
+    /// Whether workloads may send VXLAN.
+    pub allow_vxlan: Option<bool>,
+    /// Whether workloads may send IP in IP.
+    pub allow_ipip: Option<bool>,
+    /// The port of VXLAN.
+    pub vxlan_port: Option<u16>,
+    /// Whether workloads may use foreign source addresses.
+    pub allow_spoofing: Option<bool>,
+}
+
+impl NodeSettings {
+    /// The same where `over` says nothing.
+    #[must_use]
+    fn under(self, over: &Self) -> Self {
+        let over = over.clone();
+        Self {
+            failsafe_inbound: over.failsafe_inbound.or(self.failsafe_inbound),
+            failsafe_outbound: over.failsafe_outbound.or(self.failsafe_outbound),
+            endpoint_to_host: over.endpoint_to_host.or(self.endpoint_to_host),
+            drop_invalid: over.drop_invalid.or(self.drop_invalid),
+            allow_vxlan: over.allow_vxlan.or(self.allow_vxlan),
+            allow_ipip: over.allow_ipip.or(self.allow_ipip),
+            vxlan_port: over.vxlan_port.or(self.vxlan_port),
+            allow_spoofing: over.allow_spoofing.or(self.allow_spoofing),
+        }
+    }
+}
+
+/// One configuration: for which nodes, and what it says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Configuration {
+    nodes: Option<Selector>,
+    /// When it was made, as the store writes times.
+    created: String,
+    settings: NodeSettings,
+}
+
+impl Configuration {
+    /// What a validated object says.
+    ///
+    /// # Errors
+    /// When a value has no meaning.
+    pub fn of(object: &v3::FelixConfiguration) -> Result<Self, Vec<FieldError>> {
+        let spec = &object.spec;
+        let mut errors = Vec::new();
+        let nodes = spec
+            .node_selector
+            .as_deref()
+            .filter(|text| !text.is_empty());
+        let nodes = nodes.and_then(|text| {
+            let fault = |error: oncilla_selector::ParseError| {
+                errors.push(FieldError::new("spec.nodeSelector", error.to_string()));
+            };
+            parse(text).map_err(fault).ok()
+        });
+        let mut list = |name: &str, list: &Option<v3::Failsafes>| {
+            let list = list.as_ref()?;
+            let ports = list.0.iter().enumerate().filter_map(|(index, port)| {
+                let read = failsafe(port);
+                let path = format!("spec.{name}[{index}]");
+                read.map_err(|message| errors.push(FieldError::new(path, message)))
+                    .ok()
+            });
+            Some(ports.collect())
+        };
+        let failsafe_inbound = list(
+            "failsafeInboundHostPorts",
+            &spec.failsafe_inbound_host_ports,
+        );
+        let failsafe_outbound = list(
+            "failsafeOutboundHostPorts",
+            &spec.failsafe_outbound_host_ports,
+        );
+        let vxlan_port = spec.vxlan_port.map(u16::try_from).transpose();
+        let vxlan_port = vxlan_port.unwrap_or_else(|_range| {
+            errors.push(FieldError::new("spec.vxlanPort", "is no port number"));
+            None
+        });
+        let settings = NodeSettings {
+            failsafe_inbound,
+            failsafe_outbound,
+            endpoint_to_host: spec
+                .default_endpoint_to_host_action
+                .map(|action| match action {
+                    EndpointToHostAction::Drop => ToHost::Drop,
+                    EndpointToHostAction::Accept => ToHost::Accept,
+                    EndpointToHostAction::Return => ToHost::Return,
+                }),
+            drop_invalid: spec
+                .disable_conntrack_invalid_check
+                .map(|disabled| !disabled),
+            allow_vxlan: spec.allow_vxlan_packets_from_workloads,
+            allow_ipip: spec.allow_ipip_packets_from_workloads,
+            vxlan_port,
+            allow_spoofing: spec
+                .workload_source_spoofing
+                .map(|spoofing| spoofing == SourceSpoofing::Any),
+        };
+        if errors.is_empty() {
+            let created = object.metadata.creation_timestamp.clone();
+            Ok(Self {
+                nodes,
+                created: created.unwrap_or_default(),
+                settings,
+            })
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// What stands for one that cannot be understood: what is not at fault holds; of a list of failsafes that is, the
+    /// items that are not; nothing else that is at fault opens anything.
+    pub fn closed(remains: &Remains) -> Self {
+        let flag = |name: &str, closed: bool| match remains.field(&format!("spec.{name}")) {
+            Remnant::Absent => None,
+            Remnant::Is(value) => Some(value.as_bool().unwrap_or(closed)),
+            Remnant::Unknown => Some(closed),
+        };
+        let list = |name: &str| {
+            let path = format!("spec.{name}");
+            (remains.field(&path) != Remnant::Absent).then(|| {
+                let items = (0..remains.items(&path).len())
+                    .filter_map(|index| remains.item::<v3::FailsafePort>(&path, index));
+                items.filter_map(|port| failsafe(&port).ok()).collect()
+            })
+        };
+        let action = match remains.field("spec.defaultEndpointToHostAction") {
+            Remnant::Absent => None,
+            Remnant::Is(value) => Some(value.as_str().map_or(ToHost::Drop, to_host)),
+            Remnant::Unknown => Some(ToHost::Drop),
+        };
+        let port = match remains.field("spec.vxlanPort") {
+            Remnant::Is(value) => value.as_u64().and_then(|port| u16::try_from(port).ok()),
+            Remnant::Absent | Remnant::Unknown => None,
+        };
+        let spoofing = match remains.field("spec.workloadSourceSpoofing") {
+            Remnant::Absent => None,
+            Remnant::Is(value) => Some(
+                value
+                    .as_str()
+                    .is_some_and(|word| word.eq_ignore_ascii_case("any")),
+            ),
+            Remnant::Unknown => Some(false),
+        };
+        let nodes = remains
+            .text("spec.nodeSelector")
+            .filter(|text| !text.is_empty());
+        Self {
+            nodes: nodes.and_then(|text| parse(text).ok()),
+            created: String::new(),
+            settings: NodeSettings {
+                failsafe_inbound: list("failsafeInboundHostPorts"),
+                failsafe_outbound: list("failsafeOutboundHostPorts"),
+                endpoint_to_host: action,
+                drop_invalid: flag("disableConntrackInvalidCheck", false).map(|off| !off),
+                allow_vxlan: flag("allowVXLANPacketsFromWorkloads", false),
+                allow_ipip: flag("allowIPIPPacketsFromWorkloads", false),
+                vxlan_port: port,
+                allow_spoofing: spoofing,
+            },
+        }
+    }
+}
+
+fn to_host(word: &str) -> ToHost {
+    match word.to_ascii_lowercase().as_str() {
+        "accept" => ToHost::Accept,
+        "return" => ToHost::Return,
+        _ => ToHost::Drop,
+    }
+}
+
+fn failsafe(port: &v3::FailsafePort) -> Result<FailsafePort, String> {
+    let net = match port.net.as_str() {
+        "" => None,
+        text => {
+            let net = parse_address(text).map(IpNet::from);
+            let net = net.or_else(|_no_address| parse_cidr(text));
+            Some(net.map_err(|error| error.to_string())?)
+        }
+    };
+    Ok(FailsafePort {
+        protocol: port.protocol.number().ok_or("has no known protocol")?,
+        port: u16::try_from(port.port).map_err(|_range| "has no port number")?,
+        net,
+    })
+}
+
+/// What all configurations, by name, come to on a node with these labels: its own before the oldest of those that
+/// select it, the first by name of equally old ones, before the one for all.
+pub fn settings(
+    configurations: &BTreeMap<String, Configuration>,
+    node: &str,
+    labels: &BTreeMap<String, String>,
+) -> NodeSettings {
+    let own = configurations.get(&format!("{NODE}{node}"));
+    let others = configurations
+        .iter()
+        .filter(|(name, _)| *name != DEFAULT && !name.starts_with(NODE));
+    let selecting = others.filter(|(_, each)| {
+        let nodes = each.nodes.as_ref();
+        nodes.is_some_and(|nodes| nodes.evaluate(labels))
+    });
+    let oldest = selecting.min_by_key(|(name, each)| (&each.created, *name));
+    let all = configurations.get(DEFAULT);
+    let ranked = own
+        .into_iter()
+        .chain(oldest.map(|(_, each)| each))
+        .chain(all);
+    ranked.fold(NodeSettings::default(), |known, each| {
+        each.settings.clone().under(&known)
+    })
+}
