@@ -17,9 +17,11 @@ use oncilla_model::{Converter, Doubt, Doubts, Policy, PolicyKey};
 use oncilla_net::{Packet, Verdict};
 use oncilla_program::{Outcome, Passage, Place, Program, ProgramDelta, Settings};
 use oncilla_resolve::{Exhausted, Limits, Resolver};
+use oncilla_testkit::cluster::Flight;
 use serde_json::Value;
 
 use crate::case::Change;
+use crate::hosts::Hosts;
 
 /// Name, order and end of the tiers that are there before anybody writes.
 const BUILT_IN_TIERS: [(&str, f64, v3::TierAction); 3] = [
@@ -66,6 +68,8 @@ pub struct Engine {
     streets: BTreeMap<String, Street>,
     /// Which node and interface each workload address is behind.
     homes: BTreeMap<IpAddr, (String, Arc<str>)>,
+    /// What agents learn of their hosts.
+    hosts: Hosts,
     now_ms: u64,
 }
 
@@ -118,11 +122,78 @@ impl Engine {
             doubts: Doubts::default(),
             streets: nodes.into_iter().map(street).collect(),
             homes: BTreeMap::new(),
+            hosts: Hosts::default(),
             now_ms: 0,
         };
         let tiers: Vec<Change> = built_in_tiers().map(Change::Apply).collect();
         engine.apply(&tiers, sink)?;
         Ok(engine)
+    }
+
+    /// Sends a packet of a host, or one that hosts forward, along its way.
+    pub fn judge_flight<'a>(&'a self, flight: &'a Flight) -> Fate<'a> {
+        let mut fate = Fate {
+            verdict: Verdict::Allow,
+            stages: Vec::new(),
+        };
+        let mut original = flight.original;
+        for (node, passage) in self.passages(flight) {
+            let Some(program) = self.program(node) else {
+                continue;
+            };
+            let passage = match original.take() {
+                Some(sent) => passage.translated_from(sent.ip(), sent.port()),
+                None => passage,
+            };
+            let outcome = program.judge(&passage, &flight.packet);
+            fate.verdict = outcome.verdict;
+            fate.stages.push((node, outcome));
+            if fate.verdict == Verdict::Deny {
+                break;
+            }
+        }
+        fate
+    }
+
+    /// The nodes on a flight's way, and how it passes each.
+    fn passages<'a>(&'a self, flight: &'a Flight) -> Vec<(&'a str, Passage<'a>)> {
+        // The node, and the workload's interface; none for the node itself.
+        let end = |host: &'a Option<String>, address| match host {
+            Some(node) => Some((node.as_str(), None)),
+            None => self
+                .home(address)
+                .map(|(node, interface)| (node, Some(&**interface))),
+        };
+        let source = end(&flight.from_host, flight.packet.src);
+        let destination = end(&flight.to_host, flight.packet.dst);
+        let passage = |from: Option<&'a str>, to: Option<&'a str>| match (from, to) {
+            (Some(from), Some(to)) => Some(Passage::forward(from, to)),
+            (Some(from), None) => Some(Passage::input(from)),
+            (None, Some(to)) => Some(Passage::output(to)),
+            (None, None) => None,
+        };
+        let mut passages = Vec::new();
+        match (source, destination) {
+            (Some((node, from)), Some((other, to))) if node == other => {
+                passages.push((node, passage(from, to)));
+            }
+            _ => {
+                passages.extend(
+                    source.map(|(node, from)| (node, passage(from, Some(&*flight.out_by)))),
+                );
+                let through = flight.through.as_ref();
+                passages.extend(
+                    through.map(|(node, from, to)| (node.as_str(), passage(Some(from), Some(to)))),
+                );
+                passages.extend(
+                    destination.map(|(node, to)| (node, passage(Some(&*flight.in_by), to))),
+                );
+            }
+        }
+        let passages = passages.into_iter();
+        passages
+            .filter_map(|(node, passage)| Some((node, passage?)))
+            .collect()
     }
 
     /// Takes changes in, in one batch, and settles.
@@ -171,7 +242,10 @@ impl Engine {
     ) -> Result<(), E> {
         self.now_ms += BATCH_MS;
         for (node, street) in &mut self.streets {
-            street.apply(node, converted, self.now_ms, sink)?;
+            street.compiler.set_settings(self.hosts.settings(node));
+            let own = self.hosts.interfaces(node);
+            let all: Vec<_> = own.into_iter().chain(converted.iter().cloned()).collect();
+            street.apply(node, &all, self.now_ms, sink)?;
         }
         self.homes = self
             .streets
@@ -189,6 +263,7 @@ impl Engine {
     }
 
     fn convert(&mut self, change: &Change) -> Vec<oncilla_model::Change> {
+        self.hosts.hear(change);
         let (key, converted, doubt) = match change {
             Change::Delete(key) => {
                 // The API server refuses to delete the built-in tiers.

@@ -9,6 +9,7 @@
 pub mod case;
 pub mod engine;
 pub mod format;
+mod hosts;
 pub mod left_out;
 pub mod level;
 pub mod rig;

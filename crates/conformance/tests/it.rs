@@ -11,5 +11,7 @@ mod extremes;
 mod faults;
 #[path = "it/fuzz.rs"]
 mod fuzz;
+#[path = "it/hosts.rs"]
+mod hosts;
 #[path = "it/rebuild.rs"]
 mod rebuild;

@@ -2,6 +2,8 @@
 //! meet them, and changes that keep happening to them. Everything follows from the seed.
 
 mod endpoints;
+mod flight;
+mod hosts;
 mod listed;
 mod npa;
 mod policies;
@@ -14,6 +16,8 @@ use oncilla_api::{Kind, Object, ObjectKey};
 
 use crate::rng::Rng;
 
+pub use flight::Flight;
+pub use hosts::{INTERFACES, host_addresses};
 pub use traffic::{NETS_V4, NETS_V6};
 
 /// The nodes.
@@ -32,6 +36,8 @@ pub struct Size {
     pub policies: usize,
     /// Network sets of both kinds together.
     pub sets: usize,
+    /// Host endpoints; with any of them also everything else about hosts.
+    pub hosts: usize,
 }
 
 impl Default for Size {
@@ -40,6 +46,7 @@ impl Default for Size {
             pods: 18,
             policies: 30,
             sets: 5,
+            hosts: 0,
         }
     }
 }
@@ -54,6 +61,7 @@ pub struct RandomCluster {
     objects: BTreeMap<ObjectKey, Object>,
     /// How many objects were ever made: names and addresses are used once.
     made: u16,
+    has_hosts: bool,
 }
 
 impl RandomCluster {
@@ -63,6 +71,7 @@ impl RandomCluster {
             rng: Rng::new(seed),
             objects: BTreeMap::new(),
             made: 0,
+            has_hosts: size.hosts > 0,
         };
         for node in NODES {
             let object = cluster.node(node);
@@ -83,6 +92,16 @@ impl RandomCluster {
         for _ in 0..size.pods {
             let pod = cluster.new_pod();
             cluster.put(pod);
+        }
+        for _ in 0..size.hosts {
+            let host = cluster.new_host();
+            cluster.put(host);
+        }
+        if cluster.has_hosts {
+            let profile = cluster.new_profile();
+            cluster.put(profile);
+            let configuration = cluster.new_configuration();
+            cluster.put(configuration);
         }
         for _ in 0..size.sets {
             let set = cluster.new_set();
@@ -114,6 +133,9 @@ impl RandomCluster {
     }
 
     fn edit(&mut self) -> Edit {
+        if self.has_hosts && self.rng.chance(1, 4) {
+            return self.edit_hosts();
+        }
         match self.rng.below(22) {
             0..=3 => self.relabel_pod(),
             4 => {
@@ -167,8 +189,34 @@ impl RandomCluster {
         }
     }
 
+    fn edit_hosts(&mut self) -> Edit {
+        match self.rng.below(8) {
+            0..=2 => {
+                let host = self.new_host();
+                self.put(host)
+            }
+            3 => self.remove_one(&[Kind::HostEndpoint], 1),
+            4 | 5 => {
+                let configuration = self.new_configuration();
+                self.put(configuration)
+            }
+            6 => self.remove_one(&[Kind::FelixConfiguration], 1),
+            _ => {
+                let profile = self.new_profile();
+                self.put(profile)
+            }
+        }
+    }
+
     /// Puts an object there, defaulted and checked as the API server does.
     fn put(&mut self, mut object: Object) -> Edit {
+        match &mut object {
+            Object::GlobalNetworkPolicy(policy) if self.has_hosts => {
+                hosts::stage(&mut self.rng, policy);
+            }
+            Object::Node(node) if self.has_hosts => hosts::dress(node),
+            _ => {}
+        }
         object.default_fields();
         let errors = object.validate();
         assert!(

@@ -179,7 +179,11 @@ pub(crate) fn feed(engine: &mut Engine, changes: &[Change]) -> Result<(), Failur
 
 impl World {
     pub(crate) fn new(seed: u64) -> Result<Self, Failure> {
-        let random = RandomCluster::new(seed, Size::default());
+        Self::of_size(seed, Size::default())
+    }
+
+    pub(crate) fn of_size(seed: u64, size: Size) -> Result<Self, Failure> {
+        let random = RandomCluster::new(seed, size);
         let cluster: Cluster = random.objects().values().cloned().collect();
         let mut engine = new_engine();
         let all = random.objects().values().cloned().map(Change::Apply);
@@ -209,7 +213,7 @@ impl World {
     }
 
     /// Judges packets twice and says where the two differ.
-    fn compare(&mut self, count: usize, seen: &mut Seen) -> Result<(), Failure> {
+    pub(crate) fn compare(&mut self, count: usize, seen: &mut Seen) -> Result<(), Failure> {
         let packets = self.random.packets(count);
         let evaluator = Evaluator::new(&self.cluster);
         Self::count_policies(&evaluator, &packets, seen);
@@ -318,7 +322,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Where a test's seeds start: at another place every day, so that every day looks at new clusters, or where
 /// `ONCILLA_SEED` says, so that a red run can be repeated. Says which.
-fn first_seed(test: &str) -> u64 {
+pub(crate) fn first_seed(test: &str) -> u64 {
     #[expect(
         clippy::disallowed_methods,
         reason = "a test's configuration is its environment"

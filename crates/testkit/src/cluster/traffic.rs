@@ -51,6 +51,8 @@ const OUTSIDE: [&str; 12] = [
 ];
 /// Ports that policies and pods know.
 pub(super) const PORTS: [u16; 7] = [80, 81, 443, 8080, 53, 9000, 9063];
+/// Ports of failsafes.
+pub(super) const FAILSAFE_PORTS: [u16; 6] = [22, 53, 68, 179, 6443, 4789];
 /// Source ports that policies know.
 pub(super) const SOURCE_PORTS: [u16; 3] = [1234, 5000, 40_000];
 /// Protocols without ports that nothing tracks specially.
@@ -115,7 +117,7 @@ impl RandomCluster {
     }
 }
 
-fn packet(rng: &mut Rng, src: IpAddr, dst: IpAddr) -> Packet {
+pub(super) fn packet(rng: &mut Rng, src: IpAddr, dst: IpAddr) -> Packet {
     let protocol = match rng.below(20) {
         0..=8 => Protocol::TCP,
         9..=13 => Protocol::UDP,

@@ -30,6 +30,7 @@ const SMALL: Size = Size {
     pods: 8,
     policies: 12,
     sets: 4,
+    hosts: 0,
 };
 /// Texts that mean something somewhere, or nearly.
 const TEXTS: [&str; 40] = [

@@ -1,0 +1,78 @@
+//! What agents learn of their hosts besides the cluster's objects: interfaces, and what Felix's configuration
+//! comes to. Here the objects say both.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use oncilla_api::{Kind, Object, Remains};
+use oncilla_compile::settings_of;
+use oncilla_model::{Change as ModelChange, Configuration, settings};
+use oncilla_program::Settings;
+use serde::Deserialize;
+
+use crate::case::Change;
+
+/// Where a node's own interfaces are listed.
+const INTERFACES: &str = "projectcalico.org/Interfaces";
+
+/// The hosts of a cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Hosts {
+    configurations: BTreeMap<String, Configuration>,
+    labels: BTreeMap<String, BTreeMap<String, String>>,
+    interfaces: BTreeMap<String, Vec<Interface>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Interface {
+    name: String,
+    addresses: Vec<IpAddr>,
+}
+
+impl Hosts {
+    /// Takes note of an object.
+    pub(crate) fn hear(&mut self, change: &Change) {
+        match change {
+            Change::Apply(Object::FelixConfiguration(found)) => {
+                let read = Configuration::of(found).unwrap_or_else(|reasons| {
+                    let value = Object::FelixConfiguration(found.clone()).to_value();
+                    let remains = Remains::new(Kind::FelixConfiguration, &value, &reasons);
+                    Configuration::closed(&remains)
+                });
+                self.configurations
+                    .insert(found.metadata.name.clone(), read);
+            }
+            Change::Apply(Object::Node(node)) => {
+                let name = node.metadata.name.clone();
+                let listed = node.metadata.annotations.get(INTERFACES);
+                let listed = listed.and_then(|text| serde_json::from_str(text).ok());
+                self.interfaces
+                    .insert(name.clone(), listed.unwrap_or_default());
+                self.labels.insert(name, node.metadata.labels.clone());
+            }
+            Change::Delete(key) if key.kind == Kind::FelixConfiguration => {
+                self.configurations.remove(&key.name);
+            }
+            Change::Apply(_) | Change::Delete(_) => {}
+        }
+    }
+
+    /// A node's own interfaces.
+    pub(crate) fn interfaces(&self, node: &str) -> Vec<ModelChange> {
+        let listed = self.interfaces.get(node).into_iter().flatten();
+        let changes = listed.map(|interface| {
+            let mut addresses = interface.addresses.clone();
+            addresses.sort_unstable();
+            ModelChange::Interface(interface.name.as_str().into(), Some(addresses.into()))
+        });
+        changes.collect()
+    }
+
+    /// How a node treats packets.
+    pub(crate) fn settings(&self, node: &str) -> Settings {
+        let none = BTreeMap::new();
+        let labels = self.labels.get(node).unwrap_or(&none);
+        let said = settings(&self.configurations, node, labels);
+        settings_of(&said, &Settings::default())
+    }
+}
