@@ -46,9 +46,8 @@ pub(crate) fn compile_with<'a>(
     (build, log_prefix): (Build, &'a str),
 ) -> Compiled {
     let mut lowering = Lowering {
-        hook: def.hook,
         direction: def.direction,
-        local_ports: &def.local_ports,
+        local_ports: def.local_ports.as_ref(),
         answers,
         deciding,
         log_prefix,

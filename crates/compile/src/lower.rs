@@ -9,8 +9,8 @@ use std::sync::Arc;
 use oncilla_model::{Families, List, Ports, Predicate, Rule as ModelRule, Side};
 use oncilla_net::{Direction, Family, PORTS_KEYED_MAX, PortSet, Protocol, fault};
 use oncilla_program::{
-    ClassId, Hook, LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict,
-    SetName, SetRef,
+    ClassId, LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetName,
+    SetRef,
 };
 
 use crate::answer::{Answer, SetKind, set_name};
@@ -24,12 +24,10 @@ const PORTS_ALL: u32 = 65_536;
 
 /// What lowering reads, and the sets that the lowered rules mention.
 pub(crate) struct Lowering<'a> {
-    /// The hook of the group.
-    pub(crate) hook: Hook,
     /// The direction of the group.
     pub(crate) direction: Direction,
-    /// The ports of the group's endpoints by named-port predicate.
-    pub(crate) local_ports: &'a BTreeMap<Predicate, Vec<u16>>,
+    /// The ports of the group's endpoints by named-port predicate; `None` where they are not known.
+    pub(crate) local_ports: Option<&'a BTreeMap<Predicate, Vec<u16>>>,
     /// The answers that rules are made of.
     pub(crate) answers: Lookup<'a>,
     /// The answers that decide whether a peer is broad: in the preparing phase the old ones, so that rules
@@ -257,14 +255,14 @@ impl Lowering<'_> {
     /// The numbers of a port criterion of the local side: its names are known.
     fn local_numbers(&self, ports: &Ports, protocol: Protocol) -> Result<PortSet, Unanswerable> {
         let named = names(ports, protocol)?;
-        // Whose name it is where the packet is for anybody is not known here.
-        if self.hook != Hook::Normal && !named.is_empty() {
+        if self.local_ports.is_none() && !named.is_empty() {
             return Err(Unanswerable);
         }
         // A name that these endpoints do not have leads to no port.
+        let known = |name| self.local_ports.and_then(|ports| ports.get(name));
         let numbers = named
             .into_iter()
-            .flat_map(|name| self.local_ports.get(name).into_iter().flatten())
+            .flat_map(|name| known(name).into_iter().flatten())
             .map(|port| oncilla_net::PortRange::single(*port));
         Ok(ports
             .numbers
@@ -364,9 +362,10 @@ impl Lowering<'_> {
 }
 
 /// A rule that asks what cannot be answered never widens access: a deny matches all packets of its families
-/// and protocol, anything else is dropped. A pass is dropped too: the tier goes on to judge.
+/// and protocol, and so does a pass, which denies: behind it the tier may allow what the next one does not. An allow
+/// is dropped.
 fn fail_closed(rule: &ModelRule, origin: &Origin) -> Vec<Lowered> {
-    if origin.verdict != RuleVerdict::Deny {
+    if matches!(origin.verdict, RuleVerdict::Allow | RuleVerdict::Log) {
         return Vec::new();
     }
     let mut deny = Rule::new(RuleVerdict::Deny, Arc::clone(&origin.comment));

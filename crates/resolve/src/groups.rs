@@ -64,7 +64,7 @@ pub(crate) fn define(
     (hook, direction): (Hook, Direction),
     tiers: Vec<TierDef>,
     profiles: &[Option<&Arc<Profile>>],
-    ports_of: &mut dyn FnMut(&Predicate) -> Vec<u16>,
+    ports_of: Option<&mut dyn FnMut(&Predicate) -> Vec<u16>>,
 ) -> Option<GroupDef> {
     let profiles = match ending(direction, profiles) {
         _ if hook != Hook::Normal && tiers.is_empty() => return None,
@@ -83,17 +83,16 @@ pub(crate) fn define(
         direction,
         tiers,
         profiles,
-        local_ports: BTreeMap::new(),
+        local_ports: None,
     };
-    // Forwarded packets are for anybody: their ports are not this endpoint's.
-    let own = hook == Hook::Normal;
     let rules = crate::usage::rules_of(&group).flat_map(|rules| rules.iter());
     let names: BTreeSet<&Predicate> = rules
         .flat_map(|rule| port_names(sides(rule, direction).1))
         .collect();
-    let answers = names.into_iter().map(|name| (name.clone(), ports_of(name)));
-    let local_ports = answers.filter(|(_, ports)| own && !ports.is_empty());
-    let local_ports = local_ports.collect();
+    let local_ports = ports_of.map(|ports_of| {
+        let answers = names.into_iter().map(|name| (name.clone(), ports_of(name)));
+        answers.filter(|(_, ports)| !ports.is_empty()).collect()
+    });
     group.local_ports = local_ports;
     group.id = name(&group);
     Some(group)
@@ -107,7 +106,7 @@ pub(crate) fn closed((hook, direction): (Hook, Direction)) -> Option<GroupDef> {
         direction,
         tiers: Vec::new(),
         profiles: Vec::new(),
-        local_ports: BTreeMap::new(),
+        local_ports: None,
     };
     group.id = name(&group);
     (!hook.is_early()).then_some(group)
@@ -216,6 +215,8 @@ fn name(group: &GroupDef) -> GroupId {
     };
     if group.hook != Hook::Normal {
         part(&group.hook.to_string());
+    } else if group.local_ports.is_none() {
+        part("host");
     }
     part(&group.direction.to_string());
     for tier in &group.tiers {
@@ -230,7 +231,7 @@ fn name(group: &GroupDef) -> GroupId {
         part("profile");
         part(profile.as_ref().map_or("", |profile| &profile.name.0));
     }
-    for (predicate, ports) in &group.local_ports {
+    for (predicate, ports) in group.local_ports.iter().flatten() {
         part("port");
         part(predicate.text());
         for port in ports {

@@ -17,7 +17,7 @@ use oncilla_program::{ALL_INTERFACES, GroupId, Hook};
 use crate::dirty::Dirty;
 use crate::groups;
 use crate::index::Index;
-use crate::locals::{Locals, define_with};
+use crate::locals::{Locals, Of, define_with};
 use crate::node::GroupDef;
 use crate::shapes::ShapeId;
 
@@ -244,7 +244,7 @@ impl Locals {
                 tier.end = TierEnd::Pass;
             }
         }
-        define_with(index, shape, (hook, direction), tiers)
+        define_with(index, (Of::Host, shape), (hook, direction), tiers)
     }
 
     fn select_for_host(

@@ -303,7 +303,12 @@ impl Locals {
             .filter(|policy| applies(policy.applies, Hook::Normal))
             .collect();
         let tiers = groups::tiers(&self.tiers, direction, &policies);
-        define_with(index, shape, (Hook::Normal, direction), tiers)
+        define_with(
+            index,
+            (Of::Workload, shape),
+            (Hook::Normal, direction),
+            tiers,
+        )
     }
 
     pub(crate) fn join_group(&mut self, dirty: &mut Dirty, group: GroupDef) -> GroupId {
@@ -353,10 +358,19 @@ impl Locals {
     }
 }
 
+/// Whose group it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Of {
+    /// A workload: what passes its interface is for its addresses.
+    Workload,
+    /// An interface of the host.
+    Host,
+}
+
 /// A group of these tiers and the profiles of a shape.
 pub(crate) fn define_with(
     index: &mut Index,
-    shape: ShapeId,
+    (of, shape): (Of, ShapeId),
     way: (Hook, Direction),
     tiers: Vec<TierDef>,
 ) -> Option<GroupDef> {
@@ -365,7 +379,9 @@ pub(crate) fn define_with(
         .map(Option::<&Arc<oncilla_model::Profile>>::cloned)
         .collect();
     let profiles: Vec<_> = profiles.iter().map(Option::as_ref).collect();
-    groups::define(way, tiers, &profiles, &mut |name| {
-        index.ports_of(shape, name)
-    })
+    let mut ports_of = |name: &oncilla_model::Predicate| index.ports_of(shape, name);
+    match of {
+        Of::Workload => groups::define(way, tiers, &profiles, Some(&mut ports_of)),
+        Of::Host => groups::define(way, tiers, &profiles, None),
+    }
 }

@@ -63,8 +63,9 @@ pub struct GroupDef {
     /// only this direction's rules.
     pub profiles: Vec<Option<Arc<Profile>>>,
     /// The ports that named-port predicates of the local side lead to on these endpoints, ascending. A
-    /// predicate that leads nowhere is left out.
-    pub local_ports: BTreeMap<Predicate, Vec<u16>>,
+    /// predicate that leads nowhere is left out. `None` at a host's interface: it takes packets for addresses that
+    /// are not its own, so the endpoint alone does not say what a name leads to, and rules that ask fail closed.
+    pub local_ports: Option<BTreeMap<Predicate, Vec<u16>>>,
 }
 
 /// What changed in the state of the node. All numbers refer to the [`NodeState`] after the change.

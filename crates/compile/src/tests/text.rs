@@ -11,7 +11,8 @@ use oncilla_model::{
 };
 use oncilla_net::{Direction, Family, PortRange, Protocol};
 use oncilla_program::{
-    AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, Program, ServiceSet, Settings,
+    AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, Program, RuleVerdict, ServiceSet,
+    Settings,
 };
 use oncilla_resolve::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode, TierDef};
 use oncilla_selector::Selector;
@@ -161,7 +162,7 @@ fn def(direction: Direction, rules: Vec<Rule>, profiles: Vec<Option<Arc<Profile>
         direction,
         tiers: vec![tier],
         profiles,
-        local_ports: [(web(), vec![8080])].into(),
+        local_ports: Some([(web(), vec![8080])].into()),
     }
 }
 
@@ -393,15 +394,17 @@ fn what_cannot_be_asked_fails_closed() {
     let absurd = |action| tcp(action, |rule| rule.source.all = vec![web()]);
     check(
         Direction::Ingress,
-        vec![absurd(Action::Allow), absurd(Action::Pass)],
+        vec![absurd(Action::Allow), absurd(Action::Log)],
         &[],
     );
     let expected = ["bank 0", "K5 deny: tcp"];
-    check(
-        Direction::Ingress,
-        vec![absurd(Action::Deny), absurd(Action::Allow)],
-        &expected,
-    );
+    for action in [Action::Deny, Action::Pass] {
+        check(
+            Direction::Ingress,
+            vec![absurd(action), absurd(Action::Allow)],
+            &expected,
+        );
+    }
     let far = Predicate::named_port(Some(Selector::has("far")), "web", Protocol::TCP);
     let by_address = |action| {
         tcp(action, |rule| {
@@ -413,6 +416,26 @@ fn what_cannot_be_asked_fails_closed() {
     };
     let rules = vec![by_address(Action::Allow), by_address(Action::Deny)];
     check(Direction::Egress, rules, &["bank 0", "K5 deny: tcp"]);
+}
+
+/// An interface of the host takes packets for other addresses than its own.
+#[test]
+fn port_names_of_a_hosts_own_side_fail_closed() {
+    let by_name = |action| tcp(action, |rule| rule.destination.ports = named(&[9]));
+    let of_host = |rules| GroupDef {
+        local_ports: None,
+        ..def(Direction::Ingress, rules, Vec::new())
+    };
+    let banks = |rules| compile(of_host(rules)).groups[&group_id(0)].banks().count();
+    assert_eq!(banks(vec![by_name(Action::Allow), by_name(Action::Log)]), 0);
+    for action in [Action::Deny, Action::Pass] {
+        let program = compile(of_host(vec![by_name(action)]));
+        let levels: Vec<_> = program.groups[&group_id(0)].banks().collect();
+        assert_eq!(
+            levels[0].levels.k5.get(&Protocol::TCP),
+            Some(&RuleVerdict::Deny)
+        );
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the fields of rules are options")]

@@ -379,7 +379,7 @@ impl World {
             direction,
             tiers,
             profiles,
-            local_ports: local_ports.map(|name| (name, vec![80, 9000])).collect(),
+            local_ports: Some(local_ports.map(|name| (name, vec![80, 9000])).collect()),
         };
         self.groups.insert(group_id(number), Arc::new(def));
     }
@@ -642,13 +642,17 @@ fn naive_match(world: &World, def: &GroupDef, rule: &Rule, packet: &Packet) -> b
     {
         return false;
     }
+    let own = def
+        .local_ports
+        .as_ref()
+        .expect("the endpoints are workloads");
     let ends = [
         (&rule.source, packet.src, packet.src_port, !is_ingress),
         (&rule.destination, packet.dst, packet.dst_port, is_ingress),
     ];
     ends.into_iter().all(|(side, addr, port, is_local)| {
         let (holds, named) = world.truth(addr);
-        let named = if is_local { &def.local_ports } else { &named };
+        let named = if is_local { own } else { &named };
         let in_ports = |ports: &Ports| {
             ports.numbers.contains(port)
                 || ports.names.iter().any(|name| {

@@ -85,8 +85,8 @@ pub(super) fn stage(rng: &mut Rng, policy: &mut GlobalNetworkPolicy) {
         spec.egress.clear();
         spec.types = vec![PolicyType::Ingress];
     }
-    // Whose name a port of the host's own side is the engine knows of the endpoint alone, or fails closed where a
-    // packet is for anybody; the judge asks who has the address.
+    // What a port's name of the host's own side leads to the engine does not know, and fails closed; the judge asks who
+    // has the address.
     let destinations = spec.ingress.iter_mut().map(|rule| &mut rule.destination);
     let sources = spec.egress.iter_mut().map(|rule| &mut rule.source);
     for side in destinations.chain(sources) {
