@@ -118,8 +118,14 @@ fn files(path: &Path, folders: Folders, reporter: &Reporter) -> Result<Vec<PathB
             );
         }
         let below = listed(&folder, reporter, &mut files)?;
-        if folders == Folders::Recursive {
-            inside.extend(below.into_iter().map(|folder| (folder, depth + 1)));
+        match folders {
+            Folders::Recursive => {
+                inside.extend(below.into_iter().map(|folder| (folder, depth + 1)));
+            }
+            Folders::Flat => {
+                let named = below.iter().filter(|folder| is_manifest(folder));
+                named.for_each(|folder| leave_out(folder, reporter));
+            }
         }
     }
     if files.is_empty() {
@@ -140,21 +146,30 @@ fn listed(folder: &Path, reporter: &Reporter, files: &mut Vec<PathBuf>) -> Resul
             below.push(file);
             continue;
         }
-        let extension = file.extension().and_then(|extension| extension.to_str());
-        if extension.is_none_or(|extension| !EXTENSIONS.contains(&extension)) {
+        if !is_manifest(&file) {
             continue;
         }
         let cannot = || format!("cannot read {}", file.display());
         if fs::metadata(&file).with_context(cannot)?.is_file() {
             files.push(file);
         } else {
-            reporter.note(&format!(
-                "{} is left out: it is no regular file",
-                file.display()
-            ));
+            leave_out(&file, reporter);
         }
     }
     Ok(below)
+}
+
+/// Whether a path is called like a manifest.
+fn is_manifest(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+}
+
+fn leave_out(path: &Path, reporter: &Reporter) {
+    reporter.note(&format!(
+        "{} is left out: it is no regular file",
+        path.display()
+    ));
 }
 
 fn is_stdin(path: &Path) -> bool {

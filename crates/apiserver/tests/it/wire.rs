@@ -25,6 +25,7 @@ fn discovery_names_every_kind() {
     assert_eq!(
         named,
         [
+            "discovery.k8s.io",
             "networking.k8s.io",
             "policy.networking.k8s.io",
             "projectcalico.org"

@@ -73,6 +73,11 @@ fn sample(kind: Kind) -> Value {
     if spec != json!({}) {
         object["spec"] = spec;
     }
+    if kind == Kind::EndpointSlice {
+        object["addressType"] = json!("IPv4");
+        object["endpoints"] = json!([{"addresses": ["10.0.0.1"]}]);
+        object["ports"] = json!([{"name": "x", "port": 80, "protocol": "TCP"}]);
+    }
     object
 }
 
