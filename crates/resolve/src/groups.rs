@@ -59,12 +59,15 @@ pub(crate) fn tiers(
     tiers
 }
 
+/// Answers what a port's name leads to on some endpoints.
+type PortsOf<'a> = &'a mut dyn FnMut(&Predicate) -> Vec<u16>;
+
 /// The definition of a group; `None`: nothing to evaluate, everything passes.
 pub(crate) fn define(
     (hook, direction): (Hook, Direction),
     tiers: Vec<TierDef>,
     profiles: &[Option<&Arc<Profile>>],
-    ports_of: Option<&mut dyn FnMut(&Predicate) -> Vec<u16>>,
+    ports_of: Option<PortsOf<'_>>,
 ) -> Option<GroupDef> {
     let profiles = match ending(direction, profiles) {
         _ if hook != Hook::Normal && tiers.is_empty() => return None,
