@@ -97,11 +97,16 @@ impl Folder {
 
     /// Makes the folder, or takes over what a dead lab left; none when a living lab has it.
     pub(crate) fn claim(self) -> Result<Option<Claimed>, LabError> {
-        let path = &self.path;
+        let mut busy = file_error("make", &self.path, io::ErrorKind::ResourceBusy.into());
         for _attempt in 0..CLAIM_ATTEMPTS_MAX {
             match self.make() {
-                // Another lab ended and took a folder above along.
+                // Another lab ended and took the folder, or one above, along.
                 Err(error) if is_not_found(&error) => continue,
+                // It was there when it was to be made and gone when it was looked at; or it is no folder, and stays.
+                Err(error) if is_there(&error) => {
+                    busy = error;
+                    continue;
+                }
                 made => made?,
             }
             let lock = OpenOptions::new()
@@ -132,7 +137,7 @@ impl Folder {
             }
             return Ok(Some(Claimed { folder: self, lock }));
         }
-        Err(file_error("make", path, io::ErrorKind::ResourceBusy.into()))
+        Err(busy)
     }
 
     /// Makes the folder and those above it. Nothing is made where somebody else could replace it.
@@ -247,11 +252,20 @@ pub(crate) fn tail(log: &Path) -> Vec<String> {
 
 /// Whether there was no such file or folder.
 pub(crate) fn is_not_found(error: &LabError) -> bool {
+    kind(error) == Some(io::ErrorKind::NotFound)
+}
+
+/// Whether there was something of that name already.
+fn is_there(error: &LabError) -> bool {
+    kind(error) == Some(io::ErrorKind::AlreadyExists)
+}
+
+fn kind(error: &LabError) -> Option<io::ErrorKind> {
     match error {
         LabError::File { source, .. } | LabError::Folder(FolderError::Io { source, .. }) => {
-            source.kind() == io::ErrorKind::NotFound
+            Some(source.kind())
         }
-        _ => false,
+        _ => None,
     }
 }
 
