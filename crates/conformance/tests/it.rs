@@ -13,5 +13,7 @@ mod faults;
 mod fuzz;
 #[path = "it/hosts.rs"]
 mod hosts;
+#[path = "it/real.rs"]
+mod real;
 #[path = "it/rebuild.rs"]
 mod rebuild;

@@ -1,5 +1,4 @@
-//! Random clusters that keep changing: the judge, the interpreter of the compiled programs and real packets
-//! agree on every packet.
+//! Random clusters that keep changing: the judge and the interpreter of the compiled programs agree on every packet.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -10,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use oncilla_api::{Object, PolicyType, npa};
 use oncilla_conformance::case::Change;
 use oncilla_conformance::engine::{Engine, Fate, Unsettled};
-use oncilla_conformance::rig::{Rig, RigError};
+use oncilla_conformance::rig::RigError;
 use oncilla_net::{Family, Packet, Verdict, family_of};
 use oncilla_program::Program;
 use oncilla_testkit::cluster::{Edit, NODES, RandomCluster, Size};
@@ -27,12 +26,6 @@ const ROUNDS: usize = 25;
 const PACKETS_A_ROUND: usize = 640;
 /// Clusters with broken objects.
 const BROKEN_CLUSTERS: u64 = 64;
-/// Real packets of the kernel's run.
-const REAL_MIN: u64 = 5_000;
-/// A dozen clusters, as few of them may lack passes or policies.
-const REAL_CLUSTERS_MAX: usize = 24;
-const REAL_ROUNDS: usize = 5;
-const REAL_A_ROUND: usize = 90;
 /// The least share of each outcome, in percent.
 const SHARE_MIN: u64 = 5;
 /// The least mean number of policies that apply to an endpoint.
@@ -104,7 +97,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn count(&mut self, packet: &Packet, fate: &Fate<'_>) {
+    pub(crate) fn count(&mut self, packet: &Packet, fate: &Fate<'_>) {
         let shares = self.families.entry(packet.family()).or_default();
         shares.packets += 1;
         match fate.verdict {
@@ -128,12 +121,12 @@ impl Seen {
         self.policies += other.policies;
     }
 
-    fn packets(&self) -> u64 {
+    pub(crate) fn packets(&self) -> u64 {
         self.families.values().map(|shares| shares.packets).sum()
     }
 
     /// A run in which something hardly ever happened proves little.
-    fn assert_shares(&self) {
+    pub(crate) fn assert_shares(&self) {
         for family in Family::ALL {
             let shares = self.families[&family];
             for (name, count) in [
@@ -230,7 +223,7 @@ impl World {
     }
 
     /// How many policies apply to an endpoint, in any direction; a few endpoints a round are enough.
-    fn count_policies(evaluator: &Evaluator, packets: &[Packet], seen: &mut Seen) {
+    pub(crate) fn count_policies(evaluator: &Evaluator, packets: &[Packet], seen: &mut Seen) {
         for packet in packets.iter().take(8) {
             let answer = evaluator.explain(&Question::from(*packet));
             for leg in answer.iter().flat_map(|answer| &answer.legs) {
@@ -242,7 +235,13 @@ impl World {
         }
     }
 
-    fn report(&self, evaluator: &Evaluator, packet: &Packet, judge: &str, told: Verdict) -> String {
+    pub(crate) fn report(
+        &self,
+        evaluator: &Evaluator,
+        packet: &Packet,
+        judge: &str,
+        told: Verdict,
+    ) -> String {
         let answer = evaluator.explain(&Question::from(*packet));
         let mut text = format!(
             "seed {} round {}: {packet:?}\n{judge} says {told}\n",
@@ -267,7 +266,7 @@ impl World {
 }
 
 /// The judge's verdict.
-fn judged(evaluator: &Evaluator, packet: &Packet) -> Result<Verdict, Failure> {
+pub(crate) fn judged(evaluator: &Evaluator, packet: &Packet) -> Result<Verdict, Failure> {
     let answer = evaluator.decide(&Question::from(*packet));
     let answer = answer.map_err(|error| Failure::Broken(error.to_string()))?;
     Ok(answer.verdict)
@@ -282,33 +281,6 @@ pub(crate) fn interpret(seed: u64, rounds: usize, packets: usize) -> Result<Seen
             world.change()?;
         }
         world.compare(packets, &mut seen)?;
-    }
-    Ok(seen)
-}
-
-/// Sends real packets through one random cluster over `rounds` changes.
-pub(crate) fn send(seed: u64, rounds: usize, packets: usize) -> Result<Seen, Failure> {
-    let mut seen = Seen::default();
-    let mut world = World::new(seed)?;
-    let mut rig = Rig::new(&NODES.map(str::to_owned))?;
-    rig.become_cluster(world.random.objects())?;
-    rig.add_outside(RandomCluster::outside_addresses())?;
-    for round in 0..rounds {
-        if round > 0 {
-            rig.apply(&world.change()?)?;
-        }
-        let packets = world.random.packets(packets);
-        let evaluator = Evaluator::new(&world.cluster);
-        World::count_policies(&evaluator, &packets, &mut seen);
-        let verdicts = rig.probe(&packets)?;
-        for (packet, verdict) in packets.iter().zip(verdicts) {
-            let expected = judged(&evaluator, packet)?;
-            if verdict != expected {
-                let report = world.report(&evaluator, packet, "the kernel", verdict);
-                return Err(Failure::Mismatch(report));
-            }
-            seen.count(packet, &world.engine.judge(packet));
-        }
     }
     Ok(seen)
 }
@@ -355,7 +327,7 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Takes clusters until enough packets were judged.
-fn judge_until(
+pub(crate) fn judge_until(
     packets_min: u64,
     seeds: impl Iterator<Item = u64>,
     judge: impl Fn(u64) -> Result<Seen, Failure>,
@@ -486,18 +458,6 @@ fn the_interpreter_agrees_with_the_judge_on_broken_objects() {
         let rare = shares.packets / 100;
         assert!(shares.allowed > rare && shares.denied > rare, "{seen:?}");
     }
-}
-
-#[test]
-fn the_kernel_agrees_with_the_judge() {
-    let first = first_seed("kernel");
-    let seeds = (first + 10_000..).take(REAL_CLUSTERS_MAX);
-    let seen = judge_until(REAL_MIN, seeds, |seed| {
-        send(seed, REAL_ROUNDS, REAL_A_ROUND)
-    });
-    say(&format!("kernel: seeds from {first}: {seen:?}"));
-    assert!(seen.packets() >= REAL_MIN, "{}", seen.packets());
-    seen.assert_shares();
 }
 
 /// The canonical form of every node's program.

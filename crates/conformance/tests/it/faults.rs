@@ -13,7 +13,8 @@ use oncilla_conformance::rig::Rig;
 use oncilla_net::fault;
 use serde_json::json;
 
-use super::differential::{Failure, interpret, send};
+use super::differential::{Failure, interpret};
+use super::real::send;
 
 /// Clusters that are tried until a fault is found.
 const CLUSTERS_MAX: u64 = 96;
