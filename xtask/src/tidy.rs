@@ -10,6 +10,7 @@ pub mod opening;
 pub mod orphans;
 pub mod purity;
 pub mod readme;
+pub mod references;
 pub mod supply;
 pub mod todo;
 
@@ -19,7 +20,7 @@ use crate::{Finding, Repo};
 pub type Check = fn(&Repo) -> Vec<Finding>;
 
 /// Every check, by name.
-pub const CHECKS: [(&str, Check); 21] = [
+pub const CHECKS: [(&str, Check); 22] = [
     ("lints inherited", lints::inherited),
     ("unsafe stays in kernel", lints::unsafe_code),
     ("opening line", opening::check),
@@ -41,6 +42,7 @@ pub const CHECKS: [(&str, Check); 21] = [
     ("large files", blobs::check),
     ("file names", names::check),
     ("README crate table", readme::check),
+    ("tests that documents name", references::check),
 ];
 
 /// Runs every check; the findings are sorted and name their check.

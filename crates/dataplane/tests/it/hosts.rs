@@ -439,6 +439,37 @@ fn ip(arguments: &[&str]) {
     assert!(output.status.success(), "{output:?}");
 }
 
+/// A closed host gets and keeps its address: DHCP's two ports are failsafes, for the host alone.
+#[test]
+fn dhcp_passes_a_closed_host_by_its_failsafes() {
+    let closed: &[Judged<'_>] = &[
+        (Hook::Normal, IN, &[], TierEnd::Deny),
+        (Hook::Normal, OUT, &[], TierEnd::Deny),
+        (Hook::Forward, OUT, &[], TierEnd::Deny),
+    ];
+    let world = World::new(&program(&[("eth0", closed)]));
+    let (client, server) = (
+        SocketAddr::from(([0; 4], 68)),
+        SocketAddr::from(([0; 4], 67)),
+    );
+    let bind = |netns: &Netns, addr| netns.run(|| UdpSocket::bind(addr).unwrap()).unwrap();
+    let (client, server) = (bind(&world.node, client), bind(&world.far, server));
+    let far: IpAddr = FAR[0].parse().unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send_to(b"request", (far, 67)).unwrap();
+    let (_, from) = server.recv_from(&mut [0; 16]).unwrap();
+    assert_eq!(from.port(), 68);
+    // An offer that nobody asked for by this address: a flow of its own.
+    Conntrack::open_in(&world.node).unwrap().flush().unwrap();
+    server.send_to(b"offer", from).unwrap();
+    assert_eq!(
+        client.recv_from(&mut [0; 16]).unwrap().1,
+        SocketAddr::new(far, 67)
+    );
+    assert!(!world.pod_to_far(67), "forwarded: no failsafe");
+}
+
 /// An error about an open connection is part of it: policy that denies everything else lets it in.
 #[test]
 fn related_errors_pass_closed_hosts_and_workloads() {
