@@ -25,7 +25,6 @@ demo: ## Play the founding story on real pods (needs root)
 
 test: ## Every test, then the conformance cases at three levels (needs root)
 	@scripts/setup test
-	@scripts/build
 	@scripts/test
 
 lint: ## Format, clippy, tidy, documentation links
