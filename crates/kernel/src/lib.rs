@@ -8,6 +8,7 @@
 )]
 
 pub mod conntrack;
+pub mod host_ip;
 pub mod link;
 mod netlink;
 pub mod netns;

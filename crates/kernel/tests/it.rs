@@ -5,6 +5,8 @@
 mod conntrack;
 #[path = "it/facts.rs"]
 mod facts;
+#[path = "it/host_ip.rs"]
+mod host_ip;
 #[path = "it/link.rs"]
 mod link;
 #[path = "it/netns.rs"]

@@ -175,6 +175,12 @@ pub fn parse(packet: &[u8]) -> Option<Parsed> {
     }
 }
 
+/// The cookie of a packet of which only what follows the IP header is there.
+pub fn cookie_behind(protocol: Protocol, payload: &[u8]) -> Option<u64> {
+    let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    parse_transport(nobody, nobody, protocol, payload).cookie
+}
+
 fn build_v4(spec: &PacketSpec, src: Ipv4Addr, dst: Ipv4Addr) -> Vec<u8> {
     let (protocol, payload) = transport(spec);
     let mut out = Vec::with_capacity(IPV4_BYTES + payload.len());

@@ -20,6 +20,10 @@
 //! own, from its node's side of the cable below the hooks, as traffic from the node to its own workload is never policed.
 //! A probe that is not in the queue before the destination's sentinel never will be.
 //!
+//! A point can also be a host itself. Its probes pass its own output hooks: they are sent through a raw IP socket, which
+//! answers at once when a hook drops them. They have arrived when a raw IP socket of the host gets them, above its input
+//! hooks, in the same softirq in which its interface took them in.
+//!
 //! A capture can also be missing because a queue was full. Sockets and the processor's backlog count what they lose; if
 //! a counter moved, the batch is sent again with fresh cookies and ports, at most [`TRIES_MAX`] times.
 //!
@@ -30,8 +34,10 @@
 //! the connection tables of all nodes are emptied.
 
 mod batch;
+mod host;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -41,6 +47,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use oncilla_kernel::conntrack::{Conntrack, ConntrackError};
+use oncilla_kernel::host_ip::HostIpError;
 use oncilla_kernel::link::{LinkError, Links, Mac};
 use oncilla_kernel::netns::{Netns, NetnsError};
 use oncilla_kernel::plumb::HOST_MAC;
@@ -50,6 +57,8 @@ use oncilla_net::{Icmp, Packet, Protocol, Verdict};
 use thiserror::Error;
 
 use crate::packet::MixedFamilies;
+
+use host::Host;
 
 /// Source ports (identifiers for ICMP) of probes that do not name one.
 pub const SRC_PORTS: Range<u16> = 20_000..60_000;
@@ -80,6 +89,15 @@ pub enum ProberError {
         /// Why.
         #[source]
         source: PacketError,
+    },
+    /// A host's own sockets.
+    #[error("host {point} cannot send or receive")]
+    Host {
+        /// The point.
+        point: String,
+        /// Why.
+        #[source]
+        source: HostIpError,
     },
     /// A namespace.
     #[error(transparent)]
@@ -126,6 +144,8 @@ pub struct ProbePoint {
     pub peer_netns: Arc<Netns>,
     /// The cable's other end.
     pub peer_iface: String,
+    /// Whether it is the host itself: probes start behind its sockets and end there, above its hooks.
+    pub is_host: bool,
 }
 
 /// A point of one prober.
@@ -172,7 +192,7 @@ impl Probe {
 /// What became of a probe.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Outcome {
-    /// It was seen at the other end of the source's cable. Always so in an answer: a batch in which a probe did not
+    /// It was seen at the other end of the source's cable, or a host's own hooks had it. Always so in an answer: a batch in which a probe did not
     /// leave is sent again, and an error in the end.
     pub left: bool,
     /// It was captured at the destination's interface.
@@ -227,6 +247,7 @@ struct Point {
     peer: PacketSocket,
     peer_index: u32,
     peer_mac: Mac,
+    host: Option<Host>,
 }
 
 impl Prober {
@@ -237,9 +258,11 @@ impl Prober {
         let mut names = BTreeMap::new();
         let mut opened = Vec::with_capacity(points.len());
         for point in points {
-            let id = point.peer_netns.id()?;
-            if let std::collections::btree_map::Entry::Vacant(slot) = tables.entry(id) {
-                slot.insert(Conntrack::open_in(&point.peer_netns)?);
+            let own = point.is_host.then_some(&point.netns);
+            for netns in own.into_iter().chain([&point.peer_netns]) {
+                if let Entry::Vacant(slot) = tables.entry(netns.id()?) {
+                    slot.insert(Conntrack::open_in(netns)?);
+                }
             }
             names.insert(point.name.clone(), PointId(opened.len()));
             opened.push(open(point)?);
@@ -328,6 +351,12 @@ fn open(point: ProbePoint) -> Result<Point, ProberError> {
     };
     let (own, own_index, own_mac) = side(&point.netns, &point.iface)?;
     let (peer, peer_index, peer_mac) = side(&point.peer_netns, &point.peer_iface)?;
+    let host = if point.is_host {
+        let opened = Host::open(&point.netns)?;
+        Some(opened.map_err(host::at(&point.name))?)
+    } else {
+        None
+    };
     Ok(Point {
         own,
         own_index,
@@ -335,6 +364,7 @@ fn open(point: ProbePoint) -> Result<Point, ProberError> {
         peer,
         peer_index,
         peer_mac,
+        host,
         name: point.name,
     })
 }

@@ -4,6 +4,8 @@
 //!   pod ─ eth0 ══ cali… ─ node ─ eth0 ══ node0 ─┐
 //!                                               fabric (routes by address, polices nothing)
 //!                       outside ─ eth0 ══ out0 ─┘
+//!
+//!   outside, behind a node ─ eth0 ══ eth1 ─ node
 //! ```
 //! Every cable is laid by `oncilla_kernel::plumb`, so any address can be anywhere and no packet waits for a neighbour.
 //! A packet crosses at most [`CROSSINGS_MAX`] cables. Everything ends with the [`Topology`].
@@ -16,6 +18,7 @@ use oncilla_kernel::link::{Links, Mac};
 use oncilla_kernel::netns::Netns;
 use oncilla_kernel::plumb::{self, PlumbError, PodCable};
 use oncilla_kernel::process;
+use oncilla_net::IpNet;
 use thiserror::Error;
 
 use crate::prober::{ProbePoint, Prober, ProberError};
@@ -35,7 +38,7 @@ pub struct NodeSpec {
 /// A pod to be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PodSpec {
-    /// Its name, `namespace/name` by habit; unique among pods and outside hosts.
+    /// Its name, `namespace/name` by habit; unique in the network.
     pub name: String,
     /// The node it is on.
     pub node: String,
@@ -48,7 +51,7 @@ pub struct PodSpec {
 /// A host outside of the cluster, to be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OutsideSpec {
-    /// Its name; unique among pods and outside hosts.
+    /// Its name; unique in the network.
     pub name: String,
     /// Its addresses, any at all.
     pub addresses: Vec<IpAddr>,
@@ -122,7 +125,10 @@ pub struct Outside {
     pub netns: Arc<Netns>,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
-    fabric_iface: String,
+    /// The other end of its cable: the fabric's, or the node's that it is behind.
+    near: Arc<Netns>,
+    near_iface: String,
+    behind: Option<String>,
 }
 
 /// A network that was made. Dropping it takes every namespace away, unless somebody else holds one.
@@ -205,7 +211,7 @@ impl Topology {
 
     /// Adds a node.
     pub fn add_node(&mut self, spec: &NodeSpec) -> Result<&Node, TopologyError> {
-        absent(&self.nodes, &spec.name)?;
+        self.absent(&spec.name)?;
         let netns = fresh(&spec.name, plumb::prepare_node)?;
         let fabric_iface = format!("node{}", self.next_cable());
         let plumbed =
@@ -222,8 +228,7 @@ impl Topology {
 
     /// Adds a pod to a node that was added before.
     pub fn add_pod(&mut self, spec: &PodSpec) -> Result<&Pod, TopologyError> {
-        absent(&self.pods, &spec.name)?;
-        absent(&self.outside, &spec.name)?;
+        self.absent(&spec.name)?;
         let number = self.next_cable();
         let host_iface = spec
             .host_iface
@@ -260,18 +265,104 @@ impl Topology {
 
     /// Adds a host outside of the cluster.
     pub fn add_outside(&mut self, spec: &OutsideSpec) -> Result<&Outside, TopologyError> {
-        absent(&self.pods, &spec.name)?;
-        absent(&self.outside, &spec.name)?;
-        let netns = fresh(&spec.name, plumb::prepare_pod)?;
-        let fabric_iface = format!("out{}", self.next_cable());
-        plumb::plumb_pod(&self.fabric, &netns, &cable(&fabric_iface, &spec.addresses))
-            .map_err(failed(&spec.name))?;
+        self.absent(&spec.name)?;
+        let near_iface = format!("out{}", self.next_cable());
         let outside = Outside {
-            netns,
+            netns: fresh(&spec.name, plumb::prepare_pod)?,
             addresses: spec.addresses.clone(),
-            fabric_iface,
+            near: Arc::clone(&self.fabric),
+            near_iface,
+            behind: None,
         };
-        Ok(self.outside.entry(spec.name.clone()).or_insert(outside))
+        self.put_outside(&spec.name, outside)
+    }
+
+    /// Adds a host outside of the cluster behind a node: its only cable goes to the node's interface `iface`, which is
+    /// made, and everybody else reaches it through the node.
+    pub fn add_behind(
+        &mut self,
+        spec: &OutsideSpec,
+        (node, iface): (&str, &str),
+    ) -> Result<&Outside, TopologyError> {
+        self.absent(&spec.name)?;
+        let outside = Outside {
+            netns: fresh(&spec.name, plumb::prepare_pod)?,
+            addresses: spec.addresses.clone(),
+            near: Arc::clone(&known(&self.nodes, node)?.netns),
+            near_iface: iface.to_owned(),
+            behind: Some(node.to_owned()),
+        };
+        self.put_outside(&spec.name, outside)
+    }
+
+    /// Gives a host outside one more address.
+    pub fn add_outside_address(
+        &mut self,
+        name: &str,
+        address: IpAddr,
+    ) -> Result<(), TopologyError> {
+        let outside = known(&self.outside, name)?;
+        let cable = cable(&outside.near_iface, &[]);
+        plumb::add_pod_address(&outside.near, &outside.netns, &cable, address)
+            .map_err(failed(name))?;
+        if let Some(node) = &outside.behind {
+            self.route_to_node(node, address)?;
+        }
+        if let Some(outside) = self.outside.get_mut(name) {
+            outside.addresses.push(address);
+        }
+        Ok(())
+    }
+
+    fn put_outside(&mut self, name: &str, outside: Outside) -> Result<&Outside, TopologyError> {
+        let cable = cable(&outside.near_iface, &outside.addresses);
+        plumb::plumb_pod(&outside.near, &outside.netns, &cable).map_err(failed(name))?;
+        if let Some(node) = &outside.behind {
+            for address in &outside.addresses {
+                self.route_to_node(node, *address)?;
+            }
+        }
+        Ok(self.outside.entry(name.to_owned()).or_insert(outside))
+    }
+
+    /// Gives a node one more address of its own, on its interface `iface`, and everybody the way to it.
+    pub fn add_node_address(
+        &mut self,
+        name: &str,
+        iface: &str,
+        address: IpAddr,
+    ) -> Result<(), TopologyError> {
+        let node = known(&self.nodes, name)?;
+        if iface == POD_IFACE {
+            let cable = cable(&node.fabric_iface, &[]);
+            plumb::add_pod_address(&self.fabric, &node.netns, &cable, address)
+                .map_err(failed(name))?;
+        } else {
+            Links::open_in(&node.netns)
+                .and_then(|mut links| links.ensure_address(iface, IpNet::from(address)))
+                .map_err(|error| failed(name)(error.into()))?;
+            self.route_to_node(name, address)?;
+        }
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.addresses.push(address);
+        }
+        Ok(())
+    }
+
+    /// The fabric sends what is for the address to the node.
+    fn route_to_node(&self, name: &str, address: IpAddr) -> Result<(), TopologyError> {
+        let node = known(&self.nodes, name)?;
+        Links::open_in(&self.fabric)
+            .and_then(|mut fabric| {
+                plumb::route_address(&mut fabric, &node.fabric_iface, address, node.mac)
+            })
+            .map_err(|error| failed(name)(error.into()))
+    }
+
+    fn absent(&self, name: &str) -> Result<(), TopologyError> {
+        absent(&self.nodes, name)?;
+        absent(&self.pods, name)?;
+        absent(&self.outside, name)
     }
 
     /// The node called `name`.
@@ -304,7 +395,7 @@ impl Topology {
         &self.outside
     }
 
-    /// Where probes can start and end: every pod, then every outside host, by name.
+    /// Where probes can start and end: every pod, then every outside host, then every node itself, by name.
     pub fn points(&self) -> Vec<ProbePoint> {
         let pods = self.pods.iter().filter_map(|(name, pod)| {
             let node = self.nodes.get(&pod.node)?;
@@ -313,15 +404,23 @@ impl Topology {
         let outside = self
             .outside
             .iter()
-            .map(|(name, host)| (name, &host.netns, &self.fabric, &host.fabric_iface));
-        pods.chain(outside)
-            .map(|(name, netns, peer_netns, peer_iface)| ProbePoint {
-                name: name.clone(),
-                netns: Arc::clone(netns),
-                iface: POD_IFACE.to_owned(),
-                peer_netns: Arc::clone(peer_netns),
-                peer_iface: peer_iface.clone(),
-            })
+            .map(|(name, host)| (name, &host.netns, &host.near, &host.near_iface));
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|(name, node)| (name, &node.netns, &self.fabric, &node.fabric_iface));
+        let ends = pods.chain(outside).map(|end| (end, false));
+        ends.chain(nodes.map(|end| (end, true)))
+            .map(
+                |((name, netns, peer_netns, peer_iface), is_host)| ProbePoint {
+                    name: name.clone(),
+                    netns: Arc::clone(netns),
+                    iface: POD_IFACE.to_owned(),
+                    peer_netns: Arc::clone(peer_netns),
+                    peer_iface: peer_iface.clone(),
+                    is_host,
+                },
+            )
             .collect()
     }
 

@@ -5,10 +5,11 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use oncilla_kernel::link::Mac;
 use oncilla_kernel::raw::{PacketError, PacketSocket};
 
 use super::{
-    Outcome, Point, PointId, Probe, Prober, ProberError, SETTLE_ROUNDS, SRC_PORTS, TRIES_MAX,
+    Outcome, Point, PointId, Probe, Prober, ProberError, SETTLE_ROUNDS, SRC_PORTS, TRIES_MAX, host,
 };
 use crate::packet::{self, PacketSpec, Transport};
 
@@ -20,6 +21,8 @@ const CAPTURE_BYTES: usize = 256;
 /// Sentinels are addressed to nobody: captured below the network layer, then dropped by it, never answered.
 const SENTINEL_SRC: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const SENTINEL_DST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+/// Hosts forward: what is for nobody's hardware they leave alone, so a host's sentinels are for this.
+const NOBODY: Mac = Mac([2, 0, 0, 0, 0, 9]);
 const HOPS: u8 = 64;
 
 /// The cookies of one try: probe `i` has `first + i`.
@@ -39,6 +42,7 @@ impl Prober {
     pub(super) fn judge(&mut self, probes: &[Probe]) -> Result<Vec<Outcome>, ProberError> {
         let sources: BTreeSet<PointId> = probes.iter().map(|probe| probe.from).collect();
         let targets: BTreeSet<PointId> = probes.iter().map(|probe| probe.to).collect();
+        self.listen(probes)?;
         for _ in 0..TRIES_MAX {
             if probes.iter().any(|probe| probe.src_port.is_some()) {
                 self.flush_connections()?;
@@ -72,15 +76,32 @@ impl Prober {
         })
     }
 
+    /// Hosts get what is sent to them.
+    fn listen(&mut self, probes: &[Probe]) -> Result<(), ProberError> {
+        for probe in probes {
+            let Some(point) = self.points.get_mut(probe.to.0) else {
+                continue;
+            };
+            if let Some(host) = &mut point.host {
+                let listened = host.listen(probe.dst, probe.protocol)?;
+                listened.map_err(host::at(&point.name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Empties the queues and counters of every socket the batch will read.
     fn forget(
-        &self,
+        &mut self,
         sources: &BTreeSet<PointId>,
         targets: &BTreeSet<PointId>,
     ) -> Result<(), ProberError> {
         for target in targets {
             let point = self.at(*target);
             drain(&point.own, |_| ()).map_err(at(point))?;
+            if let Some(host) = &point.host {
+                host.drain(|_| ()).map_err(host::at(&point.name))?;
+            }
         }
         for source in sources {
             let point = self.at(*source);
@@ -91,7 +112,7 @@ impl Prober {
 
     /// What those sockets lost since they were last asked.
     fn lost(
-        &self,
+        &mut self,
         sources: &BTreeSet<PointId>,
         targets: &BTreeSet<PointId>,
     ) -> Result<u64, ProberError> {
@@ -99,6 +120,12 @@ impl Prober {
         for target in targets {
             let point = self.at(*target);
             lost += u64::from(point.own.counters().map_err(at(point))?.lost);
+            let point = self.points.get_mut(target.0);
+            if let Some((name, host)) =
+                point.and_then(|point| Some((&point.name, point.host.as_mut()?)))
+            {
+                lost += host.lost().map_err(host::at(name))?;
+            }
         }
         for source in sources {
             let point = self.at(*source);
@@ -129,12 +156,19 @@ impl Prober {
                 hops_max: HOPS,
             })?;
             let point = self.at(probe.from);
-            point
-                .own
-                .send_ip(&bytes, point.own_index, point.peer_mac)
-                .map_err(at(point))?;
+            match &point.host {
+                Some(host) => {
+                    // Left or dropped: either way the host's own hooks have had it.
+                    let sent = host.send(&bytes, probe.dst);
+                    let _hooks = sent.map_err(host::at(&point.name))?;
+                }
+                None => point
+                    .own
+                    .send_ip(&bytes, point.own_index, point.peer_mac)
+                    .map_err(at(point))?,
+            }
             outcomes.push(Outcome {
-                left: false,
+                left: point.host.is_some(),
                 arrived: false,
                 src_port,
             });
@@ -172,18 +206,22 @@ impl Prober {
             hops_max: 1,
         })?;
         let point = self.at(target);
+        let to = match &point.host {
+            Some(_) => NOBODY,
+            None => point.own_mac,
+        };
         point
             .peer
-            .send_ip(&bytes, point.peer_index, point.own_mac)
+            .send_ip(&bytes, point.peer_index, to)
             .map_err(at(point))?;
         let mut empty_waits = 0;
         let mut arrived = false;
         while !arrived {
             drain(&point.own, |cookie| {
                 arrived |= cookie == sentinel;
-                mark(cookies, cookie, probes, |probe, outcome| {
-                    outcome.arrived |= probe.to == target;
-                });
+                if point.host.is_none() {
+                    arrive(cookies, cookie, probes, target);
+                }
             })
             .map_err(at(point))?;
             if !arrived && !point.own.wait(WAIT).map_err(at(point))? {
@@ -194,6 +232,10 @@ impl Prober {
                     point: point.name.clone(),
                 });
             }
+        }
+        if let Some(host) = &point.host {
+            host.drain(|cookie| arrive(cookies, cookie, probes, target))
+                .map_err(host::at(&point.name))?;
         }
         Ok(())
     }
@@ -206,6 +248,9 @@ impl Prober {
         cookies: &mut Cookies,
     ) -> Result<(), ProberError> {
         let point = self.at(source);
+        if point.host.is_some() {
+            return Ok(());
+        }
         drain(&point.peer, |cookie| {
             mark(cookies, cookie, probes, |probe, outcome| {
                 outcome.left |= probe.from == source;
@@ -219,6 +264,12 @@ impl Prober {
             .get(id.0)
             .expect("every probe's points were looked up before")
     }
+}
+
+fn arrive(cookies: &mut Cookies, cookie: u64, probes: &[Probe], target: PointId) {
+    mark(cookies, cookie, probes, |probe, outcome| {
+        outcome.arrived |= probe.to == target;
+    });
 }
 
 fn mark(

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use oncilla_kernel::conntrack::Conntrack;
-use oncilla_net::{Protocol, Verdict};
+use oncilla_net::{Icmp, Protocol, Verdict};
 use oncilla_testkit::connect::{Connection, connect, listen};
 use oncilla_testkit::prober::{Outcome, Probe, Prober, ProberError};
 use oncilla_testkit::rng::Rng;
-use oncilla_testkit::topology::Topology;
+use oncilla_testkit::topology::{OutsideSpec, Topology};
 
 use crate::topology::nft;
 
@@ -242,4 +242,109 @@ fn thousands_a_second_and_every_one_right() {
     assert_eq!(prober.counters().probes, 50_000);
     // More probes than source ports: the tables were emptied on the way.
     assert!(prober.counters().flushes >= 1);
+}
+
+/// Drops port 81 of what the host sends and port 82 of what it gets.
+const HOST_RULES: &str = "table inet t {
+    chain o { type filter hook output priority 0;
+        meta l4proto { tcp, udp, sctp, udplite } th dport 81 drop
+        meta l4proto 253 ip daddr 198.51.100.1 drop
+    }
+    chain i { type filter hook input priority 0;
+        meta l4proto { tcp, udp, sctp, udplite } th dport 82 drop
+        icmp code 3 drop
+    }
+}";
+
+#[test]
+fn hosts_send_and_get_through_their_own_hooks() {
+    let mut topology = Topology::two_nodes(1).unwrap();
+    let spec = OutsideSpec {
+        name: "beyond".to_owned(),
+        addresses: vec!["203.0.113.7".parse().unwrap(), "3fff::7".parse().unwrap()],
+    };
+    topology.add_behind(&spec, ("node-1", "eth1")).unwrap();
+    let own: IpAddr = "172.31.1.1".parse().unwrap();
+    topology.add_node_address("node-1", "eth1", own).unwrap();
+    nft(&topology.node("node-1").unwrap().netns, HOST_RULES);
+    let mut prober = topology.prober().unwrap();
+    let places = [
+        ("node-1", "192.168.0.1", "fd01::1"),
+        ("node-2", "192.168.0.2", "fd01::2"),
+        ("pod-1-1", "10.0.1.1", "fd00::1:1"),
+        ("pod-2-1", "10.0.2.1", "fd00::2:1"),
+        ("outside", "198.51.100.1", "2001:db8::1"),
+        ("beyond", "203.0.113.7", "3fff::7"),
+    ];
+    let mut probes = Vec::new();
+    let mut expected = Vec::new();
+    for (from, to) in (0..6).flat_map(|from| (0..6).map(move |to| (from, to))) {
+        for (v6, protocol, port) in [false, true].into_iter().flat_map(|v6| {
+            let ports = move |protocol| [80, 81, 82].map(|port| (v6, protocol, port));
+            PROTOCOLS.into_iter().flat_map(ports)
+        }) {
+            let ((from, src4, src6), (to, dst4, dst6)) = (places[from], places[to]);
+            if from == to {
+                continue;
+            }
+            let (src, dst) = if v6 { (src6, dst6) } else { (src4, dst4) };
+            probes.push(Probe {
+                from: prober.point(from).unwrap(),
+                to: prober.point(to).unwrap(),
+                src: src.parse().unwrap(),
+                dst: dst.parse().unwrap(),
+                protocol,
+                icmp: None,
+                src_port: None,
+                dst_port: port,
+            });
+            let is_dropped = from == "node-1" && port == 81 || to == "node-1" && port == 82;
+            expected.push(if is_dropped {
+                Verdict::Deny
+            } else {
+                Verdict::Allow
+            });
+        }
+    }
+    let outcomes = prober.run(&probes).unwrap();
+    for ((probe, outcome), expected) in probes.iter().zip(&outcomes).zip(&expected) {
+        assert_eq!(outcome.verdict(), *expected, "{probe:?}");
+    }
+    // Its other address, by the interface that does not have it; messages and bare packets.
+    let mut judged = |from: &str, dst: &str, protocol, icmp| {
+        let to = if dst == "198.51.100.1" {
+            "outside"
+        } else {
+            "node-1"
+        };
+        let (_, src4, _) = places.iter().find(|(name, ..)| *name == from).unwrap();
+        let probe = Probe {
+            from: prober.point(from).unwrap(),
+            to: prober.point(to).unwrap(),
+            src: src4.parse().unwrap(),
+            dst: dst.parse().unwrap(),
+            protocol,
+            icmp,
+            src_port: None,
+            dst_port: 0,
+        };
+        prober.run_one(&probe).unwrap().verdict()
+    };
+    let icmp = |code| Some(Icmp { kind: 8, code });
+    for from in ["outside", "beyond", "pod-1-1"] {
+        for dst in ["192.168.0.1", "172.31.1.1"] {
+            for protocol in [Protocol(89), Protocol(253)] {
+                assert_eq!(
+                    judged(from, dst, protocol, None),
+                    Verdict::Allow,
+                    "{from} {dst}"
+                );
+            }
+            assert_eq!(judged(from, dst, Protocol::ICMP, icmp(0)), Verdict::Allow);
+            assert_eq!(judged(from, dst, Protocol::ICMP, icmp(3)), Verdict::Deny);
+        }
+    }
+    let far = "198.51.100.1";
+    assert_eq!(judged("node-1", far, Protocol(89), None), Verdict::Allow);
+    assert_eq!(judged("node-1", far, Protocol(253), None), Verdict::Deny);
 }
