@@ -24,9 +24,6 @@ pub struct Suite {
 pub struct Case {
     /// What people call the case: number and description.
     pub name: String,
-    /// What of it only host endpoints can fulfil. A level without them leaves the case out whole, as its later steps
-    /// build on its earlier ones.
-    pub needs_hosts: Option<String>,
     /// The objects that are there before the first step; no policies among them by custom.
     pub objects: Vec<Object>,
     /// The steps, in order; objects carry over from one to the next.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use oncilla_api::v1::Node;
 use oncilla_api::{Kind, Object, Remains};
 use oncilla_compile::settings_of;
 use oncilla_model::{Change as ModelChange, Configuration, settings};
@@ -14,6 +15,45 @@ use crate::case::Change;
 
 /// Where a node's own interfaces are listed.
 const INTERFACES: &str = "projectcalico.org/Interfaces";
+
+/// The interface that has a node's address when nobody lists its interfaces.
+const MAIN_INTERFACE: &str = "eth0";
+
+/// The addresses that a node is known by: its annotations, then those that it reports as internal.
+pub(crate) fn node_addresses(node: &Node) -> Vec<IpAddr> {
+    let annotated = ["IPv4Address", "IPv6Address"]
+        .into_iter()
+        .filter_map(|name| {
+            let key = format!("projectcalico.org/{name}");
+            let text = node.metadata.annotations.get(&key)?;
+            text.split('/').next()?.parse().ok()
+        });
+    let reported = node.status.addresses.iter();
+    let internal = reported.filter(|each| each.address_type == "InternalIP");
+    let internal = internal.filter_map(|each| each.address.parse().ok());
+    annotated.chain(internal).collect()
+}
+
+/// A node's interfaces with their addresses: those that it lists, and by default one with its own addresses.
+pub(crate) fn node_interfaces(node: &Node) -> BTreeMap<String, Vec<IpAddr>> {
+    let mut interfaces: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    for each in listed(node) {
+        interfaces.insert(each.name, each.addresses);
+    }
+    for address in node_addresses(node) {
+        if !interfaces.values().flatten().any(|each| *each == address) {
+            let main = interfaces.entry(MAIN_INTERFACE.to_owned()).or_default();
+            main.push(address);
+        }
+    }
+    interfaces
+}
+
+fn listed(node: &Node) -> Vec<Interface> {
+    let listed = node.metadata.annotations.get(INTERFACES);
+    let listed = listed.and_then(|text| serde_json::from_str(text).ok());
+    listed.unwrap_or_default()
+}
 
 /// The hosts of a cluster.
 #[derive(Debug, Default)]
@@ -44,10 +84,7 @@ impl Hosts {
             }
             Change::Apply(Object::Node(node)) => {
                 let name = node.metadata.name.clone();
-                let listed = node.metadata.annotations.get(INTERFACES);
-                let listed = listed.and_then(|text| serde_json::from_str(text).ok());
-                self.interfaces
-                    .insert(name.clone(), listed.unwrap_or_default());
+                self.interfaces.insert(name.clone(), listed(node));
                 self.labels.insert(name, node.metadata.labels.clone());
             }
             Change::Delete(key) if key.kind == Kind::FelixConfiguration => {

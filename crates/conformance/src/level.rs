@@ -20,13 +20,8 @@ pub trait Level {
     /// What the level is called on the command line.
     fn name(&self) -> &'static str;
 
-    /// Whether the level judges what hosts send, get and forward.
-    fn knows_hosts(&self) -> bool {
-        false
-    }
-
     /// Forgets the case before, and takes the objects of this one. The steps are given for planning ahead
-    /// only: which pods and outside addresses will appear.
+    /// only: which pods, nodes and outside addresses will appear.
     ///
     /// # Errors
     /// When the level cannot set itself up.

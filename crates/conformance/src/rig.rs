@@ -10,11 +10,12 @@ use oncilla_kernel::netns::{Netns, NetnsError};
 use oncilla_net::{Packet, Protocol, Verdict};
 use oncilla_program::{Program, ProgramDelta, Settings};
 use oncilla_testkit::connect::{ConnectError, Connection, connect, listen};
-use oncilla_testkit::prober::{Outcome, Probe, Prober, ProberError};
+use oncilla_testkit::prober::{Probe, Prober, ProberError};
 use oncilla_testkit::topology::{NodeSpec, OutsideSpec, PodSpec, Topology, TopologyError};
 
 use crate::case::Change;
-use crate::engine::{Engine, Unsettled, difference, nodes_of};
+use crate::engine::{Engine, FABRIC_INTERFACE, Unsettled, difference, nodes_of};
+use crate::hosts::node_interfaces;
 
 /// How long a true connection may take that packets say is allowed.
 const CONNECT_ALLOWED: Duration = Duration::from_secs(5);
@@ -69,12 +70,29 @@ pub enum RigError {
     /// Nobody has the address.
     #[error("nobody has the address {0}")]
     Nobody(IpAddr),
+    /// A node lost an address in the middle of a case, which its network cannot follow.
+    #[error("node {node} no longer has the address {address}: a rig's nodes only gain addresses")]
+    Moved {
+        /// The node.
+        node: String,
+        /// The address.
+        address: IpAddr,
+    },
 }
 
 impl From<Unsettled> for RigError {
     fn from(source: Unsettled) -> Self {
         Self::Engine(source)
     }
+}
+
+/// A packet to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shot {
+    /// The packet as its receiver gets it. Source port 0 is any.
+    pub packet: Packet,
+    /// Where it is sent to, when the first node on its way translates that to the packet's destination.
+    pub original: Option<SocketAddr>,
 }
 
 /// The cluster. Everything ends with it.
@@ -87,7 +105,9 @@ pub struct Rig {
     engine: Engine,
     objects: BTreeMap<ObjectKey, Object>,
     pods: BTreeMap<String, PodSpec>,
-    /// Who has an address: a pod by `namespace/name`, or an outside host.
+    /// The addresses of each node, with the interface that has them.
+    hosts: BTreeMap<String, BTreeMap<IpAddr, String>>,
+    /// Who has an address: a pod by `namespace/name`, a node, or an outside host.
     owners: BTreeMap<IpAddr, String>,
     outside: BTreeSet<IpAddr>,
 }
@@ -118,26 +138,31 @@ impl Rig {
             engine,
             objects: BTreeMap::new(),
             pods: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             owners: BTreeMap::new(),
             outside: BTreeSet::new(),
         })
     }
 
-    /// Whether the rig can take on these nodes and outside addresses, whatever happens to pods.
+    /// Whether the rig can take on these nodes, their addresses and outside addresses, whatever happens to pods.
     #[expect(
         single_use_lifetimes,
         reason = "an argument of an unnamed type needs a named lifetime"
     )]
     pub fn suits<'a>(&self, objects: impl Iterator<Item = &'a Object> + Clone) -> bool {
         let nodes = nodes_of(objects.clone());
+        let hosts = objects.clone().filter_map(host);
+        let same_hosts = hosts.clone().all(|(name, addresses)| {
+            let known = self.hosts.get(&name);
+            known.is_none_or(|known| *known == addresses)
+        });
+        let pods = objects.filter_map(|object| self.pod(object));
+        let mut taken = pods
+            .flat_map(|(_, pod)| pod.addresses)
+            .chain(hosts.flat_map(|(_, addresses)| addresses.into_keys()));
         nodes.iter().eq(self.dataplanes.keys())
-            && objects
-                .filter_map(|object| self.pod(object))
-                .all(|(_, pod)| {
-                    pod.addresses
-                        .iter()
-                        .all(|address| !self.outside.contains(address))
-                })
+            && same_hosts
+            && !taken.any(|address| self.outside.contains(&address))
     }
 
     /// The engine.
@@ -169,6 +194,7 @@ impl Rig {
                 Change::Delete(key) => drop(self.objects.remove(key)),
             }
         }
+        self.move_hosts()?;
         self.move_pods()?;
         let dataplanes = &mut self.dataplanes;
         self.engine.apply(changes, &mut |node, delta, program| {
@@ -202,6 +228,33 @@ impl Rig {
             addresses: endpoint.addresses.clone(),
         };
         (!spec.addresses.is_empty()).then_some((name, spec))
+    }
+
+    /// Nodes get the addresses that their objects say.
+    fn move_hosts(&mut self) -> Result<(), RigError> {
+        let desired: BTreeMap<_, _> = self.objects.values().filter_map(host).collect();
+        for (node, addresses) in desired {
+            let known = self.hosts.entry(node.clone()).or_default();
+            if let Some(address) = known.keys().find(|known| !addresses.contains_key(known)) {
+                let address = *address;
+                return Err(RigError::Moved { node, address });
+            }
+            for (address, iface) in addresses {
+                if known.contains_key(&address) {
+                    continue;
+                }
+                if iface != FABRIC_INTERFACE {
+                    behind(&mut self.topology, &node, &iface)?;
+                }
+                self.topology
+                    .add_node_address(&node, &iface, address)
+                    .map_err(RigError::Topology)?;
+                known.insert(address, iface);
+                self.owners.insert(address, node.clone());
+                self.prober = None;
+            }
+        }
+        Ok(())
     }
 
     fn move_pods(&mut self) -> Result<(), RigError> {
@@ -259,41 +312,72 @@ impl Rig {
         Ok(())
     }
 
+    /// Gives outside addresses that nobody has to the host behind a node's own interface, which is made.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn add_behind(
+        &mut self,
+        (node, iface): (&str, &str),
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<(), RigError> {
+        let name = behind(&mut self.topology, node, iface)?;
+        for address in addresses {
+            self.topology
+                .add_outside_address(&name, address)
+                .map_err(RigError::Topology)?;
+            self.owners.insert(address, name.clone());
+            self.outside.insert(address);
+            self.prober = None;
+        }
+        Ok(())
+    }
+
     /// Sends packets, each of a new flow, and says what became of each. Source port 0 is any.
     ///
     /// # Errors
     /// When nobody has an address; when packets get lost.
     pub fn probe(&mut self, packets: &[Packet]) -> Result<Vec<Verdict>, RigError> {
+        let shots = packets.iter().map(|packet| Shot {
+            packet: *packet,
+            original: None,
+        });
+        self.shoot(&shots.collect::<Vec<_>>())
+    }
+
+    /// Sends packets as [`Self::probe`] does, some of them to where they are translated.
+    ///
+    /// # Errors
+    /// When nobody has an address; when packets get lost.
+    pub fn shoot(&mut self, shots: &[Shot]) -> Result<Vec<Verdict>, RigError> {
         let mut prober = match self.prober.take() {
             Some(prober) => prober,
             None => self.topology.prober().map_err(RigError::Prober)?,
         };
-        let probes: Vec<(Flow, Probe)> = packets
+        let point = |address| {
+            let owner = self.owners.get(&address);
+            let point = owner.and_then(|owner| prober.point(owner));
+            point.ok_or(RigError::Nobody(address))
+        };
+        let probes: Vec<Probe> = shots
             .iter()
-            .map(|packet| {
-                let point = |address| {
-                    let owner = self.owners.get(&address);
-                    let point = owner.and_then(|owner| prober.point(owner));
-                    point.ok_or(RigError::Nobody(address))
-                };
-                let (from, to) = (point(packet.src)?, point(packet.dst)?);
-                Ok((flow(packet), Probe::of_packet(from, to, packet)))
+            .map(|shot| {
+                let (from, to) = (point(shot.packet.src)?, point(shot.packet.dst)?);
+                Ok(Probe::of_packet(from, to, &shot.sent()))
             })
             .collect::<Result<_, RigError>>()?;
-        let mut verdicts = Vec::with_capacity(probes.len());
-        let mut rest = probes.as_slice();
-        while !rest.is_empty() {
-            // A packet back along the way of an earlier one would be its answer, and no new flow.
-            let mut flows = BTreeSet::new();
-            let fresh = rest
-                .iter()
-                .take_while(|(flow, _)| flow.is_none() || flows.insert(*flow));
-            let (batch, after) = rest.split_at(fresh.count());
-            let batch: Vec<Probe> = batch.iter().map(|(_, probe)| *probe).collect();
+        let mut verdicts = vec![Verdict::Deny; shots.len()];
+        for batch in batches(shots) {
+            let chosen: Vec<Probe> = { batch.iter() }
+                .filter_map(|index| probes.get(*index).copied())
+                .collect();
             prober.flush_connections().map_err(RigError::Prober)?;
-            let outcomes = prober.run(&batch).map_err(RigError::Prober)?;
-            verdicts.extend(outcomes.iter().map(Outcome::verdict));
-            rest = after;
+            let outcomes = prober.run(&chosen).map_err(RigError::Prober)?;
+            for (index, outcome) in batch.iter().zip(&outcomes) {
+                if let Some(verdict) = verdicts.get_mut(*index) {
+                    *verdict = outcome.verdict();
+                }
+            }
         }
         self.prober = Some(prober);
         Ok(verdicts)
@@ -318,22 +402,82 @@ impl Rig {
     fn netns(&self, address: IpAddr) -> Result<&Netns, RigError> {
         let nobody = || RigError::Nobody(address);
         let owner = self.owners.get(&address).ok_or_else(nobody)?;
-        match self.topology.pods().get(owner) {
-            Some(pod) => Ok(&pod.netns),
-            None => Ok(&self
-                .topology
-                .outside(owner)
-                .map_err(RigError::Topology)?
-                .netns),
+        let topology = &self.topology;
+        let own = topology.pods().get(owner).map(|pod| &pod.netns);
+        let own = own.or_else(|| topology.nodes().get(owner).map(|node| &node.netns));
+        match own {
+            Some(netns) => Ok(netns),
+            None => Ok(&topology.outside(owner).map_err(RigError::Topology)?.netns),
         }
     }
 }
 
-/// What connection tracking tells flows apart by, whichever way they go; `None` where each probe gets
-/// numbers of its own.
-type Flow = Option<(Protocol, [(IpAddr, u16); 2])>;
+impl Shot {
+    /// The packet as it is sent.
+    fn sent(&self) -> Packet {
+        match self.original {
+            Some(original) => Packet {
+                dst: original.ip(),
+                dst_port: original.port(),
+                ..self.packet
+            },
+            None => self.packet,
+        }
+    }
+}
 
-fn flow(packet: &Packet) -> Flow {
+/// A node's own addresses, with the interface that has each.
+fn host(object: &Object) -> Option<(String, BTreeMap<IpAddr, String>)> {
+    let Object::Node(node) = object else {
+        return None;
+    };
+    let interfaces = node_interfaces(node).into_iter();
+    let addresses = interfaces.flat_map(|(iface, addresses)| {
+        let addresses = addresses.into_iter();
+        addresses.map(move |address| (address, iface.clone()))
+    });
+    Some((node.metadata.name.clone(), addresses.collect()))
+}
+
+/// The name of the outside host behind a node's own interface, which is made when it is not there.
+fn behind(topology: &mut Topology, node: &str, iface: &str) -> Result<String, RigError> {
+    let name = format!("behind {node} {iface}");
+    if !topology.outsides().contains_key(&name) {
+        let spec = OutsideSpec {
+            name: name.clone(),
+            addresses: Vec::new(),
+        };
+        topology
+            .add_behind(&spec, (node, iface))
+            .map_err(RigError::Topology)?;
+    }
+    Ok(name)
+}
+
+/// Places of packets that can be under way together. A packet back along the way of an earlier one would be its answer,
+/// and no new flow; one with the numbers of an earlier one behind its translation would get others.
+fn batches(shots: &[Shot]) -> Vec<Vec<usize>> {
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut taken: BTreeMap<Flow, usize> = BTreeMap::new();
+    for (index, shot) in shots.iter().enumerate() {
+        let flows = [flow(&shot.sent()), flow(&shot.packet)];
+        let flows = || flows.iter().flatten();
+        let batch = flows().filter_map(|flow| taken.get(flow)).max();
+        let batch = batch.copied().unwrap_or_default();
+        taken.extend(flows().map(|flow| (*flow, batch + 1)));
+        match batches.get_mut(batch) {
+            Some(batch) => batch.push(index),
+            None => batches.push(vec![index]),
+        }
+    }
+    batches
+}
+
+/// What connection tracking tells flows apart by, whichever way they go.
+type Flow = (Protocol, [(IpAddr, u16); 2]);
+
+/// The packet's flow; `None` where each probe gets numbers of its own.
+fn flow(packet: &Packet) -> Option<Flow> {
     let numbered =
         packet.protocol.has_ports() || matches!(packet.protocol, Protocol::ICMP | Protocol::ICMPV6);
     if numbered && packet.src_port == 0 {

@@ -2,8 +2,6 @@
 
 use std::io::{self, Write};
 
-use oncilla_verdict::Party;
-
 use crate::case::{Case, Cell, Step, Suite};
 use crate::left_out::LeftOut;
 use crate::level::{Judgement, Level};
@@ -60,14 +58,6 @@ pub fn run(suite: &Suite, level: &mut dyn Level, out: &mut dyn Write) -> io::Res
         ..Report::default()
     };
     for case in &suite.cases {
-        if let Some(what) = case.needs_hosts.as_ref().filter(|_| !level.knows_hosts()) {
-            let id = case.name.split(' ').next().unwrap_or_default();
-            let judged = case.steps.iter().map(|step| step.cells.len()).sum();
-            report
-                .left_out
-                .add(format!("judgements of scenario {id} ({what})"), judged);
-            continue;
-        }
         run_case(case, level, &mut report, out)?;
     }
     Ok(report)
@@ -88,7 +78,7 @@ fn run_case(
     let mut steps = case.steps.iter();
     for step in steps.by_ref() {
         report.steps += 1;
-        match run_step(case, step, level, (&mut report.left_out, out))? {
+        match run_step(case, step, level, out)? {
             StepOutcome::Judged { passed, failed } => {
                 report.passed += passed;
                 report.failed += failed;
@@ -119,7 +109,7 @@ fn run_step(
     case: &Case,
     step: &Step,
     level: &mut dyn Level,
-    (left_out, out): (&mut LeftOut, &mut dyn Write),
+    out: &mut dyn Write,
 ) -> io::Result<StepOutcome> {
     let (mut passed, mut failed) = (0, 0);
     match (&step.changes, &step.refused_with) {
@@ -144,17 +134,8 @@ fn run_step(
         }
         (Err(error), None) => return Ok(StepOutcome::Broken(format!("refused: {error}"))),
     }
-    let is_of_host = |cell: &&Cell| {
-        let ends = [&cell.source, &cell.destination];
-        ends.iter().any(|end| matches!(end, Party::Node(_)))
-    };
-    let (hosts, cells): (Vec<&Cell>, Vec<&Cell>) =
-        { step.cells.iter() }.partition(|cell| !level.knows_hosts() && is_of_host(cell));
-    if !hosts.is_empty() {
-        left_out.add("judgements of hosts", hosts.len());
-    }
-    let cells: Vec<Cell> = cells.into_iter().cloned().collect();
-    let judgements = match level.judge(&cells) {
+    let cells = &step.cells;
+    let judgements = match level.judge(cells) {
         Ok(judgements) => judgements,
         Err(error) => {
             let message = format!("cannot judge: {}", chain(&*error));

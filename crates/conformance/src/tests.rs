@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Cell, Change};
 use crate::format::{self, FormatError};
-use crate::level::{Judgement, Level, LevelError, VerdictLevel};
+use crate::level::{KernelLevel, Level, ProgramLevel, VerdictLevel};
 use crate::run::{Report, run};
 
 /// A folder of files that ends with the value.
@@ -267,6 +266,12 @@ kind: GlobalNetworkPolicy
 metadata: {name: forward}
 spec: {applyOnForward: true}
 ";
+    let host = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: w-eth0}
+spec: {node: w, interfaceName: eth0}
+";
     let scenarios = json!({
         "version": 1,
         "matrix_cols": {"clusters/c.yaml": ["p/n", "p/m", "host:w", "192.0.2.1"]},
@@ -280,6 +285,7 @@ spec: {applyOnForward: true}
             ("m/deny.yaml", deny.to_owned()),
             ("m/bad.yaml", bad.to_owned()),
             ("m/forward.yaml", forward.to_owned()),
+            ("m/host.yaml", host.to_owned()),
         ],
     )
 }
@@ -340,50 +346,32 @@ fn a_rejected_step_changes_nothing() {
     assert!(out.contains("accepted, expected a refusal"), "{out}");
 }
 
-/// A level that knows workloads only, and says what it is asked.
-struct Workloads(VerdictLevel, usize);
-
-impl Level for Workloads {
-    fn name(&self) -> &'static str {
-        "workloads"
-    }
-
-    fn begin(&mut self, case: &Case) -> Result<(), LevelError> {
-        self.0.begin(case)
-    }
-
-    fn apply(&mut self, changes: &[Change]) -> Result<(), LevelError> {
-        self.0.apply(changes)
-    }
-
-    fn judge(&mut self, cells: &[Cell]) -> Result<Vec<Judgement>, LevelError> {
-        self.1 += cells.len();
-        self.0.judge(cells)
-    }
-}
-
 #[test]
-fn a_level_without_hosts_leaves_out_what_they_judge_by_name() {
-    let step = |apply: &str, row: &str| {
-        json!([
-            {"step": 0, "title": "a", "apply": [apply], "result": "accepted",
-             "probes": [probe("deny", "np/p/deny", &json!(0))], "matrix": {"TCP/80": {"p/m": row}}},
-        ])
-    };
-    let judge_without = |name: &str, steps: &Value| {
-        let suite = format::read(&seeds(name, steps).file("scenarios.json")).unwrap();
-        let mut level = Workloads(VerdictLevel::default(), 0);
-        let report = run(&suite, &mut level, &mut Vec::new()).unwrap();
-        (report, level.1)
-    };
-    let (report, asked) = judge_without("hosts", &step("m/forward.yaml", "X-.-"));
-    assert_eq!((report.passed, report.failed, asked), (0, 0, 0));
-    let name = "judgements of scenario S1 (applyOnForward)";
-    assert_eq!(report.left_out.of(name), 3);
-
-    let (report, asked) = judge_without("hosts-cells", &step("m/deny.yaml", "X-.-"));
-    assert_eq!((report.passed, report.failed, asked), (2, 0, 2));
-    assert_eq!(report.left_out.of("judgements of hosts"), 1);
+fn every_level_judges_hosts() {
+    let steps = json!([
+        {"step": 0, "title": "open", "apply": ["m/deny.yaml"], "result": "accepted", "matrix": {
+            "TCP/80": {"p/m": "X--.", "host:w": "..-.", "192.0.2.1": "X..-"},
+            "UDP/53": {"host:w": "..-.", "192.0.2.1": "X..-"}}},
+        {"step": 1, "title": "closed", "apply": ["m/host.yaml", "m/forward.yaml"], "result": "accepted", "matrix": {
+            "TCP/80": {"p/m": "X--.", "host:w": "..-X", "192.0.2.1": "XXX-"},
+            "TCP/6443": {"host:w": "..-.", "192.0.2.1": "XX.-"},
+            "UDP/53": {"host:w": "..-.", "192.0.2.1": "XXX-"}}},
+    ]);
+    let folder = seeds("hosts", &steps);
+    let suite = format::read(&folder.file("scenarios.json")).unwrap();
+    let levels: [&mut dyn Level; 3] = [
+        &mut VerdictLevel::default(),
+        &mut ProgramLevel::default(),
+        &mut KernelLevel::default(),
+    ];
+    for level in levels {
+        let mut out = Vec::new();
+        let report = run(&suite, level, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out, "", "level {}", level.name());
+        assert_eq!((report.passed, report.failed), (34, 0));
+        assert_eq!(report.left_out.iter().count(), 0);
+    }
 }
 
 #[test]

@@ -139,7 +139,6 @@ fn read_cases(
             });
         }
         suite.cases.push(Case {
-            needs_hosts: None,
             name,
             objects,
             steps,

@@ -85,7 +85,6 @@ pub(super) fn read(path: &Path, file: &File) -> Result<Suite, FormatError> {
             message: format!("test {}: {message}", test.name),
         };
         suite.cases.push(Case {
-            needs_hosts: None,
             name: test.name.clone(),
             objects: file.cluster().map_err(meaningless)?,
             steps: test.steps(&file.pod_ips).map_err(meaningless)?,

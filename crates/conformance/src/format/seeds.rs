@@ -123,7 +123,6 @@ pub(super) fn read(path: &Path, file: &Scenarios) -> Result<Suite, FormatError> 
         }
         suite.cases.push(Case {
             name: format!("{} {}", scenario.id, scenario.title),
-            needs_hosts: folder.needs_hosts(scenario)?,
             objects,
             steps,
         });
@@ -150,17 +149,6 @@ impl Folder {
         let options = serde_saphyr::options! { strict_booleans: true };
         serde_saphyr::from_multiple_with_options(&text, options)
             .map_err(|error| yaml(error.to_string()))
-    }
-
-    /// What of a scenario only host endpoints can fulfil.
-    fn needs_hosts(&self, scenario: &Scenario) -> Result<Option<String>, FormatError> {
-        for file in scenario.steps.iter().flat_map(|step| &step.apply) {
-            let documents = self.documents(file)?;
-            if let Some(what) = documents.iter().find_map(host_feature) {
-                return Ok(Some(what));
-            }
-        }
-        Ok(None)
     }
 
     fn cluster(&self, file: &Path) -> Result<Vec<Object>, FormatError> {
@@ -197,20 +185,6 @@ impl Folder {
             cells,
         }))
     }
-}
-
-/// What of a manifest acts on host endpoints only.
-fn host_feature(document: &Value) -> Option<String> {
-    if document
-        .get("kind")
-        .is_some_and(|kind| kind == "FelixConfiguration")
-    {
-        return Some("FelixConfiguration".to_owned());
-    }
-    let spec = document.get("spec")?;
-    let set = |name: &&str| spec.get(name).is_some_and(|value| value == true);
-    let mut features = ["applyOnForward", "preDNAT", "doNotTrack"].into_iter();
-    features.find(set).map(str::to_owned)
 }
 
 fn cells(raw: &RawStep, cols: &[String]) -> Result<Vec<Cell>, String> {

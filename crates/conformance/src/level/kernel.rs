@@ -1,11 +1,12 @@
 //! Real packets through real nf_tables, in namespaces of this machine. Needs root and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use oncilla_net::{Icmp, Packet, Protocol, Verdict};
 use oncilla_testkit::connect::Connection;
 
-use super::program::address;
+use super::program::{address, nodes};
 use super::{Judgement, Level, LevelError};
 use crate::case::{Case, Cell, Change};
 use crate::engine::nodes_of;
@@ -16,6 +17,8 @@ use crate::rig::Rig;
 #[derive(Debug, Default)]
 pub struct KernelLevel {
     rig: Option<Rig>,
+    /// The nodes' own addresses.
+    nodes: BTreeMap<String, Vec<IpAddr>>,
     /// The outcomes that were confirmed by a true connection in this case.
     connected: BTreeSet<Verdict>,
 }
@@ -27,6 +30,7 @@ impl Level for KernelLevel {
 
     fn begin(&mut self, case: &Case) -> Result<(), LevelError> {
         self.connected.clear();
+        self.nodes = nodes(case);
         let mut rig = match self.rig.take() {
             Some(rig) if rig.suits(case.all_objects()) => rig,
             other => {
@@ -57,8 +61,8 @@ impl Level for KernelLevel {
         let rig = self.rig.as_mut().ok_or("no case has begun")?;
         let packet = |cell: &Cell| {
             Ok::<_, LevelError>(Packet {
-                src: address(rig.engine(), &cell.source, cell.family)?,
-                dst: address(rig.engine(), &cell.destination, cell.family)?,
+                src: address(rig.engine(), &self.nodes, &cell.source, cell.family)?,
+                dst: address(rig.engine(), &self.nodes, &cell.destination, cell.family)?,
                 protocol: cell.protocol,
                 src_port: 0,
                 dst_port: cell.port,

@@ -11,6 +11,7 @@ use oncilla_verdict::Party;
 use super::{Judgement, Level, LevelError};
 use crate::case::{Case, Cell, Change};
 use crate::engine::{Engine, FABRIC_INTERFACE, Unsettled, nodes_of};
+use crate::hosts::node_addresses;
 
 /// The source port of every packet; no case names one.
 const SOURCE_PORT: u16 = 40_000;
@@ -33,17 +34,13 @@ impl Level for ProgramLevel {
         "program"
     }
 
-    fn knows_hosts(&self) -> bool {
-        true
-    }
-
     fn begin(&mut self, case: &Case) -> Result<(), LevelError> {
         let mut engine =
             Engine::new::<Failure>(nodes_of(case.all_objects()), &mut |_, _, _| Ok(()))?;
         let changes: Vec<Change> = case.objects.iter().cloned().map(Change::Apply).collect();
         engine.apply::<Failure>(&changes, &mut |_, _, _| Ok(()))?;
         self.engine = Some(engine);
-        self.nodes = case.all_objects().filter_map(node_addresses).collect();
+        self.nodes = nodes(case);
         Ok(())
     }
 
@@ -56,15 +53,7 @@ impl Level for ProgramLevel {
     fn judge(&mut self, cells: &[Cell]) -> Result<Vec<Judgement>, LevelError> {
         let engine = self.engine.as_ref().ok_or("no case has begun")?;
         let judge = |cell: &Cell| {
-            let find = |party: &Party| match party {
-                Party::Node(node) => {
-                    let own = self.nodes.get(node).into_iter().flatten();
-                    let mut own = own.copied().filter(|addr| family_of(*addr) == cell.family);
-                    let found = own.next();
-                    found.ok_or_else(|| format!("{party} has no {} address", cell.family).into())
-                }
-                Party::Pod { .. } | Party::Address(_) => address(engine, party, cell.family),
-            };
+            let find = |party| address(engine, &self.nodes, party, cell.family);
             let host = |party: &Party| match party {
                 Party::Node(node) => Some(node.clone()),
                 Party::Pod { .. } | Party::Address(_) => None,
@@ -92,42 +81,33 @@ impl Level for ProgramLevel {
     }
 }
 
-/// A node's own addresses: its annotations, then those that it reports as internal.
-fn node_addresses(object: &Object) -> Option<(String, Vec<IpAddr>)> {
-    let Object::Node(node) = object else {
-        return None;
+/// The nodes' own addresses.
+pub(super) fn nodes(case: &Case) -> BTreeMap<String, Vec<IpAddr>> {
+    let addresses = |object: &Object| match object {
+        Object::Node(node) => Some((node.metadata.name.clone(), node_addresses(node))),
+        _ => None,
     };
-    let annotated = ["IPv4Address", "IPv6Address"]
-        .into_iter()
-        .filter_map(|name| {
-            let text = node
-                .metadata
-                .annotations
-                .get(&format!("projectcalico.org/{name}"))?;
-            text.split('/').next()?.parse().ok()
-        });
-    let reported = node.status.addresses.iter();
-    let internal = reported.filter(|each| each.address_type == "InternalIP");
-    let internal = internal.filter_map(|each| each.address.parse().ok());
-    Some((
-        node.metadata.name.clone(),
-        annotated.chain(internal).collect(),
-    ))
+    case.all_objects().filter_map(addresses).collect()
 }
 
 /// The address of a party of a cell.
 ///
 /// # Errors
-/// When a pod is not there or has no such address.
+/// When a pod or node is not there or has no such address.
 pub(super) fn address(
     engine: &Engine,
+    nodes: &BTreeMap<String, Vec<IpAddr>>,
     party: &Party,
     family: Family,
 ) -> Result<IpAddr, LevelError> {
     let absent = || format!("{party} has no {family} address");
     match party {
         Party::Address(address) => Ok(*address),
-        Party::Node(_) => Err(absent().into()),
+        Party::Node(node) => {
+            let own = nodes.get(node).into_iter().flatten().copied();
+            let found = { own }.find(|address| family_of(*address) == family);
+            found.ok_or_else(|| absent().into())
+        }
         Party::Pod { namespace, name } => {
             let interface = engine.converter().interface(namespace, name);
             let endpoint = engine

@@ -20,10 +20,6 @@ impl Level for VerdictLevel {
         "verdict"
     }
 
-    fn knows_hosts(&self) -> bool {
-        true
-    }
-
     fn begin(&mut self, case: &Case) -> Result<(), LevelError> {
         self.cluster = case.objects.iter().cloned().collect();
         Ok(())

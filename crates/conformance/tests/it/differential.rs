@@ -73,7 +73,8 @@ impl From<RigError> for Failure {
             | RigError::Netns(_)
             | RigError::Prober(_)
             | RigError::Connect(_)
-            | RigError::Nobody(_) => Self::Broken(text),
+            | RigError::Nobody(_)
+            | RigError::Moved { .. } => Self::Broken(text),
         }
     }
 }
