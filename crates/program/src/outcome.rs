@@ -22,6 +22,8 @@ pub enum Place<'a> {
     Unpoliced,
     /// A failsafe of a host endpoint.
     Failsafe,
+    /// A message of neighbour discovery or about multicast listeners, which hosts always get and send.
+    Neighbour,
     /// No tier of a host endpoint's forward policy decided: it goes on.
     Undecided,
     /// The interface is named like a workload's, but no endpoint has it.

@@ -10,7 +10,7 @@
 //! An early allow skips only what its own interface would ask later: workloads are asked, and so is the
 //! forward policy of the interface that the packet leaves by.
 
-use oncilla_net::{Direction, IpNet, Packet, Verdict};
+use oncilla_net::{Direction, IpNet, Packet, Protocol, Verdict};
 
 use crate::{
     ALL_INTERFACES, EndpointToHost, Failsafe, GroupId, Hook, HostEndpoint, Judgement, LOOPBACK,
@@ -49,6 +49,7 @@ impl Program {
             let is_asked = hook.directions().contains(&direction);
             if !is_asked
                 || outcome.accepted.is_some()
+                || is_neighbour(&sent)
                 || self.settings.is_failsafe(hook, direction, &sent)
             {
                 continue;
@@ -85,6 +86,10 @@ impl Program {
             return self.judge_host(outcome, (interface, Direction::Ingress), packet);
         }
         let egress = (Hook::Normal, Direction::Egress);
+        if is_neighbour(packet) {
+            let end = Judgement::at(Verdict::Allow, Place::Neighbour);
+            return outcome.then(interface, egress, end);
+        }
         let end = self.judge_end(interface, Direction::Egress, packet);
         let outcome = outcome.then(interface, egress, end);
         if outcome.verdict == Verdict::Deny {
@@ -170,7 +175,9 @@ impl Program {
         else {
             return outcome;
         };
-        let end = if self.settings.is_failsafe(Hook::Normal, direction, packet) {
+        let end = if is_neighbour(packet) {
+            Judgement::at(Verdict::Allow, Place::Neighbour)
+        } else if self.settings.is_failsafe(Hook::Normal, direction, packet) {
             Judgement::at(Verdict::Allow, Place::Failsafe)
         } else {
             match host.groups.get(&(Hook::Normal, direction)) {
@@ -212,6 +219,14 @@ impl Program {
         }
         Some((key, host.groups.get(&way)?))
     }
+}
+
+/// Whether a packet is neighbour discovery or a report of multicast listeners: hosts get and send it whatever policy
+/// says, as they have no IPv6 without it.
+fn is_neighbour(packet: &Packet) -> bool {
+    let kind = packet.icmp.map(|icmp| icmp.kind);
+    packet.protocol == Protocol::ICMPV6
+        && kind.is_some_and(|kind| (130..=136).contains(&kind) || kind == 143)
 }
 
 impl Settings {

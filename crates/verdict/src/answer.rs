@@ -85,6 +85,8 @@ pub enum DecidedRule {
     NoPolicy,
     /// A host's port that no policy closes.
     Failsafe,
+    /// A message of neighbour discovery or about multicast listeners, without which a host has no IPv6.
+    Neighbour,
     /// Nothing of a host endpoint matched: dropped.
     Default,
     /// What the node does with packets of its own workloads to itself.
@@ -95,8 +97,8 @@ pub enum DecidedRule {
     Unreadable,
 }
 
-/// The number, `end-of-tier`, `profile`, `no-policy`, `failsafe`, `default`, `endpoint-to-host`, `encapsulated` or
-/// `unreadable`.
+/// The number, `end-of-tier`, `profile`, `no-policy`, `failsafe`, `neighbour`, `default`, `endpoint-to-host`,
+/// `encapsulated` or `unreadable`.
 impl fmt::Display for DecidedRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -105,6 +107,7 @@ impl fmt::Display for DecidedRule {
             Self::Profile => f.write_str("profile"),
             Self::NoPolicy => f.write_str("no-policy"),
             Self::Failsafe => f.write_str("failsafe"),
+            Self::Neighbour => f.write_str("neighbour"),
             Self::Default => f.write_str("default"),
             Self::EndpointToHost => f.write_str("endpoint-to-host"),
             Self::Encapsulated => f.write_str("encapsulated"),

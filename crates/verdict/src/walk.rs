@@ -9,7 +9,7 @@
 
 use oncilla_api::v3::EndpointToHostAction;
 use oncilla_api::{Kind, ObjectKey};
-use oncilla_net::{Direction, Verdict};
+use oncilla_net::{Direction, Packet, Protocol, Verdict};
 
 use crate::answer::{Chain, DecidedRule, Decision, Leg};
 use crate::evaluator::{End, Evaluator, Place};
@@ -196,6 +196,9 @@ impl Evaluator {
                     node.host(Some(interface), (Direction::Ingress, Chain::Normal), legs);
                 }
             }
+            (Side::Workload(_), Side::Host) if is_neighbour(&traffic.packet) => {
+                node.let_in(Verdict::Allow, DecidedRule::Neighbour, legs);
+            }
             (Side::Workload(pod), Side::Host) => {
                 node.workload(*pod, Direction::Egress, legs);
                 node.to_host(legs);
@@ -214,6 +217,13 @@ impl Evaluator {
             }
         }
     }
+}
+
+/// Whether a packet is one of those that hosts always get and send: neighbour discovery (133 to 136, redirects not)
+/// and reports of multicast listeners (130 to 132, 143).
+fn is_neighbour(packet: &Packet) -> bool {
+    let kind = packet.icmp.map(|icmp| icmp.kind);
+    packet.protocol == Protocol::ICMPV6 && kind.is_some_and(|kind| matches!(kind, 130..=136 | 143))
 }
 
 /// What of a node is an end.
@@ -248,6 +258,9 @@ impl Node<'_> {
             (from, _) => (Direction::Ingress, from.wire()),
         };
         let packet = &before.packet;
+        if is_neighbour(packet) {
+            return false;
+        }
         let node = Node {
             evaluator: self.evaluator,
             name: self.name,
@@ -274,9 +287,15 @@ impl Node<'_> {
         (direction, chain): (Direction, Chain),
         legs: &mut Legs,
     ) {
-        let is_failsafe =
-            chain == Chain::Normal && self.felix.is_failsafe(direction, &self.traffic.packet);
-        let before = is_failsafe.then_some((Verdict::Allow, DecidedRule::Failsafe));
+        let packet = &self.traffic.packet;
+        let before = match chain {
+            Chain::Normal if is_neighbour(packet) => Some(DecidedRule::Neighbour),
+            Chain::Normal if self.felix.is_failsafe(direction, packet) => {
+                Some(DecidedRule::Failsafe)
+            }
+            _ => None,
+        };
+        let before = before.map(|rule| (Verdict::Allow, rule));
         self.chain(interface, (direction, chain), before, legs);
     }
 
@@ -356,6 +375,11 @@ impl Node<'_> {
             EndpointToHostAction::Drop => Verdict::Deny,
             EndpointToHostAction::Accept | EndpointToHostAction::Return => Verdict::Allow,
         };
+        self.let_in(verdict, DecidedRule::EndpointToHost, legs);
+    }
+
+    /// The node itself decides on what comes from its own workloads.
+    fn let_in(&self, verdict: Verdict, rule: DecidedRule, legs: &mut Legs) {
         legs.push(Leg {
             endpoint: ObjectKey::cluster(Kind::Node, self.name),
             direction: Direction::Ingress,
@@ -369,7 +393,7 @@ impl Node<'_> {
                 tier: None,
                 policy: None,
                 key: None,
-                rule: DecidedRule::EndpointToHost,
+                rule,
                 isolated_by: Vec::new(),
             },
             tiers: Vec::new(),

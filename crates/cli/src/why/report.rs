@@ -68,8 +68,8 @@ pub(crate) struct DecidedBy {
     /// `forward`, `pre-dnat` or `untracked`, when it is not the usual chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) chain: Option<String>,
-    /// A number, `end-of-tier`, `profile`, `failsafe`, `default`, `endpoint-to-host`, `encapsulated`, `unreadable` or
-    /// `no-policy`.
+    /// A number, `end-of-tier`, `profile`, `failsafe`, `neighbour`, `default`, `endpoint-to-host`, `encapsulated`,
+    /// `unreadable` or `no-policy`.
     pub(crate) rule: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<String>,
@@ -87,8 +87,8 @@ pub(crate) struct LegReport {
     pub(crate) direction: String,
     /// `normal`, `forward`, `pre-dnat` or `untracked`.
     pub(crate) chain: String,
-    /// What settled it when no policy and no profile did: `failsafe`, `default`, `endpoint-to-host`, `encapsulated`,
-    /// `unreadable`.
+    /// What settled it when no policy and no profile did: `failsafe`, `neighbour`, `default`, `endpoint-to-host`,
+    /// `encapsulated`, `unreadable`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) settled_by: Option<String>,
     /// Whether that decided the packet.
@@ -244,6 +244,7 @@ impl Reader<'_> {
         let leg = self.leg;
         let settled = match leg.decided_by.rule {
             DecidedRule::Failsafe => Some("failsafe"),
+            DecidedRule::Neighbour => Some("neighbour"),
             DecidedRule::Default => Some("default"),
             DecidedRule::EndpointToHost => Some("endpoint-to-host"),
             DecidedRule::Encapsulated => Some("encapsulated"),
@@ -509,6 +510,9 @@ fn sentence(decision: &Decision, verdict: Verdict, world: &World) -> String {
 pub(crate) fn settled_by(rule: DecidedRule, verdict: Verdict) -> Option<&'static str> {
     Some(match (rule, verdict) {
         (DecidedRule::Failsafe, _) => "the port is a failsafe, which no policy closes",
+        (DecidedRule::Neighbour, _) => {
+            "hosts always get and send neighbour discovery: they have no IPv6 without it"
+        }
         (DecidedRule::Default, _) => "no policy and no profile of the host endpoint decided",
         (DecidedRule::EndpointToHost, Verdict::Allow) => {
             "the node lets its own pods reach it (defaultEndpointToHostAction)"

@@ -230,6 +230,7 @@ fn row(policy: &PolicyReport) -> [String; 3] {
 fn settled_words(settled: &str) -> &'static str {
     match settled {
         "failsafe" => "failsafe: no policy closes this port",
+        "neighbour" => "neighbour discovery: hosts always get and send it",
         "default" => "no policy and no profile decided, so Deny",
         "endpoint-to-host" => "defaultEndpointToHostAction of the node",
         "encapsulated" => "pods may not send VXLAN or IPIP",

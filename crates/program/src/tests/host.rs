@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oncilla_net::{Direction, Packet, Protocol, Verdict};
+use oncilla_net::{Direction, Icmp, Packet, Protocol, Verdict};
 
 use super::packet;
 use crate::{
@@ -411,5 +411,39 @@ fn a_group_that_is_missing_denies() {
     assert_eq!(
         verdict_at(&input(&program, "eth0", 80)),
         (Verdict::Deny, Place::UnknownGroup)
+    );
+}
+
+#[test]
+fn hosts_get_and_send_neighbour_discovery_whatever_policy_says() {
+    let ways: Vec<_> = Hook::ways()
+        .map(|(hook, way)| (hook, way, allows(1)))
+        .collect();
+    let mut program = hosts(&[("eth0", ways.as_slice())]);
+    program.settings.endpoint_to_host = EndpointToHost::Drop;
+    let message = |kind| Packet {
+        icmp: Some(Icmp { kind, code: 0 }),
+        ..packet("fd01::9", "fd01::1", Protocol::ICMPV6, 0)
+    };
+    let passages = [
+        Passage::input("eth0"),
+        Passage::output("eth0"),
+        Passage::input("cali1"),
+    ];
+    for passage in passages {
+        for kind in [130, 132, 135, 136, 143] {
+            let outcome = program.judge(&passage, &message(kind));
+            assert_eq!(verdict_at(&outcome), (Verdict::Allow, Place::Neighbour));
+        }
+        for kind in [128, 129, 137, 144] {
+            let outcome = program.judge(&passage, &message(kind));
+            assert_eq!(outcome.verdict, Verdict::Deny, "{passage:?} {kind}");
+        }
+    }
+    let forwarded = program.judge(&Passage::forward("eth0", "eth1"), &message(135));
+    assert_eq!(
+        forwarded.verdict,
+        Verdict::Deny,
+        "what is forwarded is not the host's"
     );
 }

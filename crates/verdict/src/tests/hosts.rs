@@ -1,6 +1,9 @@
 //! Host endpoints: which interface they are, which chains they ask, failsafes, profiles, what nodes do.
 
+use oncilla_net::{Direction, Family, Icmp, Protocol};
+
 use super::{ask, check, cluster, gnp, kcnp, knp, np, tier};
+use crate::{Evaluator, Party, Question, Way};
 
 fn hep(name: &str, labels: &str, spec: &str) -> String {
     format!(
@@ -536,4 +539,44 @@ fn the_whole_trace_shows_every_chain() {
             "blue/web normal ingress allow not reached",
         ]
     );
+}
+
+#[test]
+fn hosts_get_and_send_neighbour_discovery_whatever_policy_says() {
+    let node = "\n---\n{apiVersion: v1, kind: Node, metadata: {name: n2}, status: {addresses: [{type: InternalIP, address: 'fd01::2'}]}}\n";
+    let deny = gnp(
+        "deny",
+        "{selector: has(host), applyOnForward: true, doNotTrack: true, ingress: [{action: Deny}], egress: [{action: Deny}]}",
+    );
+    let cluster = cluster(&(both() + node + &deny));
+    let evaluator = Evaluator::new(&cluster);
+    let far = || Party::Address("2001:db8::1".parse().expect("an address"));
+    let host = || Party::Node("n2".to_owned());
+    for (source, destination, way) in [
+        (far(), host(), Direction::Ingress),
+        (host(), far(), Direction::Egress),
+    ] {
+        let said = |kind| {
+            let answer = evaluator.decide(&Question {
+                source: source.clone(),
+                destination: destination.clone(),
+                family: Family::V6,
+                protocol: Protocol::ICMPV6,
+                source_port: 0,
+                destination_port: 0,
+                icmp: Some(Icmp { kind, code: 0 }),
+                way: Way::default(),
+            });
+            super::line(&answer.expect("both are there"))
+        };
+        for kind in [130, 132, 133, 136, 143] {
+            assert_eq!(said(kind), format!("allow host:n2 {way} neighbour"));
+        }
+        for kind in [128, 129, 137, 144] {
+            assert_eq!(
+                said(kind),
+                format!("deny host:n2 {way} default gnp/deny 0 untracked")
+            );
+        }
+    }
 }
