@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use oncilla_api::{Object, ObjectKey};
 use oncilla_dataplane::{Dataplane, DataplaneError, TableOwner};
+use oncilla_kernel::conntrack::ConntrackError;
 use oncilla_kernel::netns::{Netns, NetnsError};
-use oncilla_net::{Packet, Protocol, Verdict};
+use oncilla_net::{Packet, Verdict};
 use oncilla_program::{Program, ProgramDelta, Settings};
 use oncilla_testkit::connect::{ConnectError, Connection, connect, listen};
-use oncilla_testkit::prober::{Probe, Prober, ProberError};
+use oncilla_testkit::prober::{Prober, ProberError};
 use oncilla_testkit::topology::{NodeSpec, OutsideSpec, PodSpec, Topology, TopologyError};
 
 use crate::case::Change;
 use crate::engine::{Engine, FABRIC_INTERFACE, Unsettled, difference, nodes_of};
 use crate::hosts::node_interfaces;
+
+mod shot;
+
+pub use shot::{Exchange, Shot};
 
 /// How long a true connection may take that packets say is allowed.
 const CONNECT_ALLOWED: Duration = Duration::from_secs(5);
@@ -34,6 +39,9 @@ pub enum RigError {
     /// The packets.
     #[error("probing failed")]
     Prober(#[source] ProberError),
+    /// A connection table.
+    #[error("a connection table could not be read")]
+    Conntrack(#[source] ConntrackError),
     /// A true connection.
     #[error("a true connection could not be tried")]
     Connect(#[source] ConnectError),
@@ -84,15 +92,6 @@ impl From<Unsettled> for RigError {
     fn from(source: Unsettled) -> Self {
         Self::Engine(source)
     }
-}
-
-/// A packet to be sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shot {
-    /// The packet as its receiver gets it. Source port 0 is any.
-    pub packet: Packet,
-    /// Where it is sent to, when the first node on its way translates that to the packet's destination.
-    pub original: Option<SocketAddr>,
 }
 
 /// The cluster. Everything ends with it.
@@ -333,54 +332,9 @@ impl Rig {
         Ok(())
     }
 
-    /// Sends packets, each of a new flow, and says what became of each. Source port 0 is any.
-    ///
-    /// # Errors
-    /// When nobody has an address; when packets get lost.
-    pub fn probe(&mut self, packets: &[Packet]) -> Result<Vec<Verdict>, RigError> {
-        let shots = packets.iter().map(|packet| Shot {
-            packet: *packet,
-            original: None,
-        });
-        self.shoot(&shots.collect::<Vec<_>>())
-    }
-
-    /// Sends packets as [`Self::probe`] does, some of them to where they are translated.
-    ///
-    /// # Errors
-    /// When nobody has an address; when packets get lost.
-    pub fn shoot(&mut self, shots: &[Shot]) -> Result<Vec<Verdict>, RigError> {
-        let mut prober = match self.prober.take() {
-            Some(prober) => prober,
-            None => self.topology.prober().map_err(RigError::Prober)?,
-        };
-        let point = |address| {
-            let owner = self.owners.get(&address);
-            let point = owner.and_then(|owner| prober.point(owner));
-            point.ok_or(RigError::Nobody(address))
-        };
-        let probes: Vec<Probe> = shots
-            .iter()
-            .map(|shot| {
-                let (from, to) = (point(shot.packet.src)?, point(shot.packet.dst)?);
-                Ok(Probe::of_packet(from, to, &shot.sent()))
-            })
-            .collect::<Result<_, RigError>>()?;
-        let mut verdicts = vec![Verdict::Deny; shots.len()];
-        for batch in batches(shots) {
-            let chosen: Vec<Probe> = { batch.iter() }
-                .filter_map(|index| probes.get(*index).copied())
-                .collect();
-            prober.flush_connections().map_err(RigError::Prober)?;
-            let outcomes = prober.run(&chosen).map_err(RigError::Prober)?;
-            for (index, outcome) in batch.iter().zip(&outcomes) {
-                if let Some(verdict) = verdicts.get_mut(*index) {
-                    *verdict = outcome.verdict();
-                }
-            }
-        }
-        self.prober = Some(prober);
-        Ok(verdicts)
+    /// The network namespace of a node.
+    pub fn node(&self, name: &str) -> Option<&Netns> {
+        self.topology.nodes().get(name).map(|node| &*node.netns)
     }
 
     /// Opens a true TCP connection between the two ends of `packet`, to a true listener, and says how that
@@ -412,20 +366,6 @@ impl Rig {
     }
 }
 
-impl Shot {
-    /// The packet as it is sent.
-    fn sent(&self) -> Packet {
-        match self.original {
-            Some(original) => Packet {
-                dst: original.ip(),
-                dst_port: original.port(),
-                ..self.packet
-            },
-            None => self.packet,
-        }
-    }
-}
-
 /// A node's own addresses, with the interface that has each.
 fn host(object: &Object) -> Option<(String, BTreeMap<IpAddr, String>)> {
     let Object::Node(node) = object else {
@@ -452,40 +392,6 @@ fn behind(topology: &mut Topology, node: &str, iface: &str) -> Result<String, Ri
             .map_err(RigError::Topology)?;
     }
     Ok(name)
-}
-
-/// Places of packets that can be under way together. A packet back along the way of an earlier one would be its answer,
-/// and no new flow; one with the numbers of an earlier one behind its translation would get others.
-fn batches(shots: &[Shot]) -> Vec<Vec<usize>> {
-    let mut batches: Vec<Vec<usize>> = Vec::new();
-    let mut taken: BTreeMap<Flow, usize> = BTreeMap::new();
-    for (index, shot) in shots.iter().enumerate() {
-        let flows = [flow(&shot.sent()), flow(&shot.packet)];
-        let flows = || flows.iter().flatten();
-        let batch = flows().filter_map(|flow| taken.get(flow)).max();
-        let batch = batch.copied().unwrap_or_default();
-        taken.extend(flows().map(|flow| (*flow, batch + 1)));
-        match batches.get_mut(batch) {
-            Some(batch) => batch.push(index),
-            None => batches.push(vec![index]),
-        }
-    }
-    batches
-}
-
-/// What connection tracking tells flows apart by, whichever way they go.
-type Flow = (Protocol, [(IpAddr, u16); 2]);
-
-/// The packet's flow; `None` where each probe gets numbers of its own.
-fn flow(packet: &Packet) -> Option<Flow> {
-    let numbered =
-        packet.protocol.has_ports() || matches!(packet.protocol, Protocol::ICMP | Protocol::ICMPV6);
-    if numbered && packet.src_port == 0 {
-        return None;
-    }
-    let mut ends = [(packet.src, packet.src_port), (packet.dst, packet.dst_port)];
-    ends.sort_unstable();
-    Some((packet.protocol, ends))
 }
 
 fn start(node: &str, netns: &Netns) -> Result<Dataplane, RigError> {

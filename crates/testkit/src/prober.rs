@@ -131,6 +131,15 @@ pub enum ProberError {
     },
 }
 
+/// Which connections a batch of probes meets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Connections {
+    /// None of its own: the tables are emptied before it where it names ports.
+    Fresh,
+    /// Those that earlier probes opened.
+    Kept,
+}
+
 /// Where probes start and end: an interface in its own namespace, and the other end of its cable.
 #[derive(Clone, Debug)]
 pub struct ProbePoint {
@@ -186,6 +195,33 @@ impl Probe {
             src_port: (packet.src_port != 0).then_some(packet.src_port),
             dst_port: packet.dst_port,
         }
+    }
+}
+
+impl Probe {
+    /// The answer to a probe that was sent with `src_port`, of the protocols whose answers one packet can be: datagrams
+    /// and echoes. It comes from where the probe arrived, `dst`, behind any translation.
+    pub fn answer(&self, src_port: u16, (dst, dst_port): (IpAddr, u16)) -> Option<Self> {
+        let (port, icmp) = match (self.protocol, self.icmp) {
+            (Protocol::UDP, _) => (dst_port, None),
+            (Protocol::ICMP, Some(Icmp { kind: 8, code })) => {
+                (src_port, Some(Icmp { kind: 0, code }))
+            }
+            (Protocol::ICMPV6, Some(Icmp { kind: 128, code })) => {
+                (src_port, Some(Icmp { kind: 129, code }))
+            }
+            _ => return None,
+        };
+        Some(Self {
+            from: self.to,
+            to: self.from,
+            src: dst,
+            dst: self.src,
+            protocol: self.protocol,
+            icmp,
+            src_port: Some(port),
+            dst_port: if icmp.is_some() { 0 } else { src_port },
+        })
     }
 }
 
@@ -295,6 +331,19 @@ impl Prober {
 
     /// Sends all `probes` and judges each; the answer has their order.
     pub fn run(&mut self, probes: &[Probe]) -> Result<Vec<Outcome>, ProberError> {
+        self.run_with(probes, Connections::Fresh)
+    }
+
+    /// Sends probes that belong to connections which earlier ones opened, and judges each.
+    pub fn run_on(&mut self, probes: &[Probe]) -> Result<Vec<Outcome>, ProberError> {
+        self.run_with(probes, Connections::Kept)
+    }
+
+    fn run_with(
+        &mut self,
+        probes: &[Probe],
+        connections: Connections,
+    ) -> Result<Vec<Outcome>, ProberError> {
         for id in probes.iter().flat_map(|probe| [probe.from, probe.to]) {
             if id.0 >= self.points.len() {
                 return Err(ProberError::UnknownPoint(id.0));
@@ -307,7 +356,7 @@ impl Prober {
                     process::pin_to_cpu(self.cpu).map_err(ProberError::Thread)?;
                     let mut outcomes = Vec::with_capacity(probes.len());
                     for batch in probes.chunks(BATCH_PROBES) {
-                        outcomes.extend(self.judge(batch)?);
+                        outcomes.extend(self.judge(batch, connections)?);
                     }
                     Ok(outcomes)
                 })

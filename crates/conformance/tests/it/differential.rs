@@ -72,6 +72,7 @@ impl From<RigError> for Failure {
             RigError::Topology(_)
             | RigError::Netns(_)
             | RigError::Prober(_)
+            | RigError::Conntrack(_)
             | RigError::Connect(_)
             | RigError::Nobody(_)
             | RigError::Moved { .. } => Self::Broken(text),

@@ -9,7 +9,8 @@ use oncilla_kernel::link::Mac;
 use oncilla_kernel::raw::{PacketError, PacketSocket};
 
 use super::{
-    Outcome, Point, PointId, Probe, Prober, ProberError, SETTLE_ROUNDS, SRC_PORTS, TRIES_MAX, host,
+    Connections, Outcome, Point, PointId, Probe, Prober, ProberError, SETTLE_ROUNDS, SRC_PORTS,
+    TRIES_MAX, host,
 };
 use crate::packet::{self, PacketSpec, Transport};
 
@@ -39,12 +40,17 @@ impl Cookies {
 }
 
 impl Prober {
-    pub(super) fn judge(&mut self, probes: &[Probe]) -> Result<Vec<Outcome>, ProberError> {
+    pub(super) fn judge(
+        &mut self,
+        probes: &[Probe],
+        connections: Connections,
+    ) -> Result<Vec<Outcome>, ProberError> {
         let sources: BTreeSet<PointId> = probes.iter().map(|probe| probe.from).collect();
         let targets: BTreeSet<PointId> = probes.iter().map(|probe| probe.to).collect();
         self.listen(probes)?;
         for _ in 0..TRIES_MAX {
-            if probes.iter().any(|probe| probe.src_port.is_some()) {
+            let named = probes.iter().any(|probe| probe.src_port.is_some());
+            if named && connections == Connections::Fresh {
                 self.flush_connections()?;
             }
             self.forget(&sources, &targets)?;

@@ -256,8 +256,18 @@ const HOST_RULES: &str = "table inet t {
     }
 }";
 
-#[test]
-fn hosts_send_and_get_through_their_own_hooks() {
+/// Every sort of place, with an address of each family.
+const PLACES: [(&str, &str, &str); 6] = [
+    ("node-1", "192.168.0.1", "fd01::1"),
+    ("node-2", "192.168.0.2", "fd01::2"),
+    ("pod-1-1", "10.0.1.1", "fd00::1:1"),
+    ("pod-2-1", "10.0.2.1", "fd00::2:1"),
+    ("outside", "198.51.100.1", "2001:db8::1"),
+    ("beyond", "203.0.113.7", "3fff::7"),
+];
+
+/// Two nodes; one has rules for itself, a second interface with an address, and a host behind that.
+fn network_with_hosts() -> Topology {
     let mut topology = Topology::two_nodes(1).unwrap();
     let spec = OutsideSpec {
         name: "beyond".to_owned(),
@@ -267,84 +277,100 @@ fn hosts_send_and_get_through_their_own_hooks() {
     let own: IpAddr = "172.31.1.1".parse().unwrap();
     topology.add_node_address("node-1", "eth1", own).unwrap();
     nft(&topology.node("node-1").unwrap().netns, HOST_RULES);
+    topology
+}
+
+#[test]
+fn hosts_send_and_get_through_their_own_hooks() {
+    let topology = network_with_hosts();
     let mut prober = topology.prober().unwrap();
-    let places = [
-        ("node-1", "192.168.0.1", "fd01::1"),
-        ("node-2", "192.168.0.2", "fd01::2"),
-        ("pod-1-1", "10.0.1.1", "fd00::1:1"),
-        ("pod-2-1", "10.0.2.1", "fd00::2:1"),
-        ("outside", "198.51.100.1", "2001:db8::1"),
-        ("beyond", "203.0.113.7", "3fff::7"),
-    ];
     let mut probes = Vec::new();
     let mut expected = Vec::new();
-    for (from, to) in (0..6).flat_map(|from| (0..6).map(move |to| (from, to))) {
-        for (v6, protocol, port) in [false, true].into_iter().flat_map(|v6| {
-            let ports = move |protocol| [80, 81, 82].map(|port| (v6, protocol, port));
-            PROTOCOLS.into_iter().flat_map(ports)
-        }) {
-            let ((from, src4, src6), (to, dst4, dst6)) = (places[from], places[to]);
-            if from == to {
-                continue;
+    let pairs = { PLACES.iter() }.flat_map(|from| PLACES.iter().map(move |to| (from, to)));
+    for ((from, src4, src6), (to, dst4, dst6)) in pairs.filter(|(from, to)| from != to) {
+        for (src, dst) in [(src4, dst4), (src6, dst6)] {
+            for (protocol, port) in { PROTOCOLS.into_iter() }
+                .flat_map(|protocol| [80, 81, 82].map(|port| (protocol, port)))
+            {
+                probes.push(Probe {
+                    from: prober.point(from).unwrap(),
+                    to: prober.point(to).unwrap(),
+                    src: src.parse().unwrap(),
+                    dst: dst.parse().unwrap(),
+                    protocol,
+                    icmp: None,
+                    src_port: None,
+                    dst_port: port,
+                });
+                let is_dropped = *from == "node-1" && port == 81 || *to == "node-1" && port == 82;
+                expected.push(!is_dropped);
             }
-            let (src, dst) = if v6 { (src6, dst6) } else { (src4, dst4) };
-            probes.push(Probe {
-                from: prober.point(from).unwrap(),
-                to: prober.point(to).unwrap(),
-                src: src.parse().unwrap(),
-                dst: dst.parse().unwrap(),
-                protocol,
-                icmp: None,
-                src_port: None,
-                dst_port: port,
-            });
-            let is_dropped = from == "node-1" && port == 81 || to == "node-1" && port == 82;
-            expected.push(if is_dropped {
-                Verdict::Deny
-            } else {
-                Verdict::Allow
-            });
         }
     }
     let outcomes = prober.run(&probes).unwrap();
-    for ((probe, outcome), expected) in probes.iter().zip(&outcomes).zip(&expected) {
-        assert_eq!(outcome.verdict(), *expected, "{probe:?}");
+    for ((probe, outcome), expected) in probes.iter().zip(&outcomes).zip(expected) {
+        assert_eq!(outcome.arrived, expected, "{probe:?}");
     }
-    // Its other address, by the interface that does not have it; messages and bare packets.
+}
+
+/// A node's other address too, by the interface that does not have it; messages and bare packets.
+#[test]
+fn hosts_get_every_protocol_at_every_address() {
+    let topology = network_with_hosts();
+    let mut prober = topology.prober().unwrap();
     let mut judged = |from: &str, dst: &str, protocol, icmp| {
-        let to = if dst == "198.51.100.1" {
-            "outside"
-        } else {
-            "node-1"
-        };
-        let (_, src4, _) = places.iter().find(|(name, ..)| *name == from).unwrap();
+        let of = |address: &str| PLACES.iter().find(|(_, v4, _)| *v4 == address);
+        let to = of(dst).map_or("node-1", |(name, ..)| name);
+        let (_, src, _) = PLACES.iter().find(|(name, ..)| *name == from).unwrap();
         let probe = Probe {
             from: prober.point(from).unwrap(),
             to: prober.point(to).unwrap(),
-            src: src4.parse().unwrap(),
+            src: src.parse().unwrap(),
             dst: dst.parse().unwrap(),
             protocol,
             icmp,
             src_port: None,
             dst_port: 0,
         };
-        prober.run_one(&probe).unwrap().verdict()
+        prober.run_one(&probe).unwrap().arrived
     };
     let icmp = |code| Some(Icmp { kind: 8, code });
     for from in ["outside", "beyond", "pod-1-1"] {
         for dst in ["192.168.0.1", "172.31.1.1"] {
-            for protocol in [Protocol(89), Protocol(253)] {
-                assert_eq!(
-                    judged(from, dst, protocol, None),
-                    Verdict::Allow,
-                    "{from} {dst}"
-                );
-            }
-            assert_eq!(judged(from, dst, Protocol::ICMP, icmp(0)), Verdict::Allow);
-            assert_eq!(judged(from, dst, Protocol::ICMP, icmp(3)), Verdict::Deny);
+            assert!(judged(from, dst, Protocol(89), None), "{from} {dst}");
+            assert!(judged(from, dst, Protocol(253), None), "{from} {dst}");
+            assert!(judged(from, dst, Protocol::ICMP, icmp(0)), "{from} {dst}");
+            assert!(!judged(from, dst, Protocol::ICMP, icmp(3)), "{from} {dst}");
         }
     }
-    let far = "198.51.100.1";
-    assert_eq!(judged("node-1", far, Protocol(89), None), Verdict::Allow);
-    assert_eq!(judged("node-1", far, Protocol(253), None), Verdict::Deny);
+    assert!(judged("node-1", "198.51.100.1", Protocol(89), None));
+    assert!(!judged("node-1", "198.51.100.1", Protocol(253), None));
+}
+
+#[test]
+fn answers_belong_to_the_connections_of_their_probes() {
+    let topology = network_with_hosts();
+    let rules = "table inet a {
+    chain f { type filter hook forward priority 0;
+        ct state established accept
+        ip saddr 10.0.1.1 drop
+    }
+}";
+    nft(&topology.node("node-1").unwrap().netns, rules);
+    let mut prober = topology.prober().unwrap();
+    for (protocol, icmp) in [
+        (Protocol::UDP, None),
+        (Protocol::ICMP, Some(Icmp { kind: 8, code: 0 })),
+    ] {
+        let probe = Probe {
+            icmp,
+            ..probe(&prober, ("pod-2-1", "pod-1-1"), false, protocol, 80)
+        };
+        let outcome = prober.run_one(&probe).unwrap();
+        assert!(outcome.arrived);
+        let answer = probe.answer(outcome.src_port, (probe.dst, 80)).unwrap();
+        assert!(prober.run_on(&[answer]).unwrap()[0].arrived, "{protocol}");
+        prober.flush_connections().unwrap();
+        assert!(!prober.run_on(&[answer]).unwrap()[0].arrived, "{protocol}");
+    }
 }
