@@ -232,10 +232,12 @@ fn pre_dnat_chains(ruleset: &mut Ruleset, settings: &Settings, hooks: HostHooks)
     }
     rules.push(Rule::new().jump(host_map(Hook::PreDnat, Direction::Ingress)));
     rules.push(Rule::new().goto("done"));
-    ruleset.put_chain(
-        Chain::filter("pre_dnat", At::Prerouting, priority::MANGLE),
-        rules,
-    );
+    let place = if fault::is("nft/pre-dnat-behind-dnat") {
+        priority::FILTER
+    } else {
+        priority::MANGLE
+    };
+    ruleset.put_chain(Chain::filter("pre_dnat", At::Prerouting, place), rules);
     put_allow(ruleset, settings, Hook::PreDnat, Rule::new());
 }
 

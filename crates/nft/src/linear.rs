@@ -100,7 +100,12 @@ fn alternatives(
             (Family::V6, false) => Load::Dst6,
         };
         if found.of == Members::Services {
-            let loads = [load, Load::L4Proto, Load::DstPort];
+            let port = if fault::is("nft/service-by-source-port") {
+                Load::SrcPort
+            } else {
+                Load::DstPort
+            };
+            let loads = [load, Load::L4Proto, port];
             let set = service_set_name(found.set, family);
             rules = rules
                 .into_iter()
@@ -219,7 +224,7 @@ fn icmp(head: Rule, rule: &oncilla_program::Rule) -> Vec<Rule> {
     let mut head = head;
     if let Some(wanted) = rule.icmp {
         head = head.eq(kind, Value::byte(wanted.kind));
-        if let Some(wanted) = wanted.code {
+        if let Some(wanted) = wanted.code.filter(|_| !fault::is("nft/icmp-code-ignored")) {
             head = head.eq(code, Value::byte(wanted));
         }
     }

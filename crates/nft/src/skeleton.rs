@@ -4,7 +4,7 @@
 //! interfaces. A table with only the skeleton drops everything from and to workloads: no interface is
 //! dispatched yet.
 
-use oncilla_net::Direction;
+use oncilla_net::{Direction, fault};
 use oncilla_program::{ClassId, EndpointToHost, Hook as Asked, Settings};
 
 use crate::gate::{HostHooks, host_map};
@@ -139,7 +139,7 @@ fn base_chains(ruleset: &mut Ruleset, settings: &Settings, hosts: HostHooks) {
     ruleset.put_chain(Chain::filter("input", Hook::Input, PRIORITY_FILTER), rules);
 
     let mut rules = vec![established()];
-    if hosts.has(Asked::Forward) {
+    if hosts.has(Asked::Forward) && !fault::is("nft/forwarded-goes-in-unasked") {
         let fresh = if hosts.has_early() {
             is_not_accepted(settings)
         } else {

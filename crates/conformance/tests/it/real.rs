@@ -2,7 +2,7 @@
 //! nodes have interfaces, host endpoints, services in front and connections that go on.
 
 #[path = "real/ground.rs"]
-mod ground;
+pub(crate) mod ground;
 
 use std::collections::BTreeMap;
 
@@ -122,7 +122,7 @@ fn send_with_hosts(seed: u64, rounds: usize, sights: &mut Sights) -> Result<(), 
         let packets = world.random.packets(PACKETS_A_ROUND);
         flights.extend(packets.into_iter().map(ground::flight));
         let (flights, services) = stage(&world, seed + round as u64, flights);
-        translate(&rig, &services)?;
+        translate(&rig, &NODES, &services)?;
         fly(&world, &mut rig, &flights, sights)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use oncilla_net::{Family, Icmp, Packet, Protocol, family_of};
 use oncilla_testkit::cluster::{Flight, INTERFACES, NODES, RandomCluster, host_addresses};
 use oncilla_testkit::rng::Rng;
 
-use super::{Failure, World};
+use crate::differential::{Failure, World};
 
 /// The outside addresses that are reached through a node, by its second interface.
 const BEHIND: [(&str, [&str; 2]); 2] = [
@@ -24,10 +24,10 @@ const NODE_PORT: u16 = 30_000;
 
 /// A service's address, and what its packets are translated to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Service {
-    protocol: Protocol,
-    front: SocketAddr,
-    back: SocketAddr,
+pub(crate) struct Service {
+    pub(crate) protocol: Protocol,
+    pub(crate) front: SocketAddr,
+    pub(crate) back: SocketAddr,
 }
 
 /// Where an end of a packet is.
@@ -62,7 +62,7 @@ struct Visit {
 }
 
 /// Puts the outside addresses where they are.
-pub(super) fn prepare(rig: &mut Rig) -> Result<(), Failure> {
+pub(crate) fn prepare(rig: &mut Rig) -> Result<(), Failure> {
     for (node, addresses) in BEHIND {
         let addresses = addresses.map(|text| text.parse().expect("a constant of this module"));
         rig.add_behind((node, INTERFACES[1]), addresses)?;
@@ -72,7 +72,7 @@ pub(super) fn prepare(rig: &mut Rig) -> Result<(), Failure> {
 }
 
 /// A packet as a flight whose way is still to be found.
-pub(super) fn flight(packet: Packet) -> Flight {
+pub(crate) fn flight(packet: Packet) -> Flight {
     Flight {
         packet,
         from_host: None,
@@ -85,7 +85,7 @@ pub(super) fn flight(packet: Packet) -> Flight {
 }
 
 /// A flight as it is sent.
-pub(super) fn shot(flight: &Flight) -> Shot {
+pub(crate) fn shot(flight: &Flight) -> Shot {
     Shot {
         packet: flight.packet,
         original: flight.original,
@@ -93,7 +93,7 @@ pub(super) fn shot(flight: &Flight) -> Shot {
 }
 
 /// The answer to a flight, behind its translation, on the way back.
-pub(super) fn answer_to(world: &World, flight: &Flight) -> Option<Flight> {
+pub(crate) fn answer_to(world: &World, flight: &Flight) -> Option<Flight> {
     let mut back = flight.clone();
     let packet = &mut back.packet;
     std::mem::swap(&mut packet.src, &mut packet.dst);
@@ -109,7 +109,7 @@ pub(super) fn answer_to(world: &World, flight: &Flight) -> Option<Flight> {
 
 /// Gives flights their true ways, and some of them a service in front. Those that no node sees, or too many, are left
 /// out.
-pub(super) fn stage(world: &World, seed: u64, flights: Vec<Flight>) -> (Vec<Flight>, Vec<Service>) {
+pub(crate) fn stage(world: &World, seed: u64, flights: Vec<Flight>) -> (Vec<Flight>, Vec<Service>) {
     let mut rng = Rng::new(seed);
     let mut services: Vec<Service> = Vec::new();
     // What is sent somewhere as it is must not be translated there.
@@ -243,7 +243,7 @@ fn route(world: &World, flight: &mut Flight, first: Option<&str>) -> bool {
 }
 
 /// The nodes that a flight passes, by name.
-pub(super) fn nodes_of(world: &World, flight: &Flight) -> Vec<String> {
+pub(crate) fn nodes_of(world: &World, flight: &Flight) -> Vec<String> {
     let through = flight.through.iter().map(|(node, ..)| node.clone());
     let ends = [
         place(world, flight.packet.src, flight.from_host.as_ref()),
@@ -255,8 +255,8 @@ pub(super) fn nodes_of(world: &World, flight: &Flight) -> Vec<String> {
     nodes.into_iter().collect()
 }
 
-/// Lets every node translate what is sent to services, as kube-proxy does: before routing, and for what it sends itself.
-pub(super) fn translate(rig: &Rig, services: &[Service]) -> Result<(), Failure> {
+/// Lets nodes translate what is sent to services, as kube-proxy does: before routing, and for what it sends itself.
+pub(crate) fn translate(rig: &Rig, nodes: &[&str], services: &[Service]) -> Result<(), Failure> {
     let mut maps: BTreeMap<Family, Vec<String>> = BTreeMap::new();
     for service in services {
         let (front, back) = (service.front, service.back);
@@ -298,7 +298,7 @@ pub(super) fn translate(rig: &Rig, services: &[Service]) -> Result<(), Failure> 
         );
     }
     text.push('}');
-    for node in NODES {
+    for node in nodes {
         let netns = rig.node(node).expect("the rig has the nodes");
         let loaded = netns.run(|| load(&text));
         let broken = |error: &dyn std::fmt::Display| Failure::Broken(format!("services: {error}"));
