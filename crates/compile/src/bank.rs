@@ -52,6 +52,7 @@ pub(crate) fn is_keyable_but_for_peer(rule: &Rule) -> bool {
         && rule.not_src_ports.is_none()
         && rule.not_dst_ports.is_none()
         && rule.named_ports.is_empty()
+        && rule.local_ports.is_empty()
         && ports_fit
         && ports_have_protocol
 }

@@ -47,7 +47,7 @@ pub(crate) fn compile_with<'a>(
 ) -> Compiled {
     let mut lowering = Lowering {
         direction: def.direction,
-        local_ports: def.local_ports.as_ref(),
+        local_ports: &def.local_ports,
         answers,
         deciding,
         log_prefix,
@@ -283,6 +283,7 @@ fn sets_of(group: &Group) -> BTreeSet<&SetName> {
     {
         sets.extend(rule.local.iter().map(|criterion| &criterion.set));
         sets.extend(rule.named_ports.iter().map(|criterion| &criterion.set));
+        sets.extend(rule.local_ports.iter().map(|criterion| &criterion.set));
         if let Peer::Sets(peer) = &rule.peer {
             sets.extend(peer.iter().map(|criterion| match &criterion.set {
                 SetRef::Classes(name) | SetRef::Addresses(name) | SetRef::Service(name) => name,

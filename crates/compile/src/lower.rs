@@ -3,15 +3,16 @@
 //! The peer is the source in ingress and the destination in egress. Alternatives of a port criterion become
 //! consecutive rules of the same verdict; everything else of a rule is a conjunction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oncilla_model::{Families, List, Ports, Predicate, Rule as ModelRule, Side};
 use oncilla_net::{Direction, Family, PORTS_KEYED_MAX, PortSet, Protocol, fault};
 use oncilla_program::{
-    ClassId, LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetName,
-    SetRef,
+    ClassId, LocalMatch, LocalPortMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule,
+    RuleVerdict, SetName, SetRef,
 };
+use oncilla_resolve::node::LocalPorts;
 
 use crate::answer::{Answer, SetKind, set_name};
 use crate::bank::{CLASSES_KEYED_MAX, Lowered, is_keyable_but_for_peer};
@@ -26,8 +27,8 @@ const PORTS_ALL: u32 = 65_536;
 pub(crate) struct Lowering<'a> {
     /// The direction of the group.
     pub(crate) direction: Direction,
-    /// The ports of the group's endpoints by named-port predicate; `None` where they are not known.
-    pub(crate) local_ports: Option<&'a BTreeMap<Predicate, Vec<u16>>>,
+    /// The ports of the group's endpoints by named-port predicate.
+    pub(crate) local_ports: &'a LocalPorts,
     /// The answers that rules are made of.
     pub(crate) answers: Lookup<'a>,
     /// The answers that decide whether a peer is broad: in the preparing phase the old ones, so that rules
@@ -52,6 +53,26 @@ pub(crate) struct Origin {
 
 /// The rule asks something that cannot be asked: it fails closed.
 struct Unanswerable;
+
+/// Which packets a rule matches where nobody knows whether an address is the host's, and so what a port's name leads
+/// to there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    /// Those that match whatever the address is.
+    Certain,
+    /// Those that match if the address is the host's.
+    Possible,
+}
+
+/// A port criterion of the local side.
+enum LocalPort<'a> {
+    /// No criterion.
+    Any,
+    /// The port is one of these.
+    Numbers(PortSet),
+    /// The port is what this name leads to at the address.
+    Name(&'a Predicate),
+}
 
 /// A port criterion of the peer.
 enum PeerPorts<'a> {
@@ -84,19 +105,45 @@ impl Lowering<'_> {
         if no_family || (rule.protocol.is.is_some() && rule.protocol.is == rule.protocol.is_not) {
             return Vec::new();
         }
-        let lowered = self.lower_answerable(rule, origin);
-        lowered.unwrap_or_else(|Unanswerable| fail_closed(rule, origin))
+        let closed = |Unanswerable| fail_closed(rule, origin);
+        let bound = match origin.verdict {
+            RuleVerdict::Deny => Bound::Possible,
+            RuleVerdict::Allow | RuleVerdict::Pass | RuleVerdict::Log => Bound::Certain,
+        };
+        let mut lowered = match self.lower_answerable(rule, origin, bound) {
+            Ok(lowered) => lowered,
+            Err(unanswerable) => return closed(unanswerable),
+        };
+        if origin.verdict == RuleVerdict::Pass && self.may_mean_more(rule) {
+            // Behind a pass the tier may allow what the next one does not.
+            let deny = Origin {
+                verdict: RuleVerdict::Deny,
+                ..origin.clone()
+            };
+            let more = self.lower_answerable(rule, &deny, Bound::Possible);
+            lowered.extend(more.unwrap_or_else(closed));
+        }
+        lowered
+    }
+
+    /// Whether the two bounds of a rule are apart: a name of the local side leads somewhere if the address is the host's.
+    fn may_mean_more(&self, rule: &ModelRule) -> bool {
+        let LocalPorts::ByAddress(own) = self.local_ports else {
+            return false;
+        };
+        let (_, local) = sides(rule, self.direction);
+        let mut names =
+            { local.ports.iter().chain(&local.not_ports) }.flat_map(|ports| &ports.names);
+        names.any(|name| own.contains_key(name))
     }
 
     fn lower_answerable(
         &mut self,
         rule: &ModelRule,
         origin: &Origin,
+        bound: Bound,
     ) -> Result<Vec<Lowered>, Unanswerable> {
-        let (peer, local) = match self.direction {
-            Direction::Ingress => (&rule.source, &rule.destination),
-            Direction::Egress => (&rule.destination, &rule.source),
-        };
+        let (peer, local) = sides(rule, self.direction);
         if !self.is_answerable(peer, local) {
             return Err(Unanswerable);
         }
@@ -123,7 +170,9 @@ impl Lowering<'_> {
         for protocol in protocols {
             let mut base = base.clone();
             base.protocol = Some(protocol);
-            self.lower_protocol(base, (&plan, local), &mut lowered)?;
+            for base in self.with_local_ports(base, local, bound)? {
+                self.lower_protocol(base, &plan, &mut lowered)?;
+            }
         }
         Ok(lowered)
     }
@@ -142,30 +191,84 @@ impl Lowering<'_> {
             && local.all.iter().chain(&local.none).all(of_local)
     }
 
-    /// Lowers the port criteria of a rule that is about one protocol.
+    /// A rule that is about one protocol with the port criteria of its local side: one rule for every way in which
+    /// they can hold.
+    fn with_local_ports(
+        &mut self,
+        mut base: Rule,
+        local: &Side,
+        bound: Bound,
+    ) -> Result<Vec<Rule>, Unanswerable> {
+        let Some(protocol) = base.protocol else {
+            return Ok(Vec::new());
+        };
+        let side = self.local_side();
+        if let Some(ports) = &local.not_ports {
+            let own = match bound {
+                Bound::Certain => Bound::Possible,
+                Bound::Possible => Bound::Certain,
+            };
+            let (numbers, by_address) = self.local_numbers(ports, protocol, own)?;
+            if !set_not_ports(&mut base, side, numbers) {
+                return Ok(Vec::new());
+            }
+            for name in by_address {
+                base.local_ports.push(self.local_port(name, true));
+            }
+        }
+        let mut alternatives = Vec::new();
+        match &local.ports {
+            None => alternatives.push(LocalPort::Any),
+            Some(ports) => {
+                let (numbers, by_address) = self.local_numbers(ports, protocol, bound)?;
+                alternatives.push(LocalPort::Numbers(numbers));
+                alternatives.extend(by_address.into_iter().map(LocalPort::Name));
+            }
+        }
+        let mut rules = Vec::new();
+        for alternative in alternatives {
+            let mut rule = base.clone();
+            let is_possible = match alternative {
+                LocalPort::Any => true,
+                LocalPort::Numbers(numbers) => set_ports(&mut rule, side, numbers),
+                LocalPort::Name(name) => {
+                    rule.local_ports.push(self.local_port(name, false));
+                    true
+                }
+            };
+            rules.extend(is_possible.then_some(rule));
+        }
+        Ok(rules)
+    }
+
+    const fn local_side(&self) -> PortSide {
+        match self.direction {
+            Direction::Ingress => PortSide::Destination,
+            Direction::Egress => PortSide::Source,
+        }
+    }
+
+    fn local_port(&mut self, name: &Predicate, negated: bool) -> LocalPortMatch {
+        LocalPortMatch {
+            set: self.mention(SetKind::Services, name),
+            negated,
+        }
+    }
+
+    /// Lowers the port criteria of the peer of a rule that is about one protocol.
     fn lower_protocol(
         &mut self,
         mut base: Rule,
-        (plan, local): (&PeerPlan<'_>, &Side),
+        plan: &PeerPlan<'_>,
         lowered: &mut Vec<Lowered>,
     ) -> Result<(), Unanswerable> {
         let Some(protocol) = base.protocol else {
             return Ok(());
         };
-        let (local_side, peer_side) = match self.direction {
-            Direction::Ingress => (PortSide::Destination, PortSide::Source),
-            Direction::Egress => (PortSide::Source, PortSide::Destination),
+        let peer_side = match self.local_side() {
+            PortSide::Destination => PortSide::Source,
+            PortSide::Source => PortSide::Destination,
         };
-        if let Some(ports) = &local.ports
-            && !set_ports(&mut base, local_side, self.local_numbers(ports, protocol)?)
-        {
-            return Ok(());
-        }
-        if let Some(ports) = &local.not_ports
-            && !set_not_ports(&mut base, local_side, self.local_numbers(ports, protocol)?)
-        {
-            return Ok(());
-        }
         if let Some(ports) = &plan.side.not_ports {
             if !set_not_ports(&mut base, peer_side, ports.numbers.clone()) {
                 return Ok(());
@@ -252,25 +355,31 @@ impl Lowering<'_> {
         })
     }
 
-    /// The numbers of a port criterion of the local side: its names are known.
-    fn local_numbers(&self, ports: &Ports, protocol: Protocol) -> Result<PortSet, Unanswerable> {
+    /// The numbers of a port criterion of the local side, with those of names that are known, and the names that are
+    /// asked by address.
+    fn local_numbers<'b>(
+        &self,
+        ports: &'b Ports,
+        protocol: Protocol,
+        bound: Bound,
+    ) -> Result<(PortSet, BTreeSet<&'b Predicate>), Unanswerable> {
         let named = names(ports, protocol)?;
-        if self.local_ports.is_none() && !named.is_empty() {
-            return Err(Unanswerable);
-        }
+        let (counts, by_address) = match self.local_ports {
+            LocalPorts::Exact(_) => (true, BTreeSet::new()),
+            LocalPorts::ByAddress(_) => {
+                let is_possible =
+                    bound == Bound::Possible && !fault::is("compile/possible-port-names-ignored");
+                (is_possible, named.iter().copied().collect())
+            }
+        };
         // A name that these endpoints do not have leads to no port.
-        let known = |name| self.local_ports.and_then(|ports| ports.get(name));
-        let numbers = named
-            .into_iter()
-            .flat_map(|name| known(name).into_iter().flatten())
+        let known = self.local_ports.known();
+        let numbers = { named.into_iter() }
+            .filter(|_| counts)
+            .flat_map(|name| known.get(name).into_iter().flatten())
             .map(|port| oncilla_net::PortRange::single(*port));
-        Ok(ports
-            .numbers
-            .ranges()
-            .iter()
-            .copied()
-            .chain(numbers)
-            .collect())
+        let numbers = ports.numbers.ranges().iter().copied().chain(numbers);
+        Ok((numbers.collect(), by_address))
     }
 
     fn local_criteria(&mut self, local: &Side) -> Vec<LocalMatch> {
@@ -358,6 +467,14 @@ impl Lowering<'_> {
             .entry(name.clone())
             .or_insert_with(|| predicate.clone());
         name
+    }
+}
+
+/// The peer's and the local side of a rule.
+const fn sides(rule: &ModelRule, direction: Direction) -> (&Side, &Side) {
+    match direction {
+        Direction::Ingress => (&rule.source, &rule.destination),
+        Direction::Egress => (&rule.destination, &rule.source),
     }
 }
 

@@ -26,8 +26,8 @@ struct AddressMatch<'a> {
 enum Members {
     /// Alone.
     Addresses,
-    /// With protocol and destination port: the set is a service's.
-    Services,
+    /// With protocol and port: the set is a service's, or a port name's.
+    Ports(PortSide),
 }
 
 /// The kernel's rules for one rule of the program. `verdict` is where a match leads; for log it is not used.
@@ -67,11 +67,21 @@ fn address_matches(rule: &oncilla_program::Rule, direction: Direction) -> Vec<Ad
             of: Members::Addresses,
         })
         .collect();
+    matches.extend(rule.local_ports.iter().map(|found| AddressMatch {
+        set: &found.set,
+        negated: found.negated,
+        source: local,
+        of: Members::Ports(if local {
+            PortSide::Source
+        } else {
+            PortSide::Destination
+        }),
+    }));
     if let Peer::Sets(sets) = &rule.peer {
         matches.extend(sets.iter().filter_map(|found| {
             let (set, of) = match &found.set {
                 SetRef::Addresses(set) => (set, Members::Addresses),
-                SetRef::Service(set) => (set, Members::Services),
+                SetRef::Service(set) => (set, Members::Ports(PortSide::Destination)),
                 SetRef::Classes(_) => return None,
             };
             Some(AddressMatch {
@@ -99,11 +109,10 @@ fn alternatives(
             (Family::V6, true) => Load::Src6,
             (Family::V6, false) => Load::Dst6,
         };
-        if found.of == Members::Services {
-            let port = if fault::is("nft/service-by-source-port") {
-                Load::SrcPort
-            } else {
-                Load::DstPort
+        if let Members::Ports(side) = found.of {
+            let port = match side {
+                PortSide::Destination if !fault::is("nft/service-by-source-port") => Load::DstPort,
+                PortSide::Source | PortSide::Destination => Load::SrcPort,
             };
             let loads = [load, Load::L4Proto, port];
             let set = service_set_name(found.set, family);
@@ -247,7 +256,9 @@ fn has_ports(rule: &oncilla_program::Rule) -> bool {
         &rule.dst_ports,
         &rule.not_dst_ports,
     ];
-    sets.into_iter().any(Option::is_some) || !rule.named_ports.is_empty()
+    sets.into_iter().any(Option::is_some)
+        || !rule.named_ports.is_empty()
+        || !rule.local_ports.is_empty()
 }
 
 fn ports(rule: Rule, load: Load, within: Option<&PortSet>, without: Option<&PortSet>) -> Rule {
@@ -369,6 +380,23 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert_eq!(sets, ["s0_4", "s0_6"]);
+    }
+
+    #[test]
+    fn a_port_name_of_the_local_side_is_asked_with_its_address_and_port() {
+        let mut rule = oncilla_program::Rule::new(RuleVerdict::Deny, "a".into());
+        rule.protocol = Some(Protocol::TCP);
+        rule.local_ports = vec![oncilla_program::LocalPortMatch {
+            set: SetName("s0".into()),
+            negated: true,
+        }];
+        let source = [(Load::Src4, "s0_4"), (Load::Src6, "s0_6")];
+        let expected = source.map(|(addr, set)| {
+            let loads = [addr, Load::L4Proto, Load::SrcPort];
+            let rule = Rule::new().not_in_set(&loads, set).l4proto(6);
+            rule.drop().comment("a")
+        });
+        assert_eq!(lowered(&rule), expected, "egress: the source");
     }
 
     #[test]

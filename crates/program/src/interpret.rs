@@ -42,10 +42,11 @@ impl Sets<'_> {
             .is_some_and(|set| set.contains(addr))
     }
 
-    fn holds_service(self, set: &SetName, packet: &Packet) -> bool {
-        let member = (packet.dst, packet.protocol, packet.dst_port);
+    /// Whether an address with a port of the packet is a member.
+    fn holds_port(self, set: &SetName, (addr, port): (IpAddr, u16), protocol: Protocol) -> bool {
+        let member = (addr, protocol, port);
         let set = self.services.get(set);
-        packet.protocol.has_ports() && set.is_some_and(|set| set.members.contains(&member))
+        protocol.has_ports() && set.is_some_and(|set| set.members.contains(&member))
     }
 }
 
@@ -274,7 +275,7 @@ impl Asked<'_> {
             (&rule.dst_ports, dst, true),
             (&rule.not_dst_ports, dst, false),
         ];
-        let mut asked = !rule.named_ports.is_empty();
+        let mut asked = !rule.named_ports.is_empty() || !rule.local_ports.is_empty();
         for (set, port, wanted) in criteria {
             if let Some(set) = set {
                 if set.contains(port) != wanted {
@@ -286,6 +287,15 @@ impl Asked<'_> {
         if asked && !self.packet.protocol.has_ports() {
             return false;
         }
+        let local = match self.direction {
+            Direction::Ingress => (self.packet.dst, dst),
+            Direction::Egress => (self.packet.src, src),
+        };
+        let protocol = self.packet.protocol;
+        let mut own = rule.local_ports.iter();
+        if !own.all(|named| self.sets.holds_port(&named.set, local, protocol) != named.negated) {
+            return false;
+        }
         rule.named_ports.iter().all(|named| {
             let port = match named.side {
                 PortSide::Source => src,
@@ -293,7 +303,7 @@ impl Asked<'_> {
             };
             let member = ClassPort {
                 class: self.peer,
-                protocol: self.packet.protocol,
+                protocol,
                 port,
             };
             let set = self.sets.ports.get(&named.set);
@@ -309,7 +319,10 @@ impl Asked<'_> {
                 set.is_some_and(|set| set.classes.contains(&self.peer))
             }
             SetRef::Addresses(name) => sets.holds_address(name, addr),
-            SetRef::Service(name) => sets.holds_service(name, self.packet),
+            SetRef::Service(name) => {
+                let Packet { dst, dst_port, .. } = *self.packet;
+                sets.holds_port(name, (dst, dst_port), self.packet.protocol)
+            }
         };
         found != criterion.negated
     }

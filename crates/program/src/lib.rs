@@ -42,7 +42,10 @@ pub use host::{ALL_INTERFACES, Failsafe, Failsafes, Hook, HostEndpoint, LOOPBACK
 pub use interpret::Sets;
 pub use outcome::{BankPlace, Decided, Judgement, Outcome, Place, Tally};
 pub use passage::{Passage, Way};
-pub use rule::{LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict, SetRef};
+pub use rule::{
+    LocalMatch, LocalPortMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict,
+    SetRef,
+};
 
 /// What happens to a packet from a workload to its own host after the workload's egress policy allowed it
 /// (Calico: `defaultEndpointToHostAction`).

@@ -89,6 +89,10 @@ impl fmt::Display for Rule {
             };
             write!(f, " {side} {not}@{}", named.set)?;
         }
+        for named in &self.local_ports {
+            let not = if named.negated { "!" } else { "" };
+            write!(f, " local port {not}@{}", named.set)?;
+        }
         write!(f, "  # {}", self.comment)
     }
 }

@@ -80,6 +80,16 @@ pub struct NamedPortMatch {
     pub negated: bool,
 }
 
+/// A criterion on the local address, the protocol and the local port together: a port name of a host's own side. The
+/// local port is the destination's in ingress and the source's in egress.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LocalPortMatch {
+    /// A set of addresses, protocols and ports (`s<id>`).
+    pub set: SetName,
+    /// The triple must not be found.
+    pub negated: bool,
+}
+
 /// A rule as the backend sees it. Every criterion must hold. Port criteria hold only for protocols with
 /// ports; a negated port criterion (`not_…`, `negated`) does not match packets without ports either, since
 /// rules with ports always name a protocol that has them.
@@ -111,6 +121,8 @@ pub struct Rule {
     pub not_dst_ports: Option<PortSet>,
     /// Port names of the peer.
     pub named_ports: Vec<NamedPortMatch>,
+    /// Port names of the local side, at a host's interface.
+    pub local_ports: Vec<LocalPortMatch>,
     /// What stands before the log's lines; only of Log.
     pub log_prefix: Option<Arc<str>>,
     /// Where it comes from, for people: `default/np/production/deny ingress[0]`.
@@ -134,6 +146,7 @@ impl Rule {
             dst_ports: None,
             not_dst_ports: None,
             named_ports: Vec::new(),
+            local_ports: Vec::new(),
             log_prefix: None,
             comment,
         }

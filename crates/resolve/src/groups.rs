@@ -11,7 +11,8 @@ use oncilla_net::{Direction, fault};
 use oncilla_program::{GroupId, Hook};
 use sha2::{Digest as _, Sha256};
 
-use crate::node::{GroupDef, TierDef};
+use crate::locals::Of;
+use crate::node::{GroupDef, LocalPorts, TierDef};
 use crate::usage::{port_names, sides};
 
 /// What the profiles come to in one direction.
@@ -64,10 +65,10 @@ type PortsOf<'a> = &'a mut dyn FnMut(&Predicate) -> Vec<u16>;
 
 /// The definition of a group; `None`: nothing to evaluate, everything passes.
 pub(crate) fn define(
-    (hook, direction): (Hook, Direction),
+    (of, (hook, direction)): (Of, (Hook, Direction)),
     tiers: Vec<TierDef>,
     profiles: &[Option<&Arc<Profile>>],
-    ports_of: Option<PortsOf<'_>>,
+    ports_of: PortsOf<'_>,
 ) -> Option<GroupDef> {
     let profiles = match ending(direction, profiles) {
         _ if hook != Hook::Normal && tiers.is_empty() => return None,
@@ -86,17 +87,21 @@ pub(crate) fn define(
         direction,
         tiers,
         profiles,
-        local_ports: None,
+        local_ports: LocalPorts::Exact(BTreeMap::new()),
     };
     let rules = crate::usage::rules_of(&group).flat_map(|rules| rules.iter());
     let names: BTreeSet<&Predicate> = rules
         .flat_map(|rule| port_names(sides(rule, direction).1))
         .collect();
-    let local_ports = ports_of.map(|ports_of| {
-        let answers = names.into_iter().map(|name| (name.clone(), ports_of(name)));
-        answers.filter(|(_, ports)| !ports.is_empty()).collect()
-    });
-    group.local_ports = local_ports;
+    // What passes a host, or comes before its destination is known, is not the host endpoint's.
+    let is_own = hook == Hook::Normal;
+    let answers = names.into_iter().filter(|_| is_own);
+    let answers = answers.map(|name| (name.clone(), ports_of(name)));
+    let known = answers.filter(|(_, ports)| !ports.is_empty()).collect();
+    group.local_ports = match of {
+        Of::Workload => LocalPorts::Exact(known),
+        Of::Host => LocalPorts::ByAddress(known),
+    };
     group.id = name(&group);
     Some(group)
 }
@@ -109,7 +114,7 @@ pub(crate) fn closed((hook, direction): (Hook, Direction)) -> Option<GroupDef> {
         direction,
         tiers: Vec::new(),
         profiles: Vec::new(),
-        local_ports: None,
+        local_ports: LocalPorts::ByAddress(BTreeMap::new()),
     };
     group.id = name(&group);
     (!hook.is_early()).then_some(group)
@@ -218,7 +223,7 @@ fn name(group: &GroupDef) -> GroupId {
     };
     if group.hook != Hook::Normal {
         part(&group.hook.to_string());
-    } else if group.local_ports.is_none() {
+    } else if matches!(group.local_ports, LocalPorts::ByAddress(_)) {
         part("host");
     }
     part(&group.direction.to_string());
@@ -234,7 +239,7 @@ fn name(group: &GroupDef) -> GroupId {
         part("profile");
         part(profile.as_ref().map_or("", |profile| &profile.name.0));
     }
-    for (predicate, ports) in group.local_ports.iter().flatten() {
+    for (predicate, ports) in group.local_ports.known() {
         part("port");
         part(predicate.text());
         for port in ports {

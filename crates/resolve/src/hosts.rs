@@ -48,11 +48,15 @@ pub(crate) struct LocalHosts {
 }
 
 impl LocalHosts {
-    /// The addresses of the node's own interfaces.
+    /// The addresses of the node's own interfaces, and those that its host endpoints expect: a route can make an
+    /// address the host's that no interface has.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.interfaces
+        let own = self.interfaces.values().flat_map(|list| list.iter());
+        let expected = self
+            .hosts
             .values()
-            .flat_map(|list| list.iter().copied())
+            .flat_map(|host| &host.endpoint.addresses);
+        own.chain(expected).copied()
     }
 
     /// The host endpoint of each interface, and of all others. Of several that are about one interface the

@@ -29,6 +29,7 @@ mod lists;
 mod locals;
 pub mod node;
 mod outside;
+mod own_ports;
 mod plane;
 mod predicates;
 mod prefixes;
@@ -42,6 +43,6 @@ mod work;
 
 pub use classes::CLASS_QUARANTINE_MS;
 pub use fallback::CLASSES_SETTLED_MAX_PERCENT;
-pub use node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode, TierDef};
+pub use node::{Class, GroupDef, LocalPorts, NodeDelta, NodeState, PredicateMode, TierDef};
 pub use resolver::{Adoption, Exhausted, Limits, Resolver};
 pub use work::Work;

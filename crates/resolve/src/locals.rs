@@ -363,7 +363,7 @@ impl Locals {
 pub(crate) enum Of {
     /// A workload: what passes its interface is for its addresses.
     Workload,
-    /// An interface of the host.
+    /// An interface of the host: for many.
     Host,
 }
 
@@ -380,8 +380,5 @@ pub(crate) fn define_with(
         .collect();
     let profiles: Vec<_> = profiles.iter().map(Option::as_ref).collect();
     let mut ports_of = |name: &oncilla_model::Predicate| index.ports_of(shape, name);
-    match of {
-        Of::Workload => groups::define(way, tiers, &profiles, Some(&mut ports_of)),
-        Of::Host => groups::define(way, tiers, &profiles, None),
-    }
+    groups::define((of, way), tiers, &profiles, &mut ports_of)
 }

@@ -35,6 +35,26 @@ pub struct Class {
     pub ports: BTreeMap<Predicate, Vec<u16>>,
 }
 
+/// What the port names of a group's own side lead to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LocalPorts {
+    /// To these ports, ascending, on every endpoint of the group; a name that leads nowhere is left out. What passes a
+    /// workload's interface is for the workload.
+    Exact(BTreeMap<Predicate, Vec<u16>>),
+    /// To what [`NodeState::service_of`] says, address by address: a host's interface takes packets for many. Nobody
+    /// need have told of an address that it is the host's, so these, the ports of the host endpoint itself, may be
+    /// meant at any: a rule that denies counts them, one that allows does not.
+    ByAddress(BTreeMap<Predicate, Vec<u16>>),
+}
+
+impl LocalPorts {
+    /// The names that are known, with their ports.
+    pub fn known(&self) -> &BTreeMap<Predicate, Vec<u16>> {
+        let (Self::Exact(known) | Self::ByAddress(known)) = self;
+        known
+    }
+}
+
 /// One tier of a group: the policies that select its endpoints and govern its direction, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TierDef {
@@ -62,10 +82,8 @@ pub struct GroupDef {
     /// everything is one profile `allow`, a list that allows nothing is empty; others carry no labels and
     /// only this direction's rules.
     pub profiles: Vec<Option<Arc<Profile>>>,
-    /// The ports that named-port predicates of the local side lead to on these endpoints, ascending. A
-    /// predicate that leads nowhere is left out. `None` at a host's interface: it takes packets for addresses that
-    /// are not its own, so the endpoint alone does not say what a name leads to, and rules that ask fail closed.
-    pub local_ports: Option<BTreeMap<Predicate, Vec<u16>>>,
+    /// What named-port predicates of the local side lead to.
+    pub local_ports: LocalPorts,
 }
 
 /// What changed in the state of the node. All numbers refer to the [`NodeState`] after the change.
@@ -82,7 +100,8 @@ pub struct NodeDelta {
     pub addresses: Vec<AddressChange>,
     /// Prefixes whose class changed, sorted.
     pub nets: Vec<NetChange>,
-    /// Predicates whose address set (local side, list, or fallback) or service set changed, appeared or went.
+    /// Predicates whose address set (local side, list, or fallback) or set of ports (service, or name of a host's
+    /// local side) changed, appeared or went.
     pub address_sets: BTreeSet<Predicate>,
     /// Predicates that changed their mode.
     pub modes: BTreeSet<Predicate>,
@@ -123,7 +142,8 @@ pub trait NodeState {
     /// the fallback mode, all addresses.
     fn addresses_of(&self, predicate: &Predicate) -> AddressSet;
 
-    /// What stands behind the service of a [`List::ServicePorts`](oncilla_model::List) predicate.
+    /// What stands behind the service of a [`List::ServicePorts`](oncilla_model::List) predicate; of a named-port
+    /// predicate that the local side of a host asks, the addresses where the name leads to a port, and that port.
     fn service_of(&self, predicate: &Predicate) -> ServiceSet;
 
     /// The groups in use.

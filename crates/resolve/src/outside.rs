@@ -65,12 +65,8 @@ impl Resolver {
         for predicate in &locals {
             // Lists are of peers; the local side of a rule cannot ask for one.
             if !self.is_by_address(predicate) && predicate.list().is_none() {
-                let candidates = if self.locals.usage.is_wide(predicate) {
-                    self.plane.addresses.iter().map(|(addr, _)| addr).collect()
-                } else {
-                    self.locals.addresses()
-                };
-                let hosts: Vec<IpAddr> = candidates
+                let hosts: Vec<IpAddr> = self
+                    .local_candidates(predicate)
                     .into_iter()
                     .filter(|addr| self.holds_at(predicate, *addr))
                     .collect();
@@ -85,6 +81,16 @@ impl Resolver {
             .map(|id| self.index.predicates.of(*id));
         let wanted = locals.iter().chain(by_address).cloned().collect();
         self.sets.keep(&wanted, &self.lists);
+        self.publish_own_ports();
+    }
+
+    /// The addresses that the local side of rules may have which ask a predicate of it.
+    pub(crate) fn local_candidates(&self, predicate: &Predicate) -> BTreeSet<IpAddr> {
+        if self.locals.usage.is_wide(predicate) {
+            self.plane.addresses.iter().map(|(addr, _)| addr).collect()
+        } else {
+            self.locals.addresses()
+        }
     }
 
     /// Says which predicates are asked in another way than before.

@@ -16,6 +16,7 @@ use crate::index::Index;
 use crate::lists::Lists;
 use crate::locals::Locals;
 use crate::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode};
+use crate::own_ports::OwnPorts;
 use crate::plane::Plane;
 use crate::publish::{Occasion, Piece};
 use crate::sets::Sets;
@@ -84,6 +85,7 @@ pub struct Resolver {
     pub(crate) by_address: BTreeSet<PredicateId>,
     pub(crate) sets: Sets,
     pub(crate) lists: Lists,
+    pub(crate) own_ports: OwnPorts,
     pub(crate) groups: BTreeMap<GroupId, Arc<GroupDef>>,
     pub(crate) endpoints: BTreeMap<Arc<str>, LocalEndpoint>,
     pub(crate) hosts: BTreeMap<Arc<str>, HostEndpoint>,
@@ -113,6 +115,7 @@ impl Resolver {
             by_address: BTreeSet::new(),
             sets: Sets::default(),
             lists: Lists::default(),
+            own_ports: OwnPorts::default(),
             groups: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             hosts: BTreeMap::new(),
@@ -374,7 +377,8 @@ impl NodeState for Resolver {
     }
 
     fn service_of(&self, predicate: &Predicate) -> ServiceSet {
-        self.lists.service(predicate)
+        let own = self.own_ports.of(predicate).cloned();
+        own.unwrap_or_else(|| self.lists.service(predicate))
     }
 
     fn groups(&self) -> &BTreeMap<GroupId, Arc<GroupDef>> {

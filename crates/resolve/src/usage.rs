@@ -8,7 +8,18 @@ use oncilla_model::{Predicate, Rule, Side};
 use oncilla_net::Direction;
 use oncilla_program::Hook;
 
-use crate::node::GroupDef;
+use crate::node::{GroupDef, LocalPorts};
+
+/// What the local side of a group's packets can be.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Scope {
+    /// A workload of this node.
+    Workload,
+    /// This node.
+    Host,
+    /// Anything: the packet may be on its way through.
+    Wide,
+}
 
 #[derive(Debug)]
 struct Owner {
@@ -20,11 +31,13 @@ struct Owner {
 /// Counts of uses. Rules are counted once, however many groups share them.
 #[derive(Debug)]
 pub(crate) struct Usage {
-    owners: HashMap<(usize, Direction, bool), Owner>,
+    owners: HashMap<(usize, Direction, Scope), Owner>,
     peers: BTreeMap<Predicate, u32>,
     locals: BTreeMap<Predicate, u32>,
     /// Those of the local side where that is not this node's: packets that a host forwards.
     wide: BTreeMap<Predicate, u32>,
+    /// Port names of the local side where that is a host's.
+    own_names: BTreeMap<Predicate, u32>,
     /// Peer predicates whose count became or left zero.
     pub(crate) peers_changed: BTreeSet<Predicate>,
     /// Whether a local predicate came or went.
@@ -38,6 +51,7 @@ impl Usage {
             peers: BTreeMap::new(),
             locals: BTreeMap::new(),
             wide: BTreeMap::new(),
+            own_names: BTreeMap::new(),
             peers_changed: BTreeSet::new(),
             locals_changed: false,
         }
@@ -51,6 +65,11 @@ impl Usage {
         self.locals.keys()
     }
 
+    /// The port names that are asked by address.
+    pub(crate) fn own_names(&self) -> impl Iterator<Item = &Predicate> {
+        self.own_names.keys()
+    }
+
     /// Whether a local predicate is asked of addresses that are not this node's.
     pub(crate) fn is_wide(&self, predicate: &Predicate) -> bool {
         self.wide.contains_key(predicate)
@@ -62,7 +81,7 @@ impl Usage {
 
     pub(crate) fn add(&mut self, group: &GroupDef) {
         for rules in rules_of(group) {
-            let key = (rules.as_ptr().addr(), group.direction, is_wide(group));
+            let key = (rules.as_ptr().addr(), group.direction, scope(group));
             let fresh = || Owner {
                 rules: Arc::clone(rules),
                 groups: 0,
@@ -70,14 +89,14 @@ impl Usage {
             let owner = self.owners.entry(key).or_insert_with(fresh);
             owner.groups += 1;
             if owner.groups == 1 {
-                self.count((group.direction, is_wide(group)), rules, true);
+                self.count((group.direction, scope(group)), rules, true);
             }
         }
     }
 
     pub(crate) fn remove(&mut self, group: &GroupDef) {
         for rules in rules_of(group) {
-            let key = (rules.as_ptr().addr(), group.direction, is_wide(group));
+            let key = (rules.as_ptr().addr(), group.direction, scope(group));
             let Some(owner) = self.owners.get_mut(&key) else {
                 continue;
             };
@@ -85,12 +104,12 @@ impl Usage {
             if owner.groups == 0 {
                 let rules = Arc::clone(&owner.rules);
                 self.owners.remove(&key);
-                self.count((group.direction, is_wide(group)), &rules, false);
+                self.count((group.direction, scope(group)), &rules, false);
             }
         }
     }
 
-    fn count(&mut self, (direction, is_wide): (Direction, bool), rules: &[Rule], more: bool) {
+    fn count(&mut self, (direction, scope): (Direction, Scope), rules: &[Rule], more: bool) {
         for rule in rules {
             let (peer, local) = sides(rule, direction);
             for predicate in peer_predicates(peer) {
@@ -100,7 +119,13 @@ impl Usage {
             }
             for predicate in local.all.iter().chain(&local.none) {
                 self.locals_changed |= bump(&mut self.locals, predicate, more);
-                if is_wide {
+                if scope == Scope::Wide {
+                    self.locals_changed |= bump(&mut self.wide, predicate, more);
+                }
+            }
+            for predicate in port_names(local).filter(|_| scope != Scope::Workload) {
+                self.locals_changed |= bump(&mut self.own_names, predicate, more);
+                if scope == Scope::Wide {
                     self.locals_changed |= bump(&mut self.wide, predicate, more);
                 }
             }
@@ -108,9 +133,12 @@ impl Usage {
     }
 }
 
-/// Whether the packets of a group have a local side that need not be on this node.
-fn is_wide(group: &GroupDef) -> bool {
-    group.hook != Hook::Normal
+fn scope(group: &GroupDef) -> Scope {
+    match group.local_ports {
+        LocalPorts::Exact(_) => Scope::Workload,
+        LocalPorts::ByAddress(_) if group.hook == Hook::Normal => Scope::Host,
+        LocalPorts::ByAddress(_) => Scope::Wide,
+    }
 }
 
 /// The peer's and the local side of a rule, seen from the endpoint.

@@ -353,6 +353,7 @@ impl Evaluator {
             address,
             port,
             owners: pods.chain(hosts).chain(sets).collect(),
+            may_own: None,
             nodes: nodes.map(|node| &node.labels).collect(),
             hidden: &self.hidden,
             lists: &self.lists,

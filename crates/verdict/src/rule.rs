@@ -20,7 +20,7 @@ pub(crate) use cluster::Pods;
 use kubernetes::KubernetesRule;
 
 /// A packet, and who owns its addresses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Traffic<'a> {
     pub(crate) packet: Packet,
     pub(crate) source: Side<'a>,
@@ -28,12 +28,14 @@ pub(crate) struct Traffic<'a> {
 }
 
 /// One end of a packet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Side<'a> {
     pub(crate) address: IpAddr,
     pub(crate) port: u16,
     /// Every endpoint and network set that the address belongs to.
     pub(crate) owners: Vec<Owner<'a>>,
+    /// The host endpoint that is asked, on the side that is its host: the address may be its own, whoever else has it.
+    pub(crate) may_own: Option<Owner<'a>>,
     /// The labels of the nodes that the address belongs to: only some rules can mean those.
     pub(crate) nodes: Vec<&'a LabelMap>,
     /// The broken sets and nodes that may hold the address too.
@@ -42,13 +44,23 @@ pub(crate) struct Side<'a> {
     pub(crate) lists: &'a Lists,
 }
 
-/// Which packets count as matched when broken sets make that uncertain.
+/// Which packets count as matched when broken sets, or ports of a host that may be meant, make that uncertain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Bound {
-    /// Those that match whatever the sets hold.
+    /// Those that match whatever is so.
     Certain,
-    /// Those that match if the sets hold the right addresses.
+    /// Those that match if the right things are so.
     Possible,
+}
+
+impl Bound {
+    /// The bound of what a negated criterion excludes.
+    const fn not(self) -> Self {
+        match self {
+            Self::Certain => Self::Possible,
+            Self::Possible => Self::Certain,
+        }
+    }
 }
 
 /// An endpoint or network set.

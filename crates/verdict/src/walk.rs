@@ -12,11 +12,12 @@ use oncilla_api::{Kind, ObjectKey};
 use oncilla_net::{Direction, Packet, Protocol, Verdict};
 
 use crate::answer::{Chain, DecidedRule, Decision, Leg};
+use crate::endpoint::Endpoint;
 use crate::evaluator::{End, Evaluator, Place};
 use crate::host::{self, Felix, Host, Interface};
 use crate::leg::{Asked, Detail, judge};
 use crate::question::{QuestionError, Way};
-use crate::rule::Traffic;
+use crate::rule::{Owner, Traffic};
 
 /// The legs so far.
 #[derive(Debug)]
@@ -328,12 +329,15 @@ impl Node<'_> {
         if applicable.is_empty() && before.is_none() && chain != Chain::Normal {
             return None;
         }
+        let traffic = (chain == Chain::Normal)
+            .then(|| of_host(self.traffic, direction, &host.endpoint))
+            .flatten();
         let asked = Asked {
             endpoint: &host.endpoint,
             direction,
             chain,
             before,
-            traffic: self.traffic,
+            traffic: traffic.as_ref().unwrap_or(self.traffic),
             detail: legs.detail,
         };
         let mut leg = judge(&asked, &applicable);
@@ -400,4 +404,26 @@ impl Node<'_> {
             profiles: Vec::new(),
         });
     }
+}
+
+/// The same traffic, if the host's side of it may be an address of the host endpoint's; `None` when that says nothing
+/// more, as it has no named ports.
+fn of_host<'a>(
+    traffic: &Traffic<'a>,
+    direction: Direction,
+    endpoint: &'a Endpoint,
+) -> Option<Traffic<'a>> {
+    if endpoint.ports.is_empty() {
+        return None;
+    }
+    let mut traffic = traffic.clone();
+    let side = match direction {
+        Direction::Ingress => &mut traffic.destination,
+        Direction::Egress => &mut traffic.source,
+    };
+    side.may_own = Some(Owner {
+        labels: &endpoint.labels,
+        ports: &endpoint.ports,
+    });
+    Some(traffic)
 }

@@ -11,10 +11,11 @@ use oncilla_model::{
 };
 use oncilla_net::{Direction, Family, PortRange, Protocol};
 use oncilla_program::{
-    AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, Program, RuleVerdict, ServiceSet,
-    Settings,
+    AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, Program, ServiceSet, Settings,
 };
-use oncilla_resolve::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode, TierDef};
+use oncilla_resolve::node::{
+    Class, GroupDef, LocalPorts, NodeDelta, NodeState, PredicateMode, TierDef,
+};
 use oncilla_selector::Selector;
 
 use super::world::{allow_all, group_id};
@@ -162,7 +163,7 @@ fn def(direction: Direction, rules: Vec<Rule>, profiles: Vec<Option<Arc<Profile>
         direction,
         tiers: vec![tier],
         profiles,
-        local_ports: Some([(web(), vec![8080])].into()),
+        local_ports: LocalPorts::Exact([(web(), vec![8080])].into()),
     }
 }
 
@@ -418,24 +419,53 @@ fn what_cannot_be_asked_fails_closed() {
     check(Direction::Egress, rules, &["bank 0", "K5 deny: tcp"]);
 }
 
-/// An interface of the host takes packets for other addresses than its own.
+/// An interface of the host takes packets for other addresses than its own: a name is asked together with the address,
+/// and at an address that nobody knows the host endpoint's own port (8080) counts for what denies.
 #[test]
-fn port_names_of_a_hosts_own_side_fail_closed() {
-    let by_name = |action| tcp(action, |rule| rule.destination.ports = named(&[9]));
-    let of_host = |rules| GroupDef {
-        local_ports: None,
-        ..def(Direction::Ingress, rules, Vec::new())
+fn port_names_of_a_hosts_own_side_are_asked_by_address() {
+    let tail = |action, rule: fn(&mut Rule)| {
+        let known = [(web(), vec![8080])].into();
+        let group = GroupDef {
+            local_ports: LocalPorts::ByAddress(known),
+            ..def(Direction::Ingress, vec![tcp(action, rule)], Vec::new())
+        };
+        let program = compile(group);
+        let name = set_name(SetKind::Services, &web()).to_string();
+        let text = program.groups[&group_id(0)]
+            .to_string()
+            .replace(&name, "s[web]");
+        let rules = text.lines().map(str::trim);
+        let rules = rules.filter(|line| line.contains("local port") || line.contains("8080"));
+        rules
+            .map(|line| line.split("  #").next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
     };
-    let banks = |rules| compile(of_host(rules)).groups[&group_id(0)].banks().count();
-    assert_eq!(banks(vec![by_name(Action::Allow), by_name(Action::Log)]), 0);
-    for action in [Action::Deny, Action::Pass] {
-        let program = compile(of_host(vec![by_name(action)]));
-        let levels: Vec<_> = program.groups[&group_id(0)].banks().collect();
-        assert_eq!(
-            levels[0].levels.k5.get(&Protocol::TCP),
-            Some(&RuleVerdict::Deny)
-        );
-    }
+    let is_named: fn(&mut Rule) = |rule| rule.destination.ports = named(&[9]);
+    let is_not_named: fn(&mut Rule) = |rule| rule.destination.not_ports = named(&[9]);
+    assert_eq!(
+        tail(Action::Allow, is_named),
+        ["allow tcp local port @s[web]"]
+    );
+    assert_eq!(
+        tail(Action::Deny, is_named),
+        ["K4 deny: tcp.9, tcp.8080", "deny tcp local port @s[web]"]
+    );
+    assert_eq!(
+        tail(Action::Pass, is_named),
+        [
+            "pass tcp local port @s[web]",
+            "K4 deny: tcp.9, tcp.8080",
+            "deny tcp local port @s[web]"
+        ]
+    );
+    assert_eq!(
+        tail(Action::Allow, is_not_named),
+        ["allow tcp dst ! 9,8080 local port !@s[web]"]
+    );
+    assert_eq!(
+        tail(Action::Deny, is_not_named),
+        ["deny tcp dst ! 9 local port !@s[web]"]
+    );
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the fields of rules are options")]

@@ -15,7 +15,9 @@ use oncilla_program::{
     AddressChange, AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, NetChange,
     ServiceSet,
 };
-use oncilla_resolve::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode, TierDef};
+use oncilla_resolve::node::{
+    Class, GroupDef, LocalPorts, NodeDelta, NodeState, PredicateMode, TierDef,
+};
 use oncilla_selector::Selector;
 
 use super::Random;
@@ -379,7 +381,9 @@ impl World {
             direction,
             tiers,
             profiles,
-            local_ports: Some(local_ports.map(|name| (name, vec![80, 9000])).collect()),
+            local_ports: LocalPorts::Exact(
+                local_ports.map(|name| (name, vec![80, 9000])).collect(),
+            ),
         };
         self.groups.insert(group_id(number), Arc::new(def));
     }
@@ -642,10 +646,7 @@ fn naive_match(world: &World, def: &GroupDef, rule: &Rule, packet: &Packet) -> b
     {
         return false;
     }
-    let own = def
-        .local_ports
-        .as_ref()
-        .expect("the endpoints are workloads");
+    let own = def.local_ports.known();
     let ends = [
         (&rule.source, packet.src, packet.src_port, !is_ingress),
         (&rule.destination, packet.dst, packet.dst_port, is_ingress),

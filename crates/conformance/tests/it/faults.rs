@@ -94,7 +94,7 @@ const FAULTS: [(&str, By); 49] = [
 ];
 
 /// The faults of host endpoints, each with the test file that catches it: those judges have hosts.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 9] = [
     (
         "resolve/early-hook-ends-tiers",
         "resolve/tests/it/faults.rs",
@@ -102,6 +102,14 @@ const ELSEWHERE: [(&str, &str); 7] = [
     (
         "resolve/forward-policy-not-on-forward",
         "resolve/tests/it/faults.rs",
+    ),
+    (
+        "resolve/port-names-of-first-owner",
+        "resolve/tests/it/faults.rs",
+    ),
+    (
+        "compile/possible-port-names-ignored",
+        "conformance/tests/it/hosts.rs",
     ),
     ("nft/failsafes-forgotten", "dataplane/tests/it/faults.rs"),
     ("nft/star-covers-nothing", "dataplane/tests/it/faults.rs"),

@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use oncilla_net::Verdict;
+use oncilla_api::{Kind, ObjectKey};
+use oncilla_conformance::engine::{Engine, Unsettled};
+use oncilla_net::{Packet, Protocol, Verdict, fault};
+use oncilla_program::Passage;
 use oncilla_testkit::cluster::{Flight, Size};
-use oncilla_verdict::{Chain, DecidedRule, Evaluator, Hop, Question, Way};
+use oncilla_verdict::{Chain, Cluster, DecidedRule, Evaluator, Hop, Question, Way};
+use serde_json::{Value, json};
 
-use super::differential::{Failure, Seen, World, first_seed, say};
+use super::differential::{Failure, Seen, World, first_seed, new_engine, say};
 
 /// Packets of the interpreter's run.
 const PACKETS_MIN: u64 = 1_000_000;
@@ -173,4 +177,70 @@ fn the_interpreter_agrees_with_the_judge_on_hosts() {
     for what in ["failsafe", "no-policy"] {
         often(what, Verdict::Allow);
     }
+}
+
+/// A node `n1`, and what a store holds besides.
+struct Small {
+    engine: Engine,
+    judge: Evaluator,
+}
+
+impl Small {
+    fn new(stored: &[Value]) -> Self {
+        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n1" },
+            "status": { "addresses": [{ "type": "InternalIP", "address": "172.31.1.1" }] } });
+        let (mut engine, mut cluster) = (new_engine(), Cluster::new());
+        for value in [&node].into_iter().chain(stored) {
+            let text = |value: &Value| value.as_str().expect("a text").to_owned();
+            let kind = Kind::of_manifest(&text(&value["apiVersion"]), &text(&value["kind"]));
+            let name = text(&value["metadata"]["name"]);
+            let key = ObjectKey::cluster(kind.expect("a kind"), name);
+            let put = engine.apply_stored::<Unsettled>(&key, value, &mut |_, _, _| Ok(()));
+            put.expect("it settles");
+            cluster.insert_stored(&key, value);
+        }
+        let judge = Evaluator::new(&cluster);
+        Self { engine, judge }
+    }
+
+    /// What the engine and the judge say of a packet from outside to a TCP port of the node.
+    fn verdicts(&self, port: u16) -> [Verdict; 2] {
+        let packet = Packet {
+            src: [203, 0, 113, 1].into(),
+            dst: [172, 31, 1, 1].into(),
+            protocol: Protocol::TCP,
+            src_port: 40_000,
+            dst_port: port,
+            icmp: None,
+        };
+        let answer = self.judge.decide(&Question::from(packet));
+        let program = self.engine.program("n1").expect("a program");
+        let outcome = program.judge(&Passage::input("eth0"), &packet);
+        [outcome.verdict, answer.expect("an answer").verdict]
+    }
+}
+
+fn calico(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": { "name": name },
+        "spec": spec })
+}
+
+/// A host endpoint that expects no address, so that its port's name may be meant at any, and a rule that denies it.
+#[test]
+fn a_port_name_that_may_be_the_hosts_is_denied_and_the_fault_of_it_is_caught() {
+    let host = json!({ "node": "n1", "interfaceName": "eth0",
+        "ports": [{ "name": "web", "protocol": "TCP", "port": 8080 }] });
+    let rules = json!([
+        { "action": "Deny", "protocol": "TCP", "destination": { "ports": ["web"] } },
+        { "action": "Allow" }]);
+    let stored = [
+        calico("HostEndpoint", "host", &host),
+        calico("GlobalNetworkPolicy", "deny", &json!({ "ingress": rules })),
+    ];
+    let sound = Small::new(&stored);
+    assert_eq!(sound.verdicts(8080), [Verdict::Deny; 2]);
+    assert_eq!(sound.verdicts(80), [Verdict::Allow; 2]);
+    let _armed = fault::arm("compile/possible-port-names-ignored");
+    let faulty = Small::new(&stored).verdicts(8080);
+    assert_eq!(faulty, [Verdict::Allow, Verdict::Deny]);
 }

@@ -30,6 +30,7 @@ fn the_oracle_catches_every_fault_of_host_endpoints() {
     for name in [
         "resolve/early-hook-ends-tiers",
         "resolve/forward-policy-not-on-forward",
+        "resolve/port-names-of-first-owner",
     ] {
         let _armed = fault::arm(name);
         assert!(is_found(), "{name} is not caught");

@@ -10,7 +10,7 @@ use oncilla_model::{
 };
 use oncilla_net::Direction;
 use oncilla_program::{Dispatch, Hook};
-use oncilla_resolve::node::{NodeState as _, PredicateMode};
+use oncilla_resolve::node::{GroupDef, LocalPorts, NodeState as _, PredicateMode};
 use oncilla_selector::Selector;
 
 use super::mirror::Mirror;
@@ -231,6 +231,53 @@ pub(crate) fn check(world: &World, mirror: &Mirror, is_settled: bool) -> usize {
         + check_locals(world, mirror, &locals)
         + check_groups(world, mirror)
         + check_hosts(world, mirror)
+        + check_own_ports(world, mirror)
+}
+
+/// What the port names lead to that rules ask of a host's own side: at every address, or at those of the node.
+fn check_own_ports(world: &World, mirror: &Mirror) -> usize {
+    let groups = mirror.resolver.groups().values();
+    let of_hosts = groups.filter(|group| matches!(group.local_ports, LocalPorts::ByAddress(_)));
+    let mut compared = 0;
+    for group in of_hosts {
+        let all: Vec<IpAddr> = if group.hook == Hook::Normal {
+            let here = hosts(world).filter(|host| &*host.node == "n0");
+            here.flat_map(|host| host.addresses.clone()).collect()
+        } else {
+            addresses(world).into_iter().collect()
+        };
+        for name in own_names(group) {
+            let Predicate::NamedPort { protocol, .. } = &name else {
+                continue;
+            };
+            let found = mirror.resolver.service_of(&name).members;
+            for addr in &all {
+                let (_, ports) = answer(world, &name, *addr);
+                let found = found.iter().filter(|(of, ..)| of == addr);
+                let found: BTreeSet<_> = found.map(|(_, of, port)| (*of, *port)).collect();
+                let ports = ports.into_iter().map(|port| (*protocol, port));
+                assert_eq!(found, ports.collect(), "{name} at {addr}");
+                compared += 1;
+            }
+        }
+    }
+    compared
+}
+
+fn own_names(group: &GroupDef) -> BTreeSet<Predicate> {
+    let policies = group.tiers.iter().flat_map(|tier| &tier.policies);
+    let rules = policies.filter_map(|policy| match group.direction {
+        Direction::Ingress => policy.ingress.as_deref(),
+        Direction::Egress => policy.egress.as_deref(),
+    });
+    let sides = rules.flatten().map(|rule| match group.direction {
+        Direction::Ingress => &rule.destination,
+        Direction::Egress => &rule.source,
+    });
+    let ports = sides.flat_map(|side| side.ports.iter().chain(&side.not_ports));
+    ports
+        .flat_map(|ports| ports.names.iter().cloned())
+        .collect()
 }
 
 fn check_services(world: &World, mirror: &Mirror, peers: &BTreeSet<Predicate>) -> usize {

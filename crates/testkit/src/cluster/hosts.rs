@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use oncilla_api::v1::{Node, NodeAddress};
 use oncilla_api::v3::{
     ALL_INTERFACES, Action, DEFAULT_ALLOW_PROFILE, EndpointPort, EndpointToHostAction,
-    FailsafePort, Failsafes, FelixConfiguration, GlobalNetworkPolicy, HostEndpoint, Port, Profile,
+    FailsafePort, Failsafes, FelixConfiguration, GlobalNetworkPolicy, HostEndpoint, Profile,
     Protocol, Rule,
 };
 use oncilla_api::{Object, PolicyType};
@@ -84,14 +84,6 @@ pub(super) fn stage(rng: &mut Rng, policy: &mut GlobalNetworkPolicy) {
     if spec.pre_dnat {
         spec.egress.clear();
         spec.types = vec![PolicyType::Ingress];
-    }
-    // What a port's name of the host's own side leads to the engine does not know, and fails closed; the judge asks who
-    // has the address.
-    let destinations = spec.ingress.iter_mut().map(|rule| &mut rule.destination);
-    let sources = spec.egress.iter_mut().map(|rule| &mut rule.source);
-    for side in destinations.chain(sources) {
-        side.ports.retain(|port| !matches!(port, Port::Name(_)));
-        side.not_ports.retain(|port| !matches!(port, Port::Name(_)));
     }
 }
 

@@ -205,8 +205,9 @@ impl Entity {
         nets_hold(&self.nets, &self.not_nets, side.address)
             && self.owners_hold(side, bound)
             && self.service_holds(side, protocol, bound)
-            && (self.ports.is_empty() || self.has_port(&self.ports, side, protocol))
-            && (self.not_ports.is_empty() || !self.has_port(&self.not_ports, side, protocol))
+            && (self.ports.is_empty() || self.has_port(&self.ports, (side, bound), protocol))
+            && (self.not_ports.is_empty()
+                || !self.has_port(&self.not_ports, (side, bound.not()), protocol))
     }
 
     /// The address is one of the service's endpoints; at a destination it serves the packet's port, too. A broken
@@ -268,14 +269,18 @@ impl Entity {
             .is_some_and(|selector| matches(selector, owner.labels, Reading::PLAIN))
     }
 
-    /// A name means the ports that the side's own peers call so.
-    fn has_port(&self, ports: &[Port], side: &Side<'_>, protocol: Protocol) -> bool {
+    /// A name means the ports that the side's own peers call so, and possibly those that the host endpoint does.
+    fn has_port(
+        &self,
+        ports: &[Port],
+        (side, bound): (&Side<'_>, Bound),
+        protocol: Protocol,
+    ) -> bool {
+        let possible = side.may_own.iter().filter(|_| bound == Bound::Possible);
         PORT_PROTOCOLS.contains(&protocol)
             && ports.iter().any(|port| match port {
                 Port::Range(range) => range.contains(side.port),
-                Port::Name(name) => side
-                    .owners
-                    .iter()
+                Port::Name(name) => { side.owners.iter().chain(possible.clone()) }
                     .any(|owner| self.means(owner) && owner.serves(name, protocol, side.port)),
             })
     }
