@@ -70,9 +70,16 @@ impl Lists {
     }
 
     fn mark(&mut self, service: &ServiceKey) {
-        let of = |each: &&Predicate| each.list().is_some_and(|list| list.service() == service);
-        let touched: Vec<Predicate> = self.wanted.keys().filter(of).cloned().collect();
-        self.dirty.extend(touched);
+        if self.wanted.is_empty() {
+            return;
+        }
+        // Rules can ask for a service in two ways only, so nobody needs to look through all that they ask for.
+        for list in [List::Service, List::ServicePorts] {
+            let predicate = Predicate::listed(list(service.clone()));
+            if self.wanted.contains_key(&predicate) {
+                self.dirty.insert(predicate);
+            }
+        }
     }
 
     fn slices_of(&self, service: &ServiceKey) -> impl Iterator<Item = &Arc<Slice>> {
