@@ -1,6 +1,7 @@
 //! The host's own interfaces and their addresses: what host endpoints are about, and who a connection of the
 //! host belongs to.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,6 +37,55 @@ pub(crate) fn own_interfaces(workload_prefix: &str) -> Result<Interfaces, LinkEr
         }
     }
     Ok(interfaces)
+}
+
+/// The node's routes, asked by address. Opened when first asked: most passes over connections need none.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    opened: RefCell<Option<Opened>>,
+    failure: RefCell<Option<LinkError>>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    links: Links,
+    names: BTreeMap<u32, Arc<str>>,
+}
+
+impl Opened {
+    fn new() -> Result<Self, LinkError> {
+        let mut links = Links::open()?;
+        let listed = links.list()?.into_iter();
+        let names = listed.map(|link| (link.index, link.name.into())).collect();
+        Ok(Self { links, names })
+    }
+}
+
+impl Routes {
+    /// The interface by which an address is reached; none when it is not, or when nobody can say: see
+    /// [`Self::checked`].
+    pub(crate) fn way_to(&self, addr: IpAddr) -> Option<Arc<str>> {
+        self.ask(addr).unwrap_or_else(|error| {
+            self.failure.borrow_mut().get_or_insert(error);
+            None
+        })
+    }
+
+    fn ask(&self, addr: IpAddr) -> Result<Option<Arc<str>>, LinkError> {
+        let mut opened = self.opened.borrow_mut();
+        let routes = match &mut *opened {
+            Some(routes) => routes,
+            none => none.insert(Opened::new()?),
+        };
+        let index = routes.links.way_to(addr)?;
+        Ok(index.and_then(|index| routes.names.get(&index).cloned()))
+    }
+
+    /// # Errors
+    /// When a question could not be answered.
+    pub(crate) fn checked(self) -> Result<(), LinkError> {
+        self.failure.into_inner().map_or(Ok(()), Err)
+    }
 }
 
 /// What leads from one list of interfaces to another.

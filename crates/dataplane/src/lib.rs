@@ -31,4 +31,4 @@ pub use dataplane::{Applied, Dataplane, TableOwner};
 pub use error::DataplaneError;
 pub use inspect::{Compared, Fault, Finding, Inspection};
 pub use oncilla_nft::DENY_LOG_GROUP;
-pub use revoke::Revoked;
+pub use revoke::{Revoked, Ways};

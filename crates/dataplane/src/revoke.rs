@@ -3,14 +3,16 @@
 //! Deleting the conntrack entry is not enough: the server's next segment would open it again in reverse. So
 //! a tombstone stops both directions first, then the entry goes.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use oncilla_kernel::conntrack::{Conntrack, Flow};
 use oncilla_net::{Icmp, Packet, Verdict};
 use oncilla_nft::TOMBSTONES_MAX;
-use oncilla_program::{ALL_INTERFACES, LOOPBACK, Passage, Program, Way};
+use oncilla_program::{ALL_INTERFACES, Passage, Program, Way};
 
 use crate::dataplane::Dataplane;
 use crate::edit::{self, Edit};
@@ -36,28 +38,43 @@ pub struct Revoked {
     pub without_tombstone: usize,
 }
 
+/// Which interface packets take.
+pub struct Ways<'a> {
+    /// The node's own addresses with their interfaces.
+    pub host: &'a BTreeMap<IpAddr, Arc<str>>,
+    /// The interface by which the node's routes reach an address; none when they do not.
+    pub route: &'a dyn Fn(IpAddr) -> Option<Arc<str>>,
+}
+
+impl fmt::Debug for Ways<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ways")
+            .field("host", self.host)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Dataplane {
-    /// Looks at every connection with an end on this node, cuts those that the program in force denies, and
-    /// lifts the tombstones of those that it allows again. `host` are the node's own addresses with their
-    /// interfaces.
+    /// Looks at every connection that this node has an end of or forwards, cuts those that the program in force denies,
+    /// and lifts the tombstones of those that it allows again.
     ///
     /// # Errors
     /// When connections cannot be read or deleted, or the kernel refuses a tombstone.
     pub fn revoke(
         &mut self,
         conntrack: &mut Conntrack,
-        host: &BTreeMap<IpAddr, Arc<str>>,
+        ways: &Ways<'_>,
     ) -> Result<Revoked, DataplaneError> {
         let mut revoked = Revoked {
-            lifted: self.lift(host)?,
+            lifted: self.lift(ways)?,
             ..Revoked::default()
         };
-        let places = Places::new(&self.held.program, host);
+        let places = Places::new(&self.held.program, ways);
         let denied: Vec<(Flow, Packet)> = conntrack
             .dump()?
             .into_iter()
             .map(|flow| (first_packet(&flow), flow))
-            .filter(|(packet, flow)| places.deny(packet, original(flow)))
+            .filter(|(packet, flow)| places.judge(packet, original(flow)) == Some(Verdict::Deny))
             .map(|(packet, flow)| (flow, packet))
             .collect();
         for chunk in denied.chunks(CHUNK) {
@@ -108,9 +125,10 @@ impl Dataplane {
         Ok(())
     }
 
-    fn lift(&mut self, host: &BTreeMap<IpAddr, Arc<str>>) -> Result<usize, DataplaneError> {
-        let places = Places::new(&self.held.program, host);
-        let lifted = self.tombs.take(|tomb| !places.deny(&tomb.packet(), None));
+    fn lift(&mut self, ways: &Ways<'_>) -> Result<usize, DataplaneError> {
+        let places = Places::new(&self.held.program, ways);
+        let allows = |tomb: &Tomb| places.judge(&tomb.packet(), None) == Some(Verdict::Allow);
+        let lifted = self.tombs.take(allows);
         for chunk in lifted.chunks(CHUNK) {
             let mut edits = ElementEdits::default();
             for placed in chunk.iter().flat_map(|tomb| tomb.elements(0)) {
@@ -159,55 +177,89 @@ fn original(flow: &Flow) -> Option<(IpAddr, u16)> {
 struct Places<'a> {
     program: &'a Program,
     workloads: BTreeMap<IpAddr, &'a str>,
-    host: &'a BTreeMap<IpAddr, Arc<str>>,
-    /// Where everybody else is. Known when the host has one way out, or one host endpoint is for all ways.
-    abroad: Option<&'a str>,
+    ways: &'a Ways<'a>,
+    /// What the routes said. As many as connections have ends, which the kernel limits.
+    routed: RefCell<BTreeMap<IpAddr, Option<Arc<str>>>>,
+    /// Whether one host endpoint is for all interfaces: then it does not matter which one is taken.
+    is_one: bool,
 }
 
 impl<'a> Places<'a> {
-    fn new(program: &'a Program, host: &'a BTreeMap<IpAddr, Arc<str>>) -> Self {
+    fn new(program: &'a Program, ways: &'a Ways<'a>) -> Self {
         let endpoints = program.endpoints.iter();
         let workloads = endpoints.flat_map(|(interface, endpoint)| {
             let addresses = endpoint.addresses.iter();
             addresses.map(|addr| (*addr, interface.as_ref()))
         });
-        let mut ways: Vec<&str> = host.values().map(|name| &**name).collect();
-        ways.retain(|name| *name != LOOPBACK);
-        ways.sort_unstable();
-        ways.dedup();
-        let abroad = match ways.as_slice() {
-            [only] => Some(*only),
-            _ if program.hosts.keys().all(|key| **key == *ALL_INTERFACES) => Some(ALL_INTERFACES),
-            _ => None,
-        };
         Self {
             program,
             workloads: workloads.collect(),
-            host,
-            abroad,
+            ways,
+            routed: RefCell::default(),
+            is_one: program.hosts.keys().all(|key| **key == *ALL_INTERFACES),
         }
     }
 
-    /// Whether policy denies the packet that opened a flow. Not where nobody can say which way it took.
-    fn deny(&self, packet: &Packet, original: Option<(IpAddr, u16)>) -> bool {
-        let workload = |addr| self.workloads.get(&addr).copied();
-        let host = |addr| self.host.get(&addr).map(|name| &**name);
-        let (from, to) = (workload(packet.src), workload(packet.dst));
-        let (own_src, own_dst) = (host(packet.src), host(packet.dst));
-        let mut passage = match (own_src, own_dst) {
-            // A host speaks to itself.
-            (Some(_), Some(_)) => return false,
-            (Some(own), None) => Passage::output(to.unwrap_or(own)),
-            (None, Some(own)) => Passage::input(from.unwrap_or(own)),
-            (None, None) if from.is_none() && to.is_none() => return false,
-            (None, None) => Passage {
-                in_interface: from.or(self.abroad),
-                out_interface: to.or(self.abroad),
-                way: Way::Forward,
-                original: None,
-            },
-        };
-        passage.original = original;
-        self.program.judge(&passage, packet).verdict == Verdict::Deny
+    /// The interface that leads to an address of another machine. What comes from there comes by it as well, unless
+    /// routing is not the same both ways, which nobody can see.
+    fn abroad(&self, addr: IpAddr) -> Option<Arc<str>> {
+        if self.is_one {
+            return Some(ALL_INTERFACES.into());
+        }
+        let mut routed = self.routed.borrow_mut();
+        let found = routed
+            .entry(addr)
+            .or_insert_with(|| (self.ways.route)(addr));
+        found.clone()
     }
+
+    /// What policy says of the packet that opened a flow; none where nobody can say which way it took.
+    fn judge(&self, packet: &Packet, original: Option<(IpAddr, u16)>) -> Option<Verdict> {
+        let place = |addr| match (self.workloads.get(&addr), self.ways.host.get(&addr)) {
+            (Some(interface), _) => Place::Workload((*interface).into()),
+            (None, Some(own)) => Place::Host(own),
+            (None, None) => Place::Abroad,
+        };
+        let (from, to) = (place(packet.src), place(packet.dst));
+        let reach = |there: &Place<'_>, addr, own: Option<&Arc<str>>| match there {
+            Place::Workload(interface) => Some(Arc::clone(interface)),
+            Place::Host(_) | Place::Abroad => self.abroad(addr).or_else(|| own.map(Arc::clone)),
+        };
+        let (in_interface, out_interface, way) = match (&from, &to) {
+            // A host speaks to itself.
+            (Place::Host(_), Place::Host(_)) => return Some(Verdict::Allow),
+            (Place::Host(own), _) => (None, reach(&to, packet.dst, Some(own)), Way::Output),
+            (_, Place::Host(own)) => (reach(&from, packet.src, Some(own)), None, Way::Input),
+            // Nobody judges what passes between other machines where no host endpoint does.
+            (Place::Abroad, Place::Abroad) if self.program.hosts.is_empty() => {
+                return Some(Verdict::Allow);
+            }
+            _ => {
+                let ends = (reach(&from, packet.src, None), reach(&to, packet.dst, None));
+                (ends.0, ends.1, Way::Forward)
+            }
+        };
+        let passage = Passage {
+            in_interface: in_interface.as_deref(),
+            out_interface: out_interface.as_deref(),
+            way,
+            original,
+        };
+        let is_known = match way {
+            Way::Forward => in_interface.is_some() && out_interface.is_some(),
+            Way::Input | Way::Output => in_interface.is_some() || out_interface.is_some(),
+        };
+        let verdict = self.program.judge(&passage, packet).verdict;
+        (is_known || verdict == Verdict::Deny).then_some(verdict)
+    }
+}
+
+/// Whose an address is.
+enum Place<'a> {
+    /// A workload's, behind an interface.
+    Workload(Arc<str>),
+    /// The node's own, on an interface.
+    Host(&'a Arc<str>),
+    /// Another machine's.
+    Abroad,
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_dataplane::Difference;
+use oncilla_dataplane::{Difference, Ways};
 
 use super::Enforcer;
 use crate::clock::Clock;
 use crate::follow::chain;
-use crate::links::{changes, own_interfaces};
+use crate::links::{Routes, changes, own_interfaces};
 use crate::pipeline::PipelineError;
 use crate::timers::{
     REPAIRS_PER_SECOND_MAX, REVOKE_GAP_MS, REVOKE_SHARE, VERIFY_MIN_MS, VERIFY_SHARE, take_due,
@@ -177,10 +177,16 @@ impl Enforcer {
         let hosts =
             own.flat_map(|(name, list)| list.iter().map(move |addr| (*addr, Arc::clone(name))));
         let hosts: BTreeMap<IpAddr, Arc<str>> = hosts.collect();
+        let routes = Routes::default();
+        let ways = Ways {
+            host: &hosts,
+            route: &|addr| routes.way_to(addr),
+        };
         let dataplane = &mut self.pipeline.dataplane;
         let revoked = dataplane
-            .revoke(&mut self.conntrack, &hosts)
+            .revoke(&mut self.conntrack, &ways)
             .map_err(|error| chain(&error))?;
+        routes.checked().map_err(|error| chain(&error))?;
         if !revoked.cut.is_empty() {
             tracing::info!(
                 connections = revoked.cut.len(),

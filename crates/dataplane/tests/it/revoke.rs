@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oncilla_dataplane::{Dataplane, TableOwner};
+use oncilla_dataplane::{Dataplane, TableOwner, Ways};
 use oncilla_kernel::conntrack::Conntrack;
 use oncilla_net::{Direction, Packet, Protocol, Verdict};
 use oncilla_program::{
-    Bank, ClassId, Dispatch, Group, GroupId, Hook, LocalEndpoint, ProfileEnd, Program,
-    ProgramDelta, RuleVerdict, Tier, TierEnd,
+    Bank, ClassId, Dispatch, Group, GroupId, Hook, HostEndpoint, LocalEndpoint, ProfileEnd,
+    Program, ProgramDelta, RuleVerdict, Tier, TierEnd,
 };
 use oncilla_testkit::connect::listen;
 use oncilla_testkit::prober::Probe;
@@ -104,6 +104,38 @@ impl World {
         program
     }
 
+    /// The same policy on what the node forwards between two interfaces of its own: the namespaces are no workloads, and
+    /// the one that the client is behind has a host endpoint with forward policy.
+    fn forwarding(&self, allow: bool) -> Program {
+        let mut program = self.program(allow);
+        program.settings.interface_prefix = "workload".into();
+        program.endpoints.clear();
+        let groups: Vec<GroupId> = program.groups.keys().cloned().collect();
+        for group in program.groups.values_mut() {
+            let group = Arc::make_mut(group);
+            (group.hook, group.profiles) = (Hook::Forward, ProfileEnd::Continue);
+        }
+        let judged = HostEndpoint {
+            name: "client".into(),
+            groups: [((Hook::Forward, Direction::Ingress), groups[0].clone())].into(),
+        };
+        let other = HostEndpoint {
+            name: "server".into(),
+            ..HostEndpoint::default()
+        };
+        let interface = |pod: &str| self.topology.pod(pod).unwrap().host_iface.as_str().into();
+        program.hosts.insert(interface(&self.client), judged);
+        program.hosts.insert(interface(&self.server), other);
+        program
+    }
+
+    /// The interface behind which a namespace is.
+    fn way_to(&self, addr: IpAddr) -> Option<Arc<str>> {
+        let pods = self.topology.pods().iter();
+        let mut found = pods.filter(|(_, pod)| pod.addresses.contains(&addr));
+        Some(found.next()?.1.host_iface.as_str().into())
+    }
+
     fn open(&self, dst: IpAddr) -> (TcpStream, TcpStream) {
         let at = SocketAddr::new(dst, PORT);
         let listener = listen(&self.topology.pod(&self.server).unwrap().netns, at).unwrap();
@@ -127,10 +159,10 @@ fn exchange(from: &mut TcpStream, to: &mut TcpStream) -> std::io::Result<u8> {
     Ok(byte[0])
 }
 
-fn cut(take: impl Fn(&[IpAddr]) -> IpAddr) {
+fn cut(take: impl Fn(&[IpAddr]) -> IpAddr, program: impl Fn(&World, bool) -> Program) {
     let world = World::new();
     let node = Arc::clone(&world.topology.node(&world.node).unwrap().netns);
-    let (allowing, denying) = (world.program(true), world.program(false));
+    let (allowing, denying) = (program(&world, true), program(&world, false));
     let (dst, src) = (
         take(&world.addresses(&world.server)),
         take(&world.addresses(&world.client)),
@@ -145,7 +177,10 @@ fn cut(take: impl Fn(&[IpAddr]) -> IpAddr) {
         .unwrap();
     let (mut near, mut far) = world.open(dst);
     assert_eq!(exchange(&mut near, &mut far).unwrap(), b'x');
-    let host = BTreeMap::new();
+    let host = Ways {
+        host: &BTreeMap::new(),
+        route: &|addr| world.way_to(addr),
+    };
     assert_eq!(
         dataplane.revoke(&mut conntrack, &host).unwrap().cut,
         [],
@@ -205,10 +240,24 @@ fn is_cut(kind: ErrorKind) -> bool {
 
 #[test]
 fn a_denied_connection_is_cut_and_stays_cut() {
-    cut(|addresses| addresses.iter().copied().find(IpAddr::is_ipv4).unwrap());
+    cut(v4, World::program);
 }
 
 #[test]
 fn a_denied_ipv6_connection_is_cut_and_stays_cut() {
-    cut(|addresses| addresses.iter().copied().find(IpAddr::is_ipv6).unwrap());
+    cut(v6, World::program);
+}
+
+#[test]
+fn a_forwarded_connection_between_two_interfaces_is_cut_and_stays_cut() {
+    cut(v4, World::forwarding);
+    cut(v6, World::forwarding);
+}
+
+fn v4(addresses: &[IpAddr]) -> IpAddr {
+    addresses.iter().copied().find(IpAddr::is_ipv4).unwrap()
+}
+
+fn v6(addresses: &[IpAddr]) -> IpAddr {
+    addresses.iter().copied().find(IpAddr::is_ipv6).unwrap()
 }

@@ -9,8 +9,8 @@ use oncilla_kernel::netns::Netns;
 use oncilla_net::{Direction, PortRange, Protocol};
 use oncilla_program::{
     AddressSet, Bank, ClassId, ClassSet, Dispatch, Group, GroupId, Hook, HostEndpoint,
-    LocalEndpoint, LocalMatch, Peer, PeerMatch, ProfileEnd, Program, Rule, RuleVerdict, SetName,
-    SetRef, Tier, TierEnd,
+    LocalEndpoint, LocalMatch, LocalPortMatch, Peer, PeerMatch, ProfileEnd, Program, Rule,
+    RuleVerdict, ServiceSet, SetName, SetRef, Tier, TierEnd,
 };
 use oncilla_testkit::rng::Rng;
 
@@ -195,6 +195,15 @@ fn class_sets(rng: &mut Rng, program: &mut Program) {
         }
         program.address_sets.insert(SetName("a0".into()), set);
     }
+    if rng.below(3) > 0 {
+        let members = [addr(100), addr(101), "fd00::1".parse().unwrap()].into_iter();
+        let members = members.filter(|_| rng.below(2) == 0);
+        let set = ServiceSet {
+            text: "port tcp/web".into(),
+            members: members.map(|addr| (addr, Protocol::TCP, 80)).collect(),
+        };
+        program.service_sets.insert(SetName("s0".into()), set);
+    }
 }
 
 fn random_group(rng: &mut Rng, id: &str, program: &Program) -> Group {
@@ -276,6 +285,17 @@ fn random_bank(rng: &mut Rng, program: &Program) -> Bank {
         if rng.below(2) == 0 {
             let mut rule = Rule::new(verdict(rng), "default/np/a/b ingress[1]".into());
             rule.local.push(LocalMatch {
+                set: name.clone(),
+                negated: rng.below(2) == 0,
+            });
+            bank.tail.push(rule);
+        }
+    }
+    for name in program.service_sets.keys() {
+        if rng.below(2) == 0 {
+            let mut rule = Rule::new(verdict(rng), "default/np/a/b ingress[2]".into());
+            rule.protocol = Some(Protocol::TCP);
+            rule.local_ports.push(LocalPortMatch {
                 set: name.clone(),
                 negated: rng.below(2) == 0,
             });

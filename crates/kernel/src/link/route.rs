@@ -171,21 +171,42 @@ impl Links {
     /// kernel sees to that from a worker, some time after the address was added.
     pub fn is_local(&mut self, name: &str, address: IpAddr) -> Result<bool, LinkError> {
         let route = Route::new(IpNet::from(address), 0).dev(name);
-        let mut message = encode(&route, Some(self.index(name)?), false);
+        let index = self.index(name)?;
+        let found = self.look_up(route, Some(index))?;
+        Ok(found.is_some_and(|found| found.header.kind == RouteType::Local))
+    }
+
+    /// The number of the interface by which packets to an address leave this namespace, as its routes say now; none
+    /// when no route says.
+    pub fn way_to(&mut self, address: IpAddr) -> Result<Option<u32>, LinkError> {
+        let found = self.look_up(Route::new(IpNet::from(address), 0), None)?;
+        let attributes = found.into_iter().flat_map(|found| found.attributes);
+        Ok({ attributes }.find_map(|attribute| match attribute {
+            RouteAttribute::Oif(index) => Some(index),
+            _ => None,
+        }))
+    }
+
+    /// What the kernel's routes say of one packet; none when no route says anything.
+    fn look_up(
+        &mut self,
+        route: Route,
+        oif: Option<u32>,
+    ) -> Result<Option<RouteMessage>, LinkError> {
+        let mut message = encode(&route, oif, false);
         message.header.table = RouteHeader::RT_TABLE_UNSPEC;
         message
             .attributes
             .retain(|attribute| !matches!(attribute, RouteAttribute::Table(_)));
-        let mut local = false;
+        let mut said = None;
         let asked = self
             .channel
             .request(RTM_GETROUTE, 0, &emit(&message), &mut |message| {
-                let found = RouteMessage::parse(message.body);
-                local = found.is_ok_and(|found| found.header.kind == RouteType::Local);
+                said = RouteMessage::parse(message.body).ok();
             });
         match asked {
-            Ok(()) => Ok(local),
-            Err(error) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(false),
+            Ok(()) => Ok(said),
+            Err(error) if is_unrouted(&error) => Ok(None),
             Err(source) => Err(LinkError::Route {
                 action: "look up",
                 route: Box::new(route),
@@ -214,6 +235,19 @@ impl Links {
                 source,
             })
     }
+}
+
+/// No route, or one that refuses.
+fn is_unrouted(error: &std::io::Error) -> bool {
+    let refusals = [
+        libc::ENETUNREACH,
+        libc::EHOSTUNREACH,
+        libc::EACCES,
+        libc::EINVAL,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| refusals.contains(&code))
 }
 
 fn encode(route: &Route, oif: Option<u32>, deleting: bool) -> RouteMessage {
