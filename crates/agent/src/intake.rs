@@ -216,9 +216,7 @@ impl Intake {
         match converted {
             Ok(converted) => {
                 self.solved(&key);
-                if (has_stand_in(key.kind) || key.kind == Kind::Profile)
-                    && policy_key(&key).is_none()
-                {
+                if has_stand_in(key.kind) && policy_key(&key).is_none() {
                     self.whole.insert(key.clone());
                 }
                 for change in converted {
@@ -306,7 +304,7 @@ impl Intake {
                 "its interface is closed, or all where that cannot be read; failsafes stay open"
             }
             Kind::FelixConfiguration => {
-                "what is not at fault holds; what is at fault opens nothing"
+                "what is not at fault holds; what is at fault opens nothing, nor does it on a node that it may be for"
             }
             Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
@@ -318,9 +316,11 @@ impl Intake {
             | Kind::Service
             | Kind::ClusterInformation
             | Kind::IPPool
-            | Kind::Profile
             | Kind::WorkloadEndpoint
             | Kind::Pod => "it changes nothing",
+            Kind::Profile => {
+                "it denies; when its labels cannot be read the host endpoints that list it are closed"
+            }
         };
         if let Some(written) = written.filter(|_| !has_previous) {
             let remains = Remains::new(key.kind, written, reasons);
@@ -398,6 +398,7 @@ fn has_stand_in(kind: Kind) -> bool {
             | Kind::KubernetesNetworkPolicy
             | Kind::ClusterNetworkPolicy
             | Kind::HostEndpoint
+            | Kind::Profile
             | Kind::FelixConfiguration
     )
 }

@@ -59,7 +59,7 @@ impl Configurations {
 mod tests {
     use oncilla_api::{Kind, Object, Remains};
     use oncilla_model::Configuration;
-    use oncilla_program::{EndpointToHost, Settings};
+    use oncilla_program::{EndpointToHost, LogRate, Settings};
     use serde_json::json;
 
     use super::Configurations;
@@ -145,6 +145,91 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_that_may_be_for_the_node_opens_nothing_and_closes_what_it_may() {
+        let base = Settings {
+            endpoint_to_host: EndpointToHost::Accept,
+            ..Settings::default()
+        };
+        let mut all = Configurations::new("n1", base);
+        let written = |created: &str| {
+            json!({ "apiVersion": "projectcalico.org/v3", "kind": "FelixConfiguration",
+            "metadata": { "name": "racks", "creationTimestamp": created }, "spec": {
+                "nodeSelector": "rack ==", "defaultEndpointToHostAction": "Drop", "vxlanPort": 8472,
+                "allowIPIPPacketsFromWorkloads": true, "workloadSourceSpoofing": "Any",
+                "failsafeInboundHostPorts": [
+                    { "protocol": "TCP", "port": 22, "net": "10.0.0.0/8" },
+                    { "protocol": "TCP", "port": 9000 }] } })
+        };
+        let remains = |value| Remains::new(Kind::FelixConfiguration, &value, &[]);
+        let broken = |created| Configuration::closed(&remains(written(created)));
+        all.put("racks", Some(broken("2026-01-02T00:00:00Z")));
+        let settings = all.settings();
+        assert_eq!(settings.endpoint_to_host, EndpointToHost::Drop);
+        assert_eq!(*settings.encap_drop.vxlan_ports, [4789, 8472]);
+        assert!(settings.encap_drop.ipip && settings.drop_spoofed);
+        let inbound: Vec<String> = { settings.failsafes.inbound.iter() }
+            .map(|each| format!("{}/{:?}", each.port, each.net.map(|net| net.to_string())))
+            .collect();
+        assert_eq!(
+            inbound,
+            ["22/Some(\"10.0.0.0/8\")"],
+            "what both let through"
+        );
+        let node = json!({ "metadata": { "labels": { "rack": "a" } } });
+        all.note_node("n1", Some(&node));
+        let mut older = json!({ "nodeSelector": "rack == 'a'" });
+        let oldest = |spec: &serde_json::Value, created: &str| {
+            let value = json!({ "apiVersion": "projectcalico.org/v3", "kind": "FelixConfiguration",
+                "metadata": { "name": "older", "creationTimestamp": created }, "spec": spec });
+            let Object::FelixConfiguration(object) =
+                Object::decode(Kind::FelixConfiguration, value).unwrap()
+            else {
+                panic!("another kind");
+            };
+            Configuration::of(&object).unwrap()
+        };
+        all.put("older", Some(oldest(&older, "2026-01-01T00:00:00Z")));
+        let settings = all.settings();
+        assert_eq!(
+            settings.endpoint_to_host,
+            EndpointToHost::Accept,
+            "an older one is this node's"
+        );
+        assert_eq!(settings.failsafes, Settings::default().failsafes);
+        older["nodeSelector"] = json!("rack == 'b'");
+        all.put("older", Some(oldest(&older, "2026-01-01T00:00:00Z")));
+        assert_eq!(all.settings().endpoint_to_host, EndpointToHost::Drop);
+    }
+
+    #[test]
+    fn log_rules_write_as_told() {
+        let mut all = Configurations::new("n1", Settings::default());
+        let default = all.settings();
+        let told = json!({ "logPrefix": "policy %n", "logActionRateLimit": "10/minute" });
+        all.put("default", Some(configuration(&told)));
+        let settings = all.settings();
+        assert_eq!(&*settings.log_prefix, "policy %n");
+        let rate = LogRate {
+            packets: 10,
+            seconds: 60,
+            burst: 5,
+        };
+        assert_eq!(settings.log_rate, rate);
+        let burst = json!({ "logActionRateLimitBurst": 50 });
+        all.put("default", Some(configuration(&burst)));
+        let rate = LogRate {
+            burst: 50,
+            ..default.log_rate
+        };
+        assert_eq!(all.settings().log_rate, rate);
+        let written = json!({ "apiVersion": "projectcalico.org/v3", "kind": "FelixConfiguration",
+            "metadata": { "name": "default" }, "spec": { "logActionRateLimit": "often" } });
+        let remains = Remains::new(Kind::FelixConfiguration, &written, &[]);
+        all.put("default", Some(Configuration::closed(&remains)));
+        assert_eq!(all.settings().log_rate, default.log_rate);
+    }
+
+    #[test]
     fn tunnels_and_invalid_packets_are_as_told() {
         let mut all = Configurations::new("n1", Settings::default());
         let open = json!({ "allowVXLANPacketsFromWorkloads": true,
@@ -153,12 +238,15 @@ mod tests {
         all.put("default", Some(configuration(&open)));
         let settings = all.settings();
         assert_eq!(
-            (settings.encap_drop.vxlan_port, settings.encap_drop.ipip),
-            (None, false)
+            (
+                settings.encap_drop.vxlan_ports.len(),
+                settings.encap_drop.ipip
+            ),
+            (0, false)
         );
         assert!(!settings.drop_invalid && !settings.drop_spoofed);
         let port = json!({ "vxlanPort": 8472 });
         all.put("default", Some(configuration(&port)));
-        assert_eq!(all.settings().encap_drop.vxlan_port, Some(8472));
+        assert_eq!(*all.settings().encap_drop.vxlan_ports, [8472]);
     }
 }

@@ -71,7 +71,17 @@ impl Compiler {
     /// How packets are treated, from now on in the program; whether that is new. No delta tells it.
     pub fn set_settings(&mut self, settings: Settings) -> bool {
         let is_new = self.program.settings != settings;
+        let rewords = self.program.settings.log_prefix != settings.log_prefix;
         self.program.settings = settings;
+        if rewords {
+            // Other settings make another table, so nobody needs to be told which groups changed.
+            let compiled = self.sources.iter();
+            let compiled = compiled.map(|(id, source)| (id.clone(), self.compile_now(&source.def)));
+            let groups: Vec<_> = compiled
+                .map(|(id, compiled)| (id, compiled.group))
+                .collect();
+            self.program.groups.extend(groups);
+        }
         is_new
     }
 

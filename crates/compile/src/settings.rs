@@ -3,10 +3,20 @@
 use std::sync::Arc;
 
 use oncilla_model::{FailsafePort, NodeSettings, ToHost};
-use oncilla_program::{EncapDrop, EndpointToHost, Failsafe, Failsafes, Settings};
+use oncilla_program::{EncapDrop, EndpointToHost, Failsafe, Failsafes, LogRate, Settings};
 
-/// The settings of a node: `base`, but for what configurations say.
-pub fn settings_of(said: &NodeSettings, base: &Settings) -> Settings {
+/// How many lines a Log rule may write at once when only their rate is given: upstream's default.
+const BURST: u32 = 5;
+
+/// The settings of a node: `base`, but for what configurations say. Where nobody knows which of several sayings is
+/// meant, what lets through no more than any of them.
+pub fn settings_of(said: &[NodeSettings], base: &Settings) -> Settings {
+    let each = said.iter().map(|said| settings_with(said, base));
+    each.reduce(|one, other| one.and(&other))
+        .unwrap_or_else(|| base.clone())
+}
+
+fn settings_with(said: &NodeSettings, base: &Settings) -> Settings {
     let mut settings = base.clone();
     if let Some(action) = said.endpoint_to_host {
         settings.endpoint_to_host = match action {
@@ -15,11 +25,15 @@ pub fn settings_of(said: &NodeSettings, base: &Settings) -> Settings {
             ToHost::Return => EndpointToHost::Return,
         };
     }
-    settings.encap_drop = encap_drop(said, settings.encap_drop);
+    settings.encap_drop = encap_drop(said, &settings.encap_drop);
     settings.drop_invalid = said.drop_invalid.unwrap_or(settings.drop_invalid);
     if let Some(allow) = said.allow_spoofing {
         settings.drop_spoofed = !allow;
     }
+    if let Some(prefix) = &said.log_prefix {
+        settings.log_prefix = prefix.as_str().into();
+    }
+    settings.log_rate = log_rate(said, settings.log_rate);
     let list = |said: &Option<Vec<FailsafePort>>, base: &Arc<[Failsafe]>| match said {
         None => base.to_vec(),
         Some(ports) => ports.iter().map(failsafe).collect(),
@@ -39,17 +53,37 @@ fn failsafe(port: &FailsafePort) -> Failsafe {
     }
 }
 
-fn encap_drop(said: &NodeSettings, base: EncapDrop) -> EncapDrop {
-    let port = said
-        .vxlan_port
-        .or(base.vxlan_port)
-        .or(EncapDrop::default().vxlan_port);
+fn encap_drop(said: &NodeSettings, base: &EncapDrop) -> EncapDrop {
+    let ports = || match said.vxlan_port {
+        Some(port) => [port].into(),
+        None if base.vxlan_ports.is_empty() => EncapDrop::default().vxlan_ports,
+        None => Arc::clone(&base.vxlan_ports),
+    };
+    let drops_vxlan = match said.allow_vxlan {
+        Some(allow) => !allow,
+        None => !base.vxlan_ports.is_empty(),
+    };
     EncapDrop {
-        vxlan_port: match said.allow_vxlan {
-            Some(true) => None,
-            Some(false) => port,
-            None => base.vxlan_port.and(port),
-        },
+        vxlan_ports: if drops_vxlan { ports() } else { [].into() },
         ipip: said.allow_ipip.map_or(base.ipip, |allow| !allow),
+    }
+}
+
+fn log_rate(said: &NodeSettings, base: LogRate) -> LogRate {
+    let burst = |default| match said.log_burst {
+        Some(0) => BURST,
+        Some(burst) => burst,
+        None => default,
+    };
+    match said.log_rate {
+        Some((packets, seconds)) => LogRate {
+            packets,
+            seconds,
+            burst: burst(BURST),
+        },
+        None => LogRate {
+            burst: burst(base.burst),
+            ..base
+        },
     }
 }

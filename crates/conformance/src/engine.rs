@@ -228,6 +228,7 @@ impl Engine {
                 self.convert(&Change::Apply(object))
             }
             Err(errors) => {
+                self.hosts.hear_broken(key, value, &errors);
                 let (converted, doubt) = self.closed(key, value, &errors);
                 self.doubted(key, converted, doubt)
             }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use oncilla_api::v1::Node;
-use oncilla_api::{Kind, Object, Remains};
+use oncilla_api::{FieldError, Kind, Object, ObjectKey, Remains};
 use oncilla_compile::settings_of;
 use oncilla_model::{Change as ModelChange, Configuration, settings};
 use oncilla_program::Settings;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::case::Change;
 
@@ -91,6 +92,15 @@ impl Hosts {
                 self.configurations.remove(&key.name);
             }
             Change::Apply(_) | Change::Delete(_) => {}
+        }
+    }
+
+    /// Takes note of an object that cannot be decoded.
+    pub(crate) fn hear_broken(&mut self, key: &ObjectKey, value: &Value, errors: &[FieldError]) {
+        if key.kind == Kind::FelixConfiguration {
+            let remains = Remains::new(key.kind, value, errors);
+            let closed = Configuration::closed(&remains);
+            self.configurations.insert(key.name.clone(), closed);
         }
     }
 

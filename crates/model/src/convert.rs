@@ -373,6 +373,7 @@ fn namespace_profile(namespace: &v1::Namespace) -> Profile {
         labels: labels(pairs(NAMESPACE_PREFIX, &namespace.metadata.labels).chain([own])),
         ingress: Arc::clone(&allow),
         egress: allow,
+        is_obscure: false,
     }
 }
 
@@ -388,6 +389,7 @@ fn account_profile(account: &v1::ServiceAccount) -> Profile {
         labels: labels(pairs(ACCOUNT_PREFIX, &account.metadata.labels).chain([own])),
         ingress: [].into(),
         egress: [].into(),
+        is_obscure: false,
     }
 }
 

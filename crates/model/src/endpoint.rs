@@ -136,6 +136,9 @@ pub struct Profile {
     pub ingress: Arc<[Rule]>,
     /// Egress rules.
     pub egress: Arc<[Rule]>,
+    /// Its labels cannot be read: nobody knows which policies select the host endpoints that list it, so those are
+    /// closed.
+    pub is_obscure: bool,
 }
 
 /// A node of the cluster, as a peer: rules can mean it by its labels (`nodes` of a `ClusterNetworkPolicy`).

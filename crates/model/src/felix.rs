@@ -53,6 +53,12 @@ pub struct NodeSettings {
     pub vxlan_port: Option<u16>,
     /// Whether workloads may use foreign source addresses.
     pub allow_spoofing: Option<bool>,
+    /// What stands before the lines of Log rules.
+    pub log_prefix: Option<String>,
+    /// How many lines one of them may write, and in how many seconds.
+    pub log_rate: Option<(u64, u64)>,
+    /// How many lines it may write at once; 0 is upstream's five.
+    pub log_burst: Option<u32>,
 }
 
 impl NodeSettings {
@@ -69,16 +75,30 @@ impl NodeSettings {
             allow_ipip: over.allow_ipip.or(self.allow_ipip),
             vxlan_port: over.vxlan_port.or(self.vxlan_port),
             allow_spoofing: over.allow_spoofing.or(self.allow_spoofing),
+            log_prefix: over.log_prefix.or(self.log_prefix),
+            log_rate: over.log_rate.or(self.log_rate),
+            log_burst: over.log_burst.or(self.log_burst),
         }
     }
+}
+
+/// For which nodes a configuration is whose name does not say so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Nodes {
+    /// None.
+    Nobody,
+    /// Those of these labels.
+    Selected(Selector),
+    /// Nobody can say.
+    Unknown,
 }
 
 /// One configuration: for which nodes, and what it says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Configuration {
-    nodes: Option<Selector>,
-    /// When it was made, as the store writes times.
-    created: String,
+    nodes: Nodes,
+    /// When it was made, as the store writes times; none when nobody can say.
+    created: Option<String>,
     settings: NodeSettings,
 }
 
@@ -142,12 +162,17 @@ impl Configuration {
             allow_spoofing: spec
                 .workload_source_spoofing
                 .map(|spoofing| spoofing == SourceSpoofing::Any),
+            log_prefix: spec.log_prefix.clone(),
+            log_rate: spec.log_action_rate_limit.as_deref().and_then(rate),
+            log_burst: spec
+                .log_action_rate_limit_burst
+                .and_then(|burst| u32::try_from(burst).ok()),
         };
         if errors.is_empty() {
             let created = object.metadata.creation_timestamp.clone();
             Ok(Self {
-                nodes,
-                created: created.unwrap_or_default(),
+                nodes: nodes.map_or(Nodes::Nobody, Nodes::Selected),
+                created: Some(created.unwrap_or_default()),
                 settings,
             })
         } else {
@@ -189,12 +214,19 @@ impl Configuration {
             ),
             Remnant::Unknown => Some(false),
         };
-        let nodes = remains
-            .text("spec.nodeSelector")
-            .filter(|text| !text.is_empty());
+        let nodes = match remains.text("spec.nodeSelector") {
+            Some("") => Nodes::Nobody,
+            Some(text) => parse(text).map_or(Nodes::Unknown, Nodes::Selected),
+            None => Nodes::Unknown,
+        };
+        let text = |name: &str| {
+            let text = remains.text(&format!("spec.{name}"));
+            text.filter(|text| !text.is_empty())
+        };
+        let created = remains.text("metadata.creationTimestamp");
         Self {
-            nodes: nodes.and_then(|text| parse(text).ok()),
-            created: String::new(),
+            nodes,
+            created: created.map(str::to_owned),
             settings: NodeSettings {
                 failsafe_inbound: list("failsafeInboundHostPorts"),
                 failsafe_outbound: list("failsafeOutboundHostPorts"),
@@ -204,9 +236,28 @@ impl Configuration {
                 allow_ipip: flag("allowIPIPPacketsFromWorkloads", false),
                 vxlan_port: port,
                 allow_spoofing: spoofing,
+                log_prefix: text("logPrefix").map(str::to_owned),
+                log_rate: text("logActionRateLimit").and_then(rate),
+                log_burst: match remains.field("spec.logActionRateLimitBurst") {
+                    Remnant::Is(value) => value.as_u64().and_then(|burst| burst.try_into().ok()),
+                    Remnant::Absent | Remnant::Unknown => None,
+                },
             },
         }
     }
+}
+
+/// `10/minute`; none when it cannot be read: then the default limits.
+fn rate(text: &str) -> Option<(u64, u64)> {
+    let (packets, unit) = text.split_once('/')?;
+    let seconds = match unit {
+        "second" => 1,
+        "minute" => 60,
+        "hour" => 3_600,
+        "day" => 86_400,
+        _ => return None,
+    };
+    Some((packets.parse().ok()?, seconds))
 }
 
 fn to_host(word: &str) -> ToHost {
@@ -234,27 +285,57 @@ fn failsafe(port: &v3::FailsafePort) -> Result<FailsafePort, String> {
 }
 
 /// What all configurations, by name, come to on a node with these labels: its own before the oldest of those that
-/// select it, the first by name of equally old ones, before the one for all.
+/// select it, the first by name of equally old ones, before the one for all. Where nobody can say whether one selects the
+/// node and is the oldest there is one answer with it and one without: which of them is meant nobody knows.
 pub fn settings(
     configurations: &BTreeMap<String, Configuration>,
     node: &str,
     labels: &BTreeMap<String, String>,
-) -> NodeSettings {
+) -> Vec<NodeSettings> {
     let own = configurations.get(&format!("{NODE}{node}"));
+    let all = configurations.get(DEFAULT);
     let others = configurations
         .iter()
         .filter(|(name, _)| *name != DEFAULT && !name.starts_with(NODE));
-    let selecting = others.filter(|(_, each)| {
-        let nodes = each.nodes.as_ref();
-        nodes.is_some_and(|nodes| nodes.evaluate(labels))
-    });
-    let oldest = selecting.min_by_key(|(name, each)| (&each.created, *name));
-    let all = configurations.get(DEFAULT);
-    let ranked = own
-        .into_iter()
-        .chain(oldest.map(|(_, each)| each))
-        .chain(all);
-    ranked.fold(NodeSettings::default(), |known, each| {
-        each.settings.clone().under(&known)
-    })
+    let others: Vec<(&String, &Configuration, Option<bool>)> = others
+        .map(|(name, each)| (name, each, each.selects(labels)))
+        .collect();
+    let certain = others
+        .iter()
+        .filter(|(_, _, selects)| *selects == Some(true));
+    let certain =
+        certain.filter_map(|(name, each, _)| Some((each.created.as_ref()?, *name, *each)));
+    let oldest = certain.min_by_key(|(created, name, _)| (*created, *name));
+    let is_possible = |(name, each, selects): &&(&String, &Configuration, Option<bool>)| {
+        let is_older = match (&each.created, oldest) {
+            (Some(created), Some((than, of, _))) => (created, *name) < (than, of),
+            (None, _) | (_, None) => true,
+        };
+        is_older && (selects.is_none() || (*selects == Some(true) && each.created.is_none()))
+    };
+    let possible = others
+        .iter()
+        .filter(is_possible)
+        .map(|(_, each, _)| Some(*each));
+    let known = oldest.map(|(_, _, each)| each);
+    std::iter::once(known)
+        .chain(possible)
+        .map(|selected| {
+            let ranked = own.into_iter().chain(selected).chain(all);
+            ranked.fold(NodeSettings::default(), |known, each| {
+                each.settings.clone().under(&known)
+            })
+        })
+        .collect()
+}
+
+impl Configuration {
+    /// Whether it is for nodes with these labels; none when nobody can say.
+    fn selects(&self, labels: &BTreeMap<String, String>) -> Option<bool> {
+        match &self.nodes {
+            Nodes::Nobody => Some(false),
+            Nodes::Selected(nodes) => Some(nodes.evaluate(labels)),
+            Nodes::Unknown => None,
+        }
+    }
 }

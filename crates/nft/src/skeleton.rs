@@ -139,6 +139,11 @@ fn base_chains(ruleset: &mut Ruleset, settings: &Settings, hosts: HostHooks) {
     ruleset.put_chain(Chain::filter("input", Hook::Input, PRIORITY_FILTER), rules);
 
     let mut rules = vec![established()];
+    // Also where no forward policy asks: connection tracking could not place them, so neither can an answer.
+    let drops_invalid = hosts.any() && settings.drop_invalid;
+    if drops_invalid {
+        rules.push(invalid().jump("hep_invalid_in"));
+    }
     if hosts.has(Asked::Forward) && !fault::is("nft/forwarded-goes-in-unasked") {
         let fresh = if hosts.has_early() {
             is_not_accepted(settings)
@@ -151,6 +156,9 @@ fn base_chains(ruleset: &mut Ruleset, settings: &Settings, hosts: HostHooks) {
     rules.push(Rule::new().oifname_prefix(prefix).jump("to_wl"));
     if hosts.has(Asked::Forward) {
         rules.push(Rule::new().jump(host_map(Asked::Forward, Direction::Egress)));
+    }
+    if drops_invalid {
+        rules.push(invalid().jump("hep_invalid_out"));
     }
     rules.push(Rule::new().goto("done"));
     ruleset.put_chain(
@@ -203,7 +211,7 @@ fn workload_chains(ruleset: &mut Ruleset, settings: &Settings) {
     let invalid = || settings.drop_invalid.then(|| invalid().drop());
     let encap = "tunnels start on hosts, not in workloads";
     let mut from: Vec<Rule> = invalid().into_iter().collect();
-    if let Some(port) = settings.encap_drop.vxlan_port {
+    for port in settings.encap_drop.vxlan_ports.iter().copied() {
         let vxlan = Rule::new()
             .l4proto(UDP)
             .eq(Load::DstPort, Value::port(port));

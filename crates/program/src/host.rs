@@ -135,6 +135,38 @@ impl Failsafes {
     }
 }
 
+impl Failsafe {
+    /// What both let through.
+    fn and(&self, other: &Self) -> Option<Self> {
+        if (self.protocol, self.port) != (other.protocol, other.port) {
+            return None;
+        }
+        let net = match (self.net, other.net) {
+            (None, net) | (net, None) => net,
+            (Some(one), Some(two)) if one.contains(&two) => Some(two),
+            (Some(one), Some(two)) if two.contains(&one) => Some(one),
+            (Some(_), Some(_)) => return None,
+        };
+        Some(Self { net, ..*self })
+    }
+}
+
+impl Failsafes {
+    /// What both let through.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let both = |mine: &[Failsafe], theirs: &[Failsafe]| {
+            let pairs = mine.iter();
+            let pairs = pairs.flat_map(|one| theirs.iter().filter_map(|two| one.and(two)));
+            pairs.collect::<Vec<_>>()
+        };
+        Self::new(
+            both(&self.inbound, &other.inbound),
+            both(&self.outbound, &other.outbound),
+        )
+    }
+}
+
 impl Default for Failsafes {
     /// Calico's.
     fn default() -> Self {

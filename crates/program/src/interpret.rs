@@ -58,7 +58,7 @@ impl Settings {
 
     fn drops_encapsulated(&self, packet: &Packet) -> bool {
         match packet.protocol {
-            Protocol::UDP => self.encap_drop.vxlan_port == Some(packet.dst_port),
+            Protocol::UDP => self.encap_drop.vxlan_ports.contains(&packet.dst_port),
             IPIP => self.encap_drop.ipip,
             _ => false,
         }

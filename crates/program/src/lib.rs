@@ -27,7 +27,7 @@ mod rule;
 mod tests;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oncilla_net::MarkMask;
@@ -60,12 +60,23 @@ pub enum EndpointToHost {
     Return,
 }
 
+impl EndpointToHost {
+    /// The one that lets through no more than the other.
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Drop, _) | (_, Self::Drop) => Self::Drop,
+            (Self::Return, _) | (_, Self::Return) => Self::Return,
+            (Self::Accept, Self::Accept) => Self::Accept,
+        }
+    }
+}
+
 /// Encapsulated packets that workloads may not send: they would appear on the other node without ever having
 /// met policy (`engine.md` §5, ENCAP).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct EncapDrop {
-    /// UDP packets to this port are dropped; `None`: workloads may send VXLAN.
-    pub vxlan_port: Option<u16>,
+    /// UDP packets to these ports, ascending, are dropped; none: workloads may send VXLAN.
+    pub vxlan_ports: Arc<[u16]>,
     /// Whether IPv4 in IPv4 is dropped.
     pub ipip: bool,
 }
@@ -73,7 +84,7 @@ pub struct EncapDrop {
 impl Default for EncapDrop {
     fn default() -> Self {
         Self {
-            vxlan_port: Some(4789),
+            vxlan_ports: [4789].into(),
             ipip: true,
         }
     }
@@ -126,6 +137,29 @@ pub struct Settings {
     pub log_prefix: Arc<str>,
     /// How many lines they may write.
     pub log_rate: LogRate,
+}
+
+impl Settings {
+    /// What lets through no more than either: for a node of which nobody knows by which of the two it is to go.
+    /// What opens nothing is as here.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let ports = [&self.encap_drop, &other.encap_drop].into_iter();
+        let ports: BTreeSet<u16> = ports
+            .flat_map(|drop| drop.vxlan_ports.iter().copied())
+            .collect();
+        Self {
+            endpoint_to_host: self.endpoint_to_host.and(other.endpoint_to_host),
+            encap_drop: EncapDrop {
+                vxlan_ports: ports.into_iter().collect(),
+                ipip: self.encap_drop.ipip || other.encap_drop.ipip,
+            },
+            failsafes: self.failsafes.and(&other.failsafes),
+            drop_invalid: self.drop_invalid || other.drop_invalid,
+            drop_spoofed: self.drop_spoofed || other.drop_spoofed,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Settings {

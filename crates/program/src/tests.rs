@@ -262,7 +262,7 @@ fn unknown_interfaces_and_tunnels_are_denied() {
             Verdict::Allow
         );
     }
-    program.settings.encap_drop.vxlan_port = None;
+    program.settings.encap_drop.vxlan_ports = [].into();
     assert_eq!(
         program
             .judge(&Passage::forward("calib", "eth0"), &vxlan)

@@ -197,6 +197,7 @@ pub(crate) fn allow_all(name: &str) -> Arc<Profile> {
         labels: Labels::from([]),
         ingress: Arc::clone(&rules),
         egress: rules,
+        is_obscure: false,
     })
 }
 
@@ -211,6 +212,7 @@ fn one_way(direction: Direction, profile: &Arc<Profile>) -> Arc<Profile> {
         labels: Labels::from([]),
         ingress,
         egress,
+        is_obscure: false,
     })
 }
 

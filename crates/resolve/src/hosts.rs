@@ -26,6 +26,8 @@ use crate::shapes::ShapeId;
 pub(crate) struct LocalHost {
     endpoint: Arc<HostEndpoint>,
     shape: ShapeId,
+    /// It, or the labels that one of its profiles gives, cannot be understood.
+    is_closed: bool,
     selected: BTreeSet<PolicyKey>,
     groups: BTreeMap<(Hook, Direction), GroupId>,
 }
@@ -63,7 +65,7 @@ impl LocalHosts {
     /// first by name has it, but one that cannot be understood comes before all others.
     pub(crate) fn resolve(&self) -> BTreeMap<Arc<str>, oncilla_program::HostEndpoint> {
         let mut resolved = BTreeMap::new();
-        let is_closed = |host: &&LocalHost| host.endpoint.is_closed;
+        let is_closed = |host: &&LocalHost| host.is_closed;
         let (closed, sound): (Vec<_>, Vec<_>) = self.hosts.values().partition(is_closed);
         let covers_all = |host: &&&LocalHost| host.endpoint.interface == HostInterface::All;
         if let Some(all) = closed.iter().find(covers_all) {
@@ -130,11 +132,13 @@ impl Locals {
         }
         let mut old = self.hosts.hosts.remove(name);
         if let Some((shape, endpoint)) = new {
-            let selected = self.select_for_host(index, shape, endpoint.is_closed);
+            let is_closed = is_closed(index, endpoint, shape);
+            let selected = self.select_for_host(index, shape, is_closed);
             let groups = old.as_mut().map(|old| std::mem::take(&mut old.groups));
             let host = LocalHost {
                 endpoint: Arc::clone(endpoint),
                 shape,
+                is_closed,
                 selected,
                 groups: groups.unwrap_or_default(),
             };
@@ -169,9 +173,7 @@ impl Locals {
         for (name, host) in &mut self.hosts.hosts {
             let was = host.selected.remove(key);
             let is = policy.is_some_and(|policy| {
-                !host.endpoint.is_closed
-                    && selects_hosts(key)
-                    && index.selects(&policy.selector, host.shape)
+                !host.is_closed && selects_hosts(key) && index.selects(&policy.selector, host.shape)
             });
             if is {
                 host.selected.insert(key.clone());
@@ -186,12 +188,13 @@ impl Locals {
     pub(crate) fn reselect_hosts(&mut self, index: &mut Index, dirty: &mut Dirty, shape: ShapeId) {
         let hosts = self.hosts.hosts.iter();
         let names = hosts.filter(|(_, host)| host.shape == shape);
-        let names = names.map(|(name, host)| (Arc::clone(name), host.endpoint.is_closed));
-        let names: Vec<(Arc<str>, bool)> = names.collect();
-        for (name, is_closed) in names {
+        let names = names.map(|(name, host)| (Arc::clone(name), Arc::clone(&host.endpoint)));
+        let names: Vec<(Arc<str>, Arc<HostEndpoint>)> = names.collect();
+        for (name, endpoint) in names {
+            let is_closed = is_closed(index, &endpoint, shape);
             let selected = self.select_for_host(index, shape, is_closed);
             if let Some(host) = self.hosts.hosts.get_mut(&name) {
-                host.selected = selected;
+                (host.selected, host.is_closed) = (selected, is_closed);
             }
             dirty.hosts.insert(name);
         }
@@ -205,7 +208,7 @@ impl Locals {
             };
             index.work.rows_touched += 1;
             let (shape, selected) = (host.shape, host.selected.clone());
-            let is_closed = host.endpoint.is_closed;
+            let is_closed = host.is_closed;
             // Untracked policy is not for the endpoint of all interfaces (`calico-felix.md` §2.5).
             let is_all = host.endpoint.interface == HostInterface::All;
             let ways = Hook::ways().filter(|(hook, _)| !(is_all && *hook == Hook::Untracked));
@@ -264,6 +267,12 @@ impl Locals {
         selected.retain(selects_hosts);
         selected
     }
+}
+
+/// Whether nobody knows which policies select a host endpoint of this shape.
+fn is_closed(index: &Index, endpoint: &HostEndpoint, shape: ShapeId) -> bool {
+    let mut profiles = index.profiles_of(shape).flatten();
+    endpoint.is_closed || profiles.any(|profile| profile.is_obscure)
 }
 
 /// Whether policies of this kind are for hosts at all, whatever labels a host endpoint bears.

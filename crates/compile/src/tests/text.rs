@@ -334,9 +334,21 @@ fn the_prefix_of_log_rules_has_its_words_filled_in() {
         };
         let mut compiler = Compiler::new(settings);
         compiler.apply(&state, &delta);
-        let group = &compiler.program().groups[&group_id(0)];
-        let rule = group.banks().flat_map(|bank| &bank.tail).next().unwrap();
-        assert_eq!(rule.log_prefix.as_deref(), Some(expected));
+        let written = |compiler: &Compiler| {
+            let group = &compiler.program().groups[&group_id(0)];
+            let rule = group.banks().flat_map(|bank| &bank.tail).next().unwrap();
+            rule.log_prefix.as_deref().unwrap_or_default().to_owned()
+        };
+        assert_eq!(written(&compiler), expected);
+        assert!(compiler.set_settings(Settings {
+            log_prefix: "later".into(),
+            ..Settings::default()
+        }));
+        assert_eq!(
+            written(&compiler),
+            "later: ",
+            "also of groups that nobody changed"
+        );
     }
 }
 
@@ -476,6 +488,7 @@ fn profile(name: &str, ingress: Vec<Rule>) -> Option<Arc<Profile>> {
         labels: Vec::new().into(),
         ingress: ingress.into(),
         egress: Vec::new().into(),
+        is_obscure: false,
     }))
 }
 

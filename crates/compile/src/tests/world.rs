@@ -423,6 +423,7 @@ impl World {
             labels: Vec::new().into(),
             ingress: rules(random, Direction::Ingress),
             egress: rules(random, Direction::Egress),
+            is_obscure: false,
         })
     }
 

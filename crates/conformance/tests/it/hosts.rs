@@ -244,3 +244,55 @@ fn a_port_name_that_may_be_the_hosts_is_denied_and_the_fault_of_it_is_caught() {
     let faulty = Small::new(&stored).verdicts(8080);
     assert_eq!(faulty, [Verdict::Allow, Verdict::Deny]);
 }
+
+/// What cannot be understood of hosts: the engine closes what the judge closes.
+#[test]
+fn broken_configurations_and_profiles_close_the_same() {
+    let host = json!({ "node": "n1", "interfaceName": "eth0", "expectedIPs": ["172.31.1.1"],
+        "profiles": ["odd"] });
+    let open = json!({ "types": ["Ingress"], "selector": "role == 'host'",
+        "ingress": [{ "action": "Allow", "protocol": "TCP", "destination": { "ports": [80] } }] });
+    let good = json!({ "role": "host" });
+    let profile = |labels: &Value, action: &str| {
+        let spec = json!({ "labelsToApply": labels, "ingress": [{ "action": action }] });
+        calico("Profile", "odd", &spec)
+    };
+    let configuration = |selector: Value| {
+        let failsafe = json!([{ "protocol": "TCP", "port": 22, "net": "10.0.0.0/8" }]);
+        let spec = json!({ "nodeSelector": selector, "failsafeInboundHostPorts": failsafe });
+        calico("FelixConfiguration", "racks", &spec)
+    };
+    // The policy's port and a failsafe's.
+    for (broken, expected) in [
+        (vec![profile(&good, "Allow")], [true, true]),
+        (vec![profile(&good, "Perhaps")], [true, true]),
+        (vec![profile(&json!(["role"]), "Allow")], [false, true]),
+        (
+            vec![profile(&good, "Allow"), configuration(json!("rack =="))],
+            [true, false],
+        ),
+        (
+            vec![profile(&good, "Allow"), configuration(json!(7))],
+            [true, false],
+        ),
+        (
+            vec![profile(&good, "Allow"), configuration(json!("has(rack)"))],
+            [true, true],
+        ),
+    ] {
+        let mut stored = vec![
+            calico("HostEndpoint", "host", &host),
+            calico("GlobalNetworkPolicy", "open", &open),
+        ];
+        stored.extend(broken.clone());
+        let small = Small::new(&stored);
+        for (port, passes) in [80, 22].into_iter().zip(expected) {
+            let verdict = if passes {
+                Verdict::Allow
+            } else {
+                Verdict::Deny
+            };
+            assert_eq!(small.verdicts(port), [verdict; 2], "{broken:?} {port}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use oncilla_dataplane::{Dataplane, TableOwner};
 use oncilla_kernel::conntrack::Conntrack;
 use oncilla_kernel::netns::Netns;
-use oncilla_net::{Direction, Protocol, Verdict, fault};
+use oncilla_net::{Direction, Icmp, Protocol, Verdict, fault};
 use oncilla_program::{
     Bank, Dispatch, EncapDrop, EndpointToHost, Group, GroupId, Hook, HostEndpoint, LocalEndpoint,
     ProfileEnd, Program, ProgramDelta, RuleVerdict, Tier, TierEnd,
@@ -543,6 +543,51 @@ fn a_workload_cannot_send_from_a_foreign_address() {
     }
 }
 
+/// An answer that nobody asked for, which connection tracking calls invalid, from outside to the pod.
+fn stray_answer(world: &World, family: usize) -> Verdict {
+    let (protocol, kind) = [(Protocol::ICMP, 0), (Protocol::ICMPV6, 129)][family];
+    let mut prober = world.topology.prober().unwrap();
+    let (from, to) = (
+        prober.point("outside").unwrap(),
+        prober.point("pod-1-1").unwrap(),
+    );
+    let probe = Probe {
+        from,
+        to,
+        src: FAR[family].parse().unwrap(),
+        dst: POD[family].parse().unwrap(),
+        protocol,
+        src_port: None,
+        dst_port: 0,
+        icmp: Some(Icmp { kind, code: 0 }),
+    };
+    prober.run_one(&probe).unwrap().verdict()
+}
+
+/// The pod is no workload here, so that nothing but the host endpoint can drop what passes.
+#[test]
+fn what_connection_tracking_cannot_place_does_not_pass_a_host_endpoint_without_forward_policy() {
+    let closed = || {
+        let mut program = program(&[("eth0", &[])]);
+        program.settings.interface_prefix = "workload".into();
+        program
+    };
+    let mut world = World::new(&closed());
+    for family in [0, 1] {
+        assert_eq!(stray_answer(&world, family), Verdict::Deny);
+    }
+    assert!(
+        world.far_to_pod(80),
+        "forwarded connections are nobody's to deny"
+    );
+    let mut lax = closed();
+    lax.settings.drop_invalid = false;
+    world.become_program(&lax);
+    for family in [0, 1] {
+        assert_eq!(stray_answer(&world, family), Verdict::Allow);
+    }
+}
+
 #[test]
 fn tunnels_from_workloads_are_dropped_unless_allowed() {
     let mut world = World::new(&program(&[]));
@@ -550,7 +595,7 @@ fn tunnels_from_workloads_are_dropped_unless_allowed() {
     assert_eq!(probe(&world, Protocol(4), None, 0, 0), Verdict::Deny);
     let mut open = program(&[]);
     open.settings.encap_drop = EncapDrop {
-        vxlan_port: None,
+        vxlan_ports: [].into(),
         ipip: false,
     };
     world.become_program(&open);

@@ -13,6 +13,7 @@
 //! - **Network set**: the CIDRs that can be read stay, when its labels can be read; and as nobody knows
 //!   which others it holds, rules doubt, see [`Doubts`](crate::Doubts).
 //! - **Node**: nobody knows its addresses, so rules that may mean it doubt.
+//! - **Profile**: it denies; without its labels the host endpoints that list it are closed.
 //! - **Slice of endpoints**: it lists nothing, and rules that ask for its service doubt.
 
 use std::collections::BTreeMap;
@@ -85,9 +86,12 @@ impl Converter {
             | Kind::ClusterInformation
             | Kind::FelixConfiguration
             | Kind::IPPool
-            | Kind::Profile
             | Kind::WorkloadEndpoint
             | Kind::Pod => Closed::default(),
+            Kind::Profile => Closed {
+                changes: host::closed_profile(key, remains).into_iter().collect(),
+                doubt: None,
+            },
             Kind::Node => closed_node(key, remains),
         }
     }

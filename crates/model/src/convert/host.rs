@@ -1,5 +1,6 @@
 //! Host endpoints, profiles and workloads as Calico stores them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,9 +11,11 @@ use oncilla_net::{IpNet, parse_address, parse_cidr};
 use super::policy::convert_rules;
 use super::{
     ACCOUNT_LABEL, Converter, KUBERNETES, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, labels, pairs,
+    unconditional,
 };
 use crate::{
-    Change, Endpoint, EndpointKey, EndpointPort, HostEndpoint, HostInterface, Profile, ProfileName,
+    Action, Change, Endpoint, EndpointKey, EndpointPort, HostEndpoint, HostInterface, Profile,
+    ProfileName, Rule,
 };
 
 /// The beginnings of names of profiles that namespaces and service accounts have.
@@ -130,6 +133,7 @@ pub(super) fn profile(profile: &v3::Profile) -> Result<Option<Change>, Vec<Field
                 labels: labels(pairs("", &profile.spec.labels_to_apply)),
                 ingress,
                 egress,
+                is_obscure: false,
             };
             Ok(Some(Change::Profile(name, Some(Arc::new(made)))))
         }
@@ -139,6 +143,23 @@ pub(super) fn profile(profile: &v3::Profile) -> Result<Option<Change>, Vec<Field
             Err(errors)
         }
     }
+}
+
+/// What stands for a profile that was refused: it denies. Without its labels nobody knows whom it makes policies select.
+pub(super) fn closed_profile(key: &ObjectKey, remains: &Remains) -> Option<Change> {
+    let name = ProfileName(key.name.as_str().into());
+    // Those are not objects', whatever an object is called.
+    removed_profile(&name.0)?;
+    let given: Option<BTreeMap<String, String>> = remains.read("spec.labelsToApply");
+    let deny: Arc<[Rule]> = [unconditional(Action::Deny)].into();
+    let made = Profile {
+        name: name.clone(),
+        labels: labels(given.iter().flat_map(|given| pairs("", given))),
+        ingress: Arc::clone(&deny),
+        egress: deny,
+        is_obscure: given.is_none(),
+    };
+    Some(Change::Profile(name, Some(Arc::new(made))))
 }
 
 /// The key of a workload that is no pod, and never a pod's.
@@ -160,7 +181,7 @@ pub(super) fn removed_profile(name: &str) -> Option<Change> {
 /// every node, and all interfaces.
 pub(super) fn closed_host(key: &ObjectKey, remains: &Remains) -> Change {
     let name: Arc<str> = key.name.as_str().into();
-    let own = remains.read::<std::collections::BTreeMap<String, String>>("metadata.labels");
+    let own = remains.read::<BTreeMap<String, String>>("metadata.labels");
     let texts = |path| remains.items(path).iter().filter_map(|item| item.as_str());
     let addresses: Vec<IpAddr> = texts("spec.expectedIPs")
         .filter_map(|text| parse_address(text).ok())

@@ -21,8 +21,8 @@ pub(crate) struct Felix {
     inbound: Vec<Failsafe>,
     outbound: Vec<Failsafe>,
     pub(crate) to_host: EndpointToHostAction,
-    /// The port of VXLAN, unless workloads may send it.
-    vxlan: Option<u16>,
+    /// The ports of VXLAN, unless workloads may send it.
+    vxlan: Vec<u16>,
     ipip: bool,
 }
 
@@ -44,8 +44,35 @@ impl Default for Felix {
 }
 
 impl Felix {
+    /// Where nobody knows which configurations are the node's, only what each of the answers would let through is.
     pub(crate) fn of(node: &str, labels: &LabelMap, cluster: &Cluster) -> Self {
-        Self::read(&Layers::of(node, labels, cluster), cluster.host_action())
+        let all = Layers::possible(node, labels, cluster).into_iter();
+        let all = all.map(|layers| Self::read(&layers, cluster.host_action()));
+        all.reduce(Self::and).unwrap_or_default()
+    }
+
+    fn and(self, other: Self) -> Self {
+        let both = |mine: Vec<Failsafe>, theirs: &[Failsafe]| {
+            let pairs = mine
+                .iter()
+                .flat_map(|one| theirs.iter().map(move |two| (one, two)));
+            pairs.filter_map(|(one, two)| one.and(two)).collect()
+        };
+        let is_any = |action| self.to_host == action || other.to_host == action;
+        let to_host = if is_any(EndpointToHostAction::Drop) {
+            EndpointToHostAction::Drop
+        } else if is_any(EndpointToHostAction::Return) {
+            EndpointToHostAction::Return
+        } else {
+            EndpointToHostAction::Accept
+        };
+        Self {
+            to_host,
+            inbound: both(self.inbound, &other.inbound),
+            outbound: both(self.outbound, &other.outbound),
+            vxlan: [self.vxlan, other.vxlan].concat(),
+            ipip: self.ipip || other.ipip,
+        }
     }
 
     fn read(layers: &Layers, to_host: EndpointToHostAction) -> Self {
@@ -62,7 +89,11 @@ impl Felix {
             to_host: layers
                 .value("defaultEndpointToHostAction", to_host)
                 .unwrap_or(EndpointToHostAction::Drop),
-            vxlan: (!has("allowVXLANPacketsFromWorkloads")).then(|| port.unwrap_or(VXLAN_PORT)),
+            vxlan: if has("allowVXLANPacketsFromWorkloads") {
+                Vec::new()
+            } else {
+                vec![port.unwrap_or(VXLAN_PORT)]
+            },
             ipip: !has("allowIPIPPacketsFromWorkloads"),
         }
     }
@@ -70,7 +101,7 @@ impl Felix {
     /// Whether a workload may not send this because it may hide other packets.
     pub(crate) fn drops_encapsulated(&self, packet: &Packet) -> bool {
         match packet.protocol {
-            Protocol::UDP => self.vxlan == Some(packet.dst_port),
+            Protocol::UDP => self.vxlan.contains(&packet.dst_port),
             IPIP => self.ipip,
             _ => false,
         }
@@ -107,38 +138,58 @@ impl Felix {
 }
 
 impl Layers {
-    fn of(node: &str, labels: &LabelMap, cluster: &Cluster) -> Self {
+    /// What may hold for a node: its own configuration before the oldest, then the first by name, of those whose
+    /// selector means it, before the one for all. One that may be that oldest and that nobody can read is one more
+    /// possibility.
+    fn possible(node: &str, labels: &LabelMap, cluster: &Cluster) -> Vec<Self> {
         let named =
             |name: &str| cluster.remains(&ObjectKey::cluster(Kind::FelixConfiguration, name));
-        let narrow = named(&format!("node.{node}"));
-        let wide = named("default");
-        let layers = [narrow, Self::selected(labels, cluster), wide];
-        Self(layers.into_iter().flatten().collect())
+        let (mut certain, mut doubtful) = (Vec::new(), Vec::new());
+        for key in Self::keys(cluster) {
+            let Some(found) = cluster.remains(&key) else {
+                continue;
+            };
+            let selects = Self::selects(&found, labels);
+            let age = found.text("metadata.creationTimestamp").map(str::to_owned);
+            match (selects, age) {
+                (Some(false), _) => {}
+                (Some(true), Some(age)) => certain.push((age, key.name, found)),
+                (_, age) => doubtful.push((age, key.name, found)),
+            }
+        }
+        certain.sort_by(|(age, name, _), (other, of, _)| (age, name).cmp(&(other, of)));
+        let oldest = certain.into_iter().next();
+        doubtful.retain(|(age, name, _)| match (age, &oldest) {
+            (Some(age), Some((than, of, _))) => (age, name) < (than, of),
+            (None, _) | (_, None) => true,
+        });
+        let doubtful = doubtful.into_iter().map(|(_, _, found)| Some(found));
+        let selected = std::iter::once(oldest.map(|(_, _, found)| found)).chain(doubtful);
+        let all = selected.map(|selected| {
+            let layers = [named(&format!("node.{node}")), selected, named("default")];
+            Self(layers.into_iter().flatten().collect())
+        });
+        all.collect()
     }
 
-    /// Of the configurations whose selector means the node the oldest, then the first by name.
-    fn selected(labels: &LabelMap, cluster: &Cluster) -> Option<Remains> {
-        let found = cluster.objects().filter_map(|object| match object {
-            Object::FelixConfiguration(found) => Some(found),
-            _ => None,
-        });
-        let oldest = found
-            .filter(|found| {
-                let name = found.metadata.name.as_str();
-                name != "default" && !name.starts_with("node.")
-            })
-            .filter(|found| {
-                let selector = found.spec.node_selector.as_deref().unwrap_or_default();
-                !selector.is_empty()
-                    && parse(selector)
-                        .is_ok_and(|selector| matches(&selector, labels, Reading::PLAIN))
-            })
-            .min_by_key(|found| {
-                let created = found.metadata.creation_timestamp.clone();
-                (created.unwrap_or_default(), found.metadata.name.clone())
-            })?;
-        let name = oldest.metadata.name.clone();
-        cluster.remains(&ObjectKey::cluster(Kind::FelixConfiguration, name))
+    /// The configurations that are for nodes of some labels.
+    fn keys(cluster: &Cluster) -> Vec<ObjectKey> {
+        let whole = cluster.objects().map(Object::key);
+        let unreadable = cluster.unreadable_of(|kind| kind == Kind::FelixConfiguration);
+        let all = whole.chain(unreadable.map(|(key, _)| key.clone()));
+        all.filter(|key| key.kind == Kind::FelixConfiguration)
+            .filter(|key| key.name != "default" && !key.name.starts_with("node."))
+            .collect()
+    }
+
+    /// Whether a configuration's selector means a node; `None` when nobody can say.
+    fn selects(found: &Remains, labels: &LabelMap) -> Option<bool> {
+        let selector = found.text("spec.nodeSelector")?;
+        if selector.is_empty() {
+            return Some(false);
+        }
+        let selector = parse(selector).ok()?;
+        Some(matches(&selector, labels, Reading::PLAIN))
     }
 
     /// The first layer that gives a field.
@@ -182,6 +233,22 @@ impl Layers {
 }
 
 impl Failsafe {
+    /// What both let through.
+    fn and(&self, other: &Self) -> Option<Self> {
+        let net = match (self.net, other.net) {
+            (None, net) | (net, None) => net,
+            (Some(one), Some(two))
+                if one.contains(&two.network()) && one.prefix_len() <= two.prefix_len() =>
+            {
+                Some(two)
+            }
+            (Some(one), Some(two)) if two.contains(&one.network()) => Some(one),
+            (Some(_), Some(_)) => return None,
+        };
+        let is_same = self.protocol == other.protocol && self.port == other.port;
+        is_same.then_some(Self { net, ..*self })
+    }
+
     fn of(port: &FailsafePort) -> Option<Self> {
         Some(Self {
             protocol: port.protocol.number()?,

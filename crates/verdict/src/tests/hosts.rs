@@ -97,6 +97,83 @@ fn failsafes_are_configured_field_by_field() {
     );
 }
 
+/// A configuration of which nobody knows whether it is for the node: only what is let through with it and without it is.
+#[test]
+fn a_configuration_whose_selector_cannot_be_read_opens_nothing() {
+    let list = "[{protocol: TCP, port: 22, net: 203.0.113.0/28}, {protocol: TCP, port: 9000}]";
+    let spec = format!("{{nodeSelector: 'rack ==', failsafeInboundHostPorts: {list}}}");
+    check(
+        &(both() + &felix("racks", &spec)),
+        "203.0.113.1 -> host:n2 tcp/22 = allow host:n2 ingress failsafe
+         203.0.113.99 -> host:n2 tcp/22 = deny host:n2 ingress default
+         203.0.113.1 -> host:n2 tcp/9000 = deny host:n2 ingress default
+         203.0.113.1 -> host:n2 tcp/6443 = deny host:n2 ingress default
+         host:n2 -> 203.0.113.1 tcp/6443 = allow host:n2 egress failsafe",
+    );
+}
+
+/// An interface takes packets for more addresses than the expected ones: a name may mean the host endpoint's own port at
+/// any of them, and at an address that somebody has it means what he calls so.
+#[test]
+fn a_port_name_of_the_hosts_own_side_is_looked_up_by_address_and_may_be_the_hosts() {
+    let host = |addresses: &str| {
+        format!(
+            "\n---\n{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: named, labels: {{role: named}}}}, \
+             spec: {{node: n2, interfaceName: eth0, expectedIPs: [{addresses}], \
+             ports: [{{name: web, protocol: TCP, port: 8080}}]}}}}\n"
+        )
+    };
+    let rule = |action: &str, ports: &str| {
+        let rest = if action == "Allow" {
+            ""
+        } else {
+            ", {action: Allow}"
+        };
+        gnp(
+            "p",
+            &format!(
+                "{{selector: role == 'named', ingress: [{{action: {action}, protocol: TCP, destination: {{{ports}: [web]}}}}{rest}]}}"
+            ),
+        )
+    };
+    let to = |port: u16, verdict: &str| format!("203.0.113.1 -> host:n2 tcp/{port} = {verdict}\n");
+    let rule0 = "host:n2 ingress default gnp/p 0";
+    let rule1 = "host:n2 ingress default gnp/p 1";
+    let end = "host:n2 ingress default end-of-tier";
+    // Nobody said that the address is the host's.
+    let unknown = host("");
+    check(
+        &(unknown.clone() + &rule("Allow", "ports")),
+        &to(8080, &format!("deny {end}")),
+    );
+    check(
+        &(unknown.clone() + &rule("Deny", "ports")),
+        &(to(8080, &format!("deny {rule0}")) + &to(80, &format!("allow {rule1}"))),
+    );
+    check(
+        &(unknown.clone() + &rule("Pass", "ports")),
+        &to(8080, &format!("deny {rule0}")),
+    );
+    check(
+        &(unknown.clone() + &rule("Allow", "notPorts")),
+        &to(8080, &format!("deny {end}")),
+    );
+    check(
+        &(unknown + &rule("Deny", "notPorts")),
+        &to(8080, &format!("deny {rule0}")),
+    );
+    // It is.
+    let known = host("172.16.0.2");
+    check(
+        &(known.clone() + &rule("Allow", "ports")),
+        &(to(8080, &format!("allow {rule0}")) + &to(80, &format!("deny {end}"))),
+    );
+    check(
+        &(known + &rule("Deny", "notPorts")),
+        &to(8080, &format!("allow {rule1}")),
+    );
+}
+
 #[test]
 fn a_selector_finds_the_nodes_of_a_configuration() {
     let labelled = "\n---\n{apiVersion: v1, kind: Node, metadata: {name: n2, labels: {rack: b}}, status: {addresses: [{type: InternalIP, address: 172.16.0.2}]}}\n";
