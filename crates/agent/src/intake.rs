@@ -304,7 +304,7 @@ impl Intake {
                 "its interface is closed, or all where that cannot be read; failsafes stay open"
             }
             Kind::FelixConfiguration => {
-                "what is not at fault holds; what is at fault opens nothing, nor does it on a node that it may be for"
+                "what is not at fault holds; what is at fault opens nothing; where its nodeSelector is, nodes let through only what they would with it and without it"
             }
             Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy

@@ -206,6 +206,9 @@ impl<'a> Places<'a> {
         if self.is_one {
             return Some(ALL_INTERFACES.into());
         }
+        if !is_of_one_machine(addr) {
+            return None;
+        }
         let mut routed = self.routed.borrow_mut();
         let found = routed
             .entry(addr)
@@ -252,6 +255,12 @@ impl<'a> Places<'a> {
         let verdict = self.program.judge(&passage, packet).verdict;
         (is_known || verdict == Verdict::Deny).then_some(verdict)
     }
+}
+
+/// Whether routes lead to an address. What is sent to many leaves by the interface that the sender has chosen.
+fn is_of_one_machine(addr: IpAddr) -> bool {
+    let is_for_all = matches!(addr, IpAddr::V4(addr) if addr.is_broadcast());
+    !addr.is_multicast() && !is_for_all
 }
 
 /// Whose an address is.

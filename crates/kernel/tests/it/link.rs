@@ -192,6 +192,44 @@ fn routes_are_what_was_asked() {
 }
 
 #[test]
+fn the_way_to_an_address_is_what_the_routes_say() {
+    let (near, far) = (Netns::new().unwrap(), Netns::new().unwrap());
+    let mut links = Links::open_in(&near).unwrap();
+    let mut beyond = Links::open_in(&far).unwrap();
+    for (name, peer, own) in [("one", "uno", "10.8.1.1/24"), ("two", "due", "10.8.2.1/24")] {
+        let spec = VethSpec {
+            mac: None,
+            peer_mac: None,
+            ..veth(name, peer)
+        };
+        links.create_veth(&spec, Some(&far)).unwrap();
+        links.add_address(name, net(own)).unwrap();
+        links.set_up(name).unwrap();
+        beyond.set_up(peer).unwrap();
+    }
+    let to = Route::new(net("203.0.113.0/24"), 80).via("10.8.2.9".parse().unwrap());
+    links.add_route(&to.dev("two")).unwrap();
+    let v6 = Route::new(net("fd08:1::/64"), 80).dev("one");
+    links.add_route(&v6).unwrap();
+    links
+        .add_route(&Route::new(net("203.0.113.7/32"), 80).blackhole())
+        .unwrap();
+    let number = |links: &mut Links, name: &str| Some(links.index(name).unwrap());
+    for (address, name) in [
+        ("10.8.1.77", Some("one")),
+        ("fd08:1::77", Some("one")),
+        ("203.0.113.1", Some("two")),
+        ("203.0.113.7", None),
+        ("198.51.100.1", None),
+        ("2001:db8::1", None),
+    ] {
+        let expected = name.and_then(|name| number(&mut links, name));
+        let found = links.way_to(address.parse().unwrap()).unwrap();
+        assert_eq!(found, expected, "{address}");
+    }
+}
+
+#[test]
 fn a_pods_cable_works_both_ways_and_goes_away() {
     let (node, pod) = (Netns::new().unwrap(), Netns::new().unwrap());
     plumb::prepare_node(&node).unwrap();
