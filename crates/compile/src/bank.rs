@@ -46,6 +46,7 @@ pub(crate) fn is_keyable_but_for_peer(rule: &Rule) -> bool {
     rule.verdict != RuleVerdict::Log
         && rule.local.is_empty()
         && rule.not_protocol.is_none()
+        && !rule.without_ports
         && (rule.icmp.is_none() || fault::is("compile/icmp-keyed"))
         && rule.not_icmp.is_none()
         && rule.src_ports.is_none()

@@ -162,7 +162,7 @@ impl Lowering<'_> {
             lowered.push(self.with_peer(base, &plan));
             return Ok(lowered);
         }
-        // A rule with ports is about protocols with ports; names lead to different numbers in each.
+        // Ports are asked of protocols that have them; names lead to different numbers in each.
         let protocols = Protocol::WITH_PORTS.into_iter().filter(|protocol| {
             rule.protocol.is.is_none_or(|is| is == *protocol)
                 && rule.protocol.is_not != Some(*protocol)
@@ -173,6 +173,13 @@ impl Lowering<'_> {
             for base in self.with_local_ports(base, local, bound)? {
                 self.lower_protocol(base, &plan, &mut lowered)?;
             }
+        }
+        let wants_port = peer.ports.is_some() || local.ports.is_some();
+        if rule.protocol.is.is_none() && !wants_port {
+            // What has no port has none of the excluded ones.
+            base.without_ports = true;
+            base.not_protocol = rule.protocol.is_not;
+            lowered.push(self.with_peer(base, &plan));
         }
         Ok(lowered)
     }

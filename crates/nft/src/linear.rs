@@ -198,11 +198,9 @@ fn criteria(head: Rule, rule: &oncilla_program::Rule, around: Surroundings<'_>) 
     if let Some(protocol) = rule.protocol {
         out = out.l4proto(protocol.0);
     } else if has_ports(rule) {
-        let ports = Protocol::WITH_PORTS.map(|protocol| Element::new(Value::byte(protocol.0)));
-        out = out.in_set(
-            &[Load::L4Proto],
-            AnonymousSet::new(FieldType::InetProto, ports),
-        );
+        out = out.in_set(&[Load::L4Proto], with_ports());
+    } else if rule.without_ports {
+        out = out.not_in_set(&[Load::L4Proto], with_ports());
     }
     if let Some(protocol) = rule.not_protocol {
         out = out.l4proto_not(protocol.0);
@@ -222,6 +220,12 @@ fn criteria(head: Rule, rule: &oncilla_program::Rule, around: Surroundings<'_>) 
     rule.named_ports
         .iter()
         .fold(out, |out, found| named_port(out, found, class))
+}
+
+/// The protocols that have ports.
+fn with_ports() -> AnonymousSet {
+    let ports = Protocol::WITH_PORTS.map(|protocol| Element::new(Value::byte(protocol.0)));
+    AnonymousSet::new(FieldType::InetProto, ports)
 }
 
 /// Every way in which the criteria on ICMP messages can hold.

@@ -253,6 +253,7 @@ impl Asked<'_> {
             .is_none_or(|family| family == self.packet.family())
             && rule.protocol.is_none_or(|is| is == protocol)
             && rule.not_protocol.is_none_or(|is_not| is_not != protocol)
+            && !(rule.without_ports && protocol.has_ports())
             && self.matches_icmp(rule)
             && self.matches_ports(rule)
             && self.matches_addresses(rule)

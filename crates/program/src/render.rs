@@ -64,6 +64,9 @@ impl fmt::Display for Rule {
         if let Some(protocol) = self.not_protocol {
             write!(f, " !{protocol}")?;
         }
+        if self.without_ports {
+            f.write_str(" without ports")?;
+        }
         if let Some(icmp) = self.icmp {
             write!(f, " type {icmp}")?;
         }

@@ -91,8 +91,8 @@ pub struct LocalPortMatch {
 }
 
 /// A rule as the backend sees it. Every criterion must hold. Port criteria hold only for protocols with
-/// ports; a negated port criterion (`not_…`, `negated`) does not match packets without ports either, since
-/// rules with ports always name a protocol that has them.
+/// ports; a negated port criterion (`not_…`, `negated`) does not match packets without ports either: where those
+/// are meant too, a rule of its own says so (`without_ports`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Rule {
     /// What happens to a packet that matches.
@@ -107,6 +107,8 @@ pub struct Rule {
     pub protocol: Option<Protocol>,
     /// Not this protocol.
     pub not_protocol: Option<Protocol>,
+    /// Only protocols without ports.
+    pub without_ports: bool,
     /// Only these messages. Only with `protocol` ICMP or `ICMPv6`.
     pub icmp: Option<IcmpMatch>,
     /// Not these messages. Only with `protocol` ICMP or `ICMPv6`.
@@ -139,6 +141,7 @@ impl Rule {
             local: Vec::new(),
             protocol: None,
             not_protocol: None,
+            without_ports: false,
             icmp: None,
             not_icmp: None,
             src_ports: None,

@@ -353,6 +353,30 @@ fn the_prefix_of_log_rules_has_its_words_filled_in() {
 }
 
 #[test]
+fn what_has_no_port_has_none_of_the_excluded_ones() {
+    // Names need no protocol. ICMP, for example, is not excluded by them.
+    let rules = vec![tcp(Action::Allow, |rule| {
+        rule.protocol.is = None;
+        rule.destination.not_ports = named(&[]);
+    })];
+    let expected = [
+        "bank 0",
+        "allow tcp dst !@n[tcp/web]  # default/np/ns/p egress[0]",
+        "allow without ports  # default/np/ns/p egress[0]",
+    ];
+    check(Direction::Egress, rules, &expected);
+    // A port that is wanted is another thing.
+    let rules = vec![tcp(Action::Allow, |rule| {
+        rule.protocol.is = None;
+        rule.destination.ports = named(&[]);
+        rule.source.not_ports = named(&[]);
+    })];
+    let program = compile(def(Direction::Egress, rules, Vec::new()));
+    let lowered = program.groups[&group_id(0)].to_string();
+    assert!(!lowered.contains("without ports"), "{lowered}");
+}
+
+#[test]
 fn port_names_of_peers_are_keys_per_class() {
     let destination = |action, change: fn(&mut Rule)| {
         tcp(action, |rule| {
