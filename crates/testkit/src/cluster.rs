@@ -7,6 +7,7 @@ mod hosts;
 mod listed;
 mod npa;
 mod policies;
+mod rules;
 mod selectors;
 mod traffic;
 
@@ -115,6 +116,10 @@ impl RandomCluster {
             let policy = cluster.new_policy();
             cluster.put(policy);
         }
+        for _ in 0..size.policies / 8 {
+            let staged = cluster.new_staged();
+            cluster.put(staged);
+        }
         cluster
     }
 
@@ -126,7 +131,9 @@ impl RandomCluster {
     /// One random change, already part of [`Self::objects`]. Sometimes of several objects at once.
     pub fn change(&mut self) -> Vec<Edit> {
         let mut edits = vec![self.edit()];
-        while self.rng.chance(1, 4) {
+        // With hosts there is more to change.
+        let (more, of) = if self.has_hosts { (2, 3) } else { (1, 4) };
+        while self.rng.chance(more, of) {
             edits.push(self.edit());
         }
         edits
@@ -136,7 +143,7 @@ impl RandomCluster {
         if self.has_hosts && self.rng.chance(1, 4) {
             return self.edit_hosts();
         }
-        match self.rng.below(22) {
+        match self.rng.below(24) {
             0..=3 => self.relabel_pod(),
             4 => {
                 let pod = self.new_pod();
@@ -179,6 +186,11 @@ impl RandomCluster {
             18 => self.remove_one(&SETS, 2),
             19 => self.remove_one(&[Kind::EndpointSlice], 2),
             20 => {
+                let staged = self.new_staged();
+                self.put(staged)
+            }
+            21 => self.remove_one(&STAGED, 2),
+            22 => {
                 let slice = self.new_slice();
                 self.put(slice)
             }
@@ -208,7 +220,8 @@ impl RandomCluster {
         }
     }
 
-    /// Puts an object there, defaulted and checked as the API server does.
+    /// Puts an object there, checked as the API server does and, half of the time, with its defaults filled in:
+    /// who reads the others has to know them.
     fn put(&mut self, mut object: Object) -> Edit {
         match &mut object {
             Object::GlobalNetworkPolicy(policy) if self.has_hosts => {
@@ -217,8 +230,12 @@ impl RandomCluster {
             Object::Node(node) if self.has_hosts => hosts::dress(node),
             _ => {}
         }
-        object.default_fields();
-        let errors = object.validate();
+        let mut defaulted = object.clone();
+        defaulted.default_fields();
+        let errors = defaulted.validate();
+        if self.rng.chance(1, 2) {
+            object = defaulted;
+        }
         assert!(
             errors.is_empty(),
             "the generator makes valid objects only: {errors:?} in {object:?}"
@@ -261,5 +278,10 @@ const POLICIES: [Kind; 4] = [
     Kind::NetworkPolicy,
     Kind::KubernetesNetworkPolicy,
     Kind::ClusterNetworkPolicy,
+];
+const STAGED: [Kind; 3] = [
+    Kind::StagedGlobalNetworkPolicy,
+    Kind::StagedNetworkPolicy,
+    Kind::StagedKubernetesNetworkPolicy,
 ];
 const SETS: [Kind; 2] = [Kind::GlobalNetworkSet, Kind::NetworkSet];

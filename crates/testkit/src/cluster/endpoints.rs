@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use oncilla_api::v1::{
-    Container, ContainerPort, Namespace, Node, NodeAddress, Pod, PodIp, ServiceAccount,
+    Container, ContainerPort, Namespace, Node, NodeAddress, Pod, PodIp, PodSpec, Rest,
+    ServiceAccount,
 };
 use oncilla_api::v3::{GlobalNetworkSet, NetworkSet, NetworkSetSpec, Tier, TierAction};
 use oncilla_api::{Kind, Object, TransportProtocol};
 
+use super::hosts::{INTERFACES, host_addresses};
 use super::selectors::{self, ACCOUNT_LABELS, LABELS, NAMESPACE_LABELS, NODE_LABELS};
 use super::traffic::{NETS_V4, NETS_V6, PORTS};
 use super::{Edit, NAMESPACES, NODES, RandomCluster};
@@ -20,6 +22,9 @@ pub(super) const ACCOUNTS: [&str; 3] = [
 ];
 /// The names of ports. Pods differ in what they mean by them.
 pub(super) const PORT_NAMES: [&str; 3] = ["web", "dns", "admin"];
+
+/// Where a network plugin lists the addresses of a pod that has more than its status can say.
+pub(super) const ADDRESS_LIST: &str = "cni.projectcalico.org/podIPs";
 
 impl RandomCluster {
     pub(super) fn namespace(&mut self, name: &str) -> Object {
@@ -83,7 +88,7 @@ impl RandomCluster {
         pod.metadata.labels = pod_labels(rng);
         (*rng.pick(&NODES)).clone_into(&mut pod.spec.node_name);
         (*rng.pick(&ACCOUNTS)).clone_into(&mut pod.spec.service_account_name);
-        pod.spec.containers = vec![container(rng)];
+        fill(rng, &mut pod.spec);
         pod.spec.host_network = rng.chance(1, 30);
         "Running".clone_into(&mut pod.status.phase);
         let block = 1 + (number & 3);
@@ -91,11 +96,28 @@ impl RandomCluster {
         let host = u8::try_from(number / 4).expect("no more than a thousand objects are made");
         let v4 = Ipv4Addr::new(10, 65, block_low, host);
         let v6 = Ipv6Addr::new(0xfd00, 0x65, 0, block, 0, 0, 0, number);
-        let addresses: &[IpAddr] = match rng.below(8) {
+        // Also several of a family.
+        let v4_too = Ipv4Addr::new(10, 65, block_low + 4, host);
+        let v6_too = Ipv6Addr::new(0xfd00, 0x65, 0, block, 0, 0, 1, number);
+        let addresses: &[IpAddr] = match rng.below(10) {
             0 => &[v4.into()],
             1 => &[v6.into()],
+            2 => &[v4.into(), v6.into(), v4_too.into(), v6_too.into()],
             _ => &[v4.into(), v6.into()],
         };
+        let of_host = host_addresses(&pod.spec.node_name, INTERFACES[0]);
+        let addresses = if pod.spec.host_network {
+            &of_host
+        } else {
+            addresses
+        };
+        if addresses.len() > 2 {
+            // A status has one of a family at most.
+            let all: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            let list = ADDRESS_LIST.to_owned();
+            pod.metadata.annotations.insert(list, all.join(","));
+            return pod.into();
+        }
         pod.status.pod_ips = addresses
             .iter()
             .map(|address| PodIp {
@@ -118,7 +140,7 @@ impl RandomCluster {
         let mut pod = self.random_pod();
         pod.metadata.labels = pod_labels(&mut self.rng);
         if self.rng.chance(1, 4) {
-            pod.spec.containers = vec![container(&mut self.rng)];
+            fill(&mut self.rng, &mut pod.spec);
         }
         self.put(pod.into())
     }
@@ -187,9 +209,26 @@ fn pod_labels(rng: &mut crate::rng::Rng) -> std::collections::BTreeMap<String, S
     labels
 }
 
-fn container(rng: &mut crate::rng::Rng) -> Container {
+/// Gives a pod its containers. One name means several ports now and then, also of several protocols.
+fn fill(rng: &mut crate::rng::Rng, spec: &mut PodSpec) {
+    spec.containers = vec![container(rng, "main")];
+    spec.init_containers.clear();
+    if rng.chance(1, 4) {
+        spec.containers.push(container(rng, "more"));
+    }
+    if rng.chance(1, 4) {
+        spec.init_containers.push(container(rng, "first"));
+    }
+    if rng.chance(1, 4) {
+        let mut sidecar = container(rng, "beside");
+        sidecar.rest = Rest::from_iter([("restartPolicy".to_owned(), "Always".into())]);
+        spec.init_containers.push(sidecar);
+    }
+}
+
+fn container(rng: &mut crate::rng::Rng, name: &str) -> Container {
     let mut container = Container {
-        name: "main".to_owned(),
+        name: name.to_owned(),
         ..Container::default()
     };
     for name in PORT_NAMES {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use oncilla_net::{Family, Packet, Protocol, family_of};
 
 use super::hosts::{INTERFACES, host_address};
-use super::traffic::{FAILSAFE_PORTS, packet};
+use super::traffic::{FAILSAFE_PORTS, Range, packet};
 use super::{NODES, RandomCluster};
 use crate::rng::Rng;
 
@@ -37,8 +37,18 @@ enum End {
 }
 
 impl RandomCluster {
-    /// Flights, each of a new flow, of which one end is a host or that a host forwards.
+    /// Flights, each of a new flow, of which one end is a host or that a host forwards, as they can be sent.
     pub fn flights(&mut self, count: usize) -> Vec<Flight> {
+        self.flights_in(Range::Sendable, count)
+    }
+
+    /// The same of all protocols and ports.
+    pub fn any_flights(&mut self, count: usize) -> Vec<Flight> {
+        self.flights_in(Range::Any, count)
+    }
+
+    fn flights_in(&mut self, range: Range, count: usize) -> Vec<Flight> {
+        let owners = self.pods();
         let (pods, outside) = (self.pod_addresses(), Self::outside_addresses());
         let mut rng = self.rng.fork();
         let mut flights = Vec::with_capacity(count);
@@ -61,15 +71,19 @@ impl RandomCluster {
                 _ => End::Outside(*rng.pick(&outside)),
             };
             let (from, to) = (end(&mut rng), end(&mut rng));
-            if from != to {
-                flights.push(flight(&mut rng, from, to, family));
+            let is_own = match (from, to) {
+                (End::Pod(from), End::Pod(to)) => owners.get(&from) == owners.get(&to),
+                _ => from == to,
+            };
+            if !is_own {
+                flights.push(flight(&mut rng, range, (from, to), family));
             }
         }
         flights
     }
 }
 
-fn flight(rng: &mut Rng, from: End, to: End, family: Family) -> Flight {
+fn flight(rng: &mut Rng, range: Range, (from, to): (End, End), family: Family) -> Flight {
     let address = |end| match end {
         End::Host(node) => host_address(node, family),
         End::Pod(address) | End::Outside(address) => address,
@@ -81,7 +95,7 @@ fn flight(rng: &mut Rng, from: End, to: End, family: Family) -> Flight {
     // Most of the time the interface that everybody takes.
     let interface = |rng: &mut Rng| INTERFACES[usize::from(rng.chance(1, 6))].to_owned();
     let is_outside = |end| matches!(end, End::Outside(_));
-    let mut packet = packet(rng, address(from), address(to));
+    let mut packet = packet(rng, range, address(from), address(to));
     if matches!(packet.protocol, Protocol::TCP | Protocol::UDP) {
         if rng.chance(1, 3) {
             packet.dst_port = *rng.pick(&FAILSAFE_PORTS);

@@ -76,14 +76,16 @@ pub(super) fn dress(node: &mut Node) {
 pub(super) fn stage(rng: &mut Rng, policy: &mut GlobalNetworkPolicy) {
     let spec = &mut policy.spec;
     (spec.do_not_track, spec.pre_dnat, spec.apply_on_forward) = match rng.below(10) {
-        0 => (true, false, true),
-        1 => (false, true, true),
-        2..=5 => (false, false, true),
+        0 | 1 => (true, false, true),
+        2 | 3 => (false, true, true),
+        4..=6 => (false, false, true),
         _ => (false, false, false),
     };
     if spec.pre_dnat {
         spec.egress.clear();
-        spec.types = vec![PolicyType::Ingress];
+        if !spec.types.is_empty() {
+            spec.types = vec![PolicyType::Ingress];
+        }
     }
 }
 
@@ -144,9 +146,15 @@ impl RandomCluster {
     pub(super) fn new_configuration(&mut self) -> Object {
         let rng = &mut self.rng;
         let mut felix = FelixConfiguration::default();
-        (*rng.pick(&["default", "default", "node.n1", "node.n2"]))
-            .clone_into(&mut felix.metadata.name);
+        let name = *rng.pick(&["default", "default", "node.n1", "some", "others"]);
+        name.clone_into(&mut felix.metadata.name);
         let spec = &mut felix.spec;
+        if matches!(name, "some" | "others") {
+            spec.node_selector = Some(selectors::nodes(rng));
+            // Of several the oldest holds.
+            let year = rng.between(2024, 2026);
+            felix.metadata.creation_timestamp = Some(format!("{year}-01-01T00:00:00Z"));
+        }
         for list in [
             &mut spec.failsafe_inbound_host_ports,
             &mut spec.failsafe_outbound_host_ports,
@@ -163,6 +171,7 @@ impl RandomCluster {
             Some(EndpointToHostAction::Return),
         ]);
         spec.allow_vxlan_packets_from_workloads = *rng.pick(&[None, Some(true), Some(false)]);
+        spec.allow_ipip_packets_from_workloads = *rng.pick(&[None, Some(true), Some(false)]);
         spec.vxlan_port = *rng.pick(&[None, None, Some(9000)]);
         felix.into()
     }

@@ -1,16 +1,19 @@
 //! Slices of endpoints, and rules that ask for services.
 
 use oncilla_api::discovery::{EndpointSlice, SERVICE_NAME_LABEL, SliceEndpoint, SlicePort};
+use oncilla_api::v1::Rest;
 use oncilla_api::v3::{Action, Protocol, Rule, ServiceMatch};
 use oncilla_api::{Object, PolicyType, TransportProtocol};
 
-use super::policies::bare;
+use super::rules::bare;
 use super::traffic::PORTS;
 use super::{NAMESPACES, RandomCluster};
 use crate::rng::Rng;
 
 /// Services that slices and rules name.
 const SERVICES: [&str; 2] = ["web", "db"];
+/// Where they are: few namespaces, so that they meet.
+const PLACES: &[&str] = &[NAMESPACES[0], NAMESPACES[1]];
 /// Slices: few, so that they are changed as well.
 const SLICES: u64 = 6;
 impl RandomCluster {
@@ -20,7 +23,7 @@ impl RandomCluster {
         let rng = &mut self.rng;
         let mut slice = EndpointSlice::default();
         slice.metadata.name = format!("slice-{}", rng.below(SLICES));
-        slice.metadata.namespace = Some((*rng.pick(&NAMESPACES)).to_owned());
+        slice.metadata.namespace = Some((*rng.pick(PLACES)).to_owned());
         if rng.chance(7, 8) {
             let service = (*rng.pick(&SERVICES)).to_owned();
             let label = SERVICE_NAME_LABEL.to_owned();
@@ -41,14 +44,16 @@ impl RandomCluster {
             } else {
                 rng.pick(&pool).to_string()
             };
+            // Policy asks nobody whether he is ready.
+            let ready = Rest::from_iter([("ready".to_owned(), rng.chance(1, 2).into())]);
             SliceEndpoint {
                 addresses: vec![address],
-                ..SliceEndpoint::default()
+                rest: Rest::from_iter([("conditions".to_owned(), ready.into())]),
             }
         };
-        let count = rng.below(6);
+        let count = rng.below(10);
         slice.endpoints = (count > 0).then(|| (0..count).map(|_| endpoint(rng)).collect());
-        let ports = rng.below(5);
+        let ports = rng.below(9);
         slice.ports = (ports > 0).then(|| (0..ports).map(|_| port(rng)).collect());
         slice.into()
     }
@@ -70,10 +75,10 @@ fn port(rng: &mut Rng) -> SlicePort {
 /// A rule that asks for a service: where packets come from, or where they go with the service's ports.
 pub(super) fn rule(rng: &mut Rng, direction: PolicyType, has_namespace: bool) -> Rule {
     let mut rule = bare(*rng.pick(&[Action::Allow, Action::Allow, Action::Deny, Action::Pass]));
-    let namespace = if has_namespace && rng.chance(1, 2) {
+    let namespace = if has_namespace && rng.chance(3, 4) {
         String::new()
     } else {
-        (*rng.pick(&NAMESPACES)).to_owned()
+        (*rng.pick(PLACES)).to_owned()
     };
     let services = Some(ServiceMatch {
         name: (*rng.pick(&SERVICES)).to_owned(),

@@ -7,12 +7,15 @@ use oncilla_api::{LabelOperator, LabelRequirement, LabelSelector};
 use crate::rng::Rng;
 
 /// Label names with their values. Values contain each other.
-pub(super) const LABELS: [(&str, &[&str]); 4] = [
+pub(super) const LABELS: [(&str, &[&str]); 5] = [
     ("a", &["x", "y", "xy"]),
     ("b", &["x", "z", ""]),
     ("tier", &["front", "back", "front-end"]),
     ("example.org/c", &["one", "two"]),
+    (LONG, &[LONG, "short"]),
 ];
+/// As long as the name and the value of a label may be.
+const LONG: &str = "a-label-of-sixty-three-characters-exactly-0123456789-0123456789";
 /// Labels of namespaces.
 pub(super) const NAMESPACE_LABELS: [(&str, &[&str]); 2] =
     [("env", &["prod", "test"]), ("team", &["x", "y"])];
@@ -63,6 +66,11 @@ pub(super) fn namespaces(rng: &mut Rng) -> String {
 /// A selector for the labels of service accounts.
 pub(super) fn accounts(rng: &mut Rng) -> String {
     tree(rng, &ACCOUNT_LABELS, 1)
+}
+
+/// A selector for the labels of nodes.
+pub(super) fn nodes(rng: &mut Rng) -> String {
+    tree(rng, &NODE_LABELS, 1)
 }
 
 fn tree(rng: &mut Rng, pool: &Pool, depth: u32) -> String {

@@ -1,11 +1,13 @@
 //! Packets that meet the cluster: pods, addresses of known CIDRs, strangers; protocols with and without ports.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use oncilla_api::Object;
 use oncilla_net::{Family, Icmp, Packet, Protocol, family_of};
 
 use super::RandomCluster;
+use super::endpoints::ADDRESS_LIST;
 use crate::rng::Rng;
 
 /// IPv4 CIDRs that policies and sets know; they overlap, and pods are inside of some.
@@ -53,6 +55,8 @@ const OUTSIDE: [&str; 12] = [
 pub(super) const PORTS: [u16; 7] = [80, 81, 443, 8080, 53, 9000, 9063];
 /// Ports of failsafes.
 pub(super) const FAILSAFE_PORTS: [u16; 6] = [22, 53, 68, 179, 6443, 4789];
+/// Where workloads may not send UDP to.
+const VXLAN_PORT: u16 = 4789;
 /// Source ports that policies know.
 pub(super) const SOURCE_PORTS: [u16; 3] = [1234, 5000, 40_000];
 /// Protocols without ports that nothing tracks specially.
@@ -66,17 +70,37 @@ pub(super) const MESSAGES_V6: [u8; 3] = [128, 132, 139];
 /// Codes that rules and packets know.
 pub(super) const CODES: [u8; 3] = [0, 1, 3];
 
+/// Which packets are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Range {
+    /// Those that a kernel sends as they are, each of a flow of its own.
+    Sendable,
+    /// Any: all protocols, tunnels of workloads, and ports of pods as source ports.
+    Any,
+}
+
 impl RandomCluster {
     /// The addresses of the pods that have any.
     pub fn pod_addresses(&self) -> Vec<IpAddr> {
+        self.pods().into_keys().collect()
+    }
+
+    /// The addresses of the pods that have any, each with its pod's place. What a pod sends to itself never leaves it.
+    pub(super) fn pods(&self) -> BTreeMap<IpAddr, usize> {
         let pods = self.objects.values().filter_map(|object| match object {
             Object::Pod(pod) if !pod.spec.host_network && pod.status.phase == "Running" => {
                 Some(pod)
             }
             _ => None,
         });
-        pods.flat_map(|pod| &pod.status.pod_ips)
-            .filter_map(|each| each.ip.parse().ok())
+        let texts = pods.enumerate().flat_map(|(place, pod)| {
+            let listed = pod.metadata.annotations.get(ADDRESS_LIST);
+            let listed = listed.into_iter().flat_map(|list| list.split(','));
+            let reported = pod.status.pod_ips.iter().map(|each| each.ip.as_str());
+            reported.chain(listed).map(move |text| (text, place))
+        });
+        texts
+            .filter_map(|(text, place)| Some((text.parse().ok()?, place)))
             .collect()
     }
 
@@ -88,8 +112,18 @@ impl RandomCluster {
             .collect()
     }
 
-    /// Packets of which at least one end is a pod, each of a new flow. `pods` and `outside` are addresses.
+    /// Packets of which at least one end is a pod, each of a new flow, as they can be sent.
     pub fn packets(&mut self, count: usize) -> Vec<Packet> {
+        self.packets_in(Range::Sendable, count)
+    }
+
+    /// Packets of which at least one end is a pod, of all protocols and ports.
+    pub fn any_packets(&mut self, count: usize) -> Vec<Packet> {
+        self.packets_in(Range::Any, count)
+    }
+
+    fn packets_in(&mut self, range: Range, count: usize) -> Vec<Packet> {
+        let owners = self.pods();
         let (pods, outside) = (self.pod_addresses(), Self::outside_addresses());
         let of = |all: &[IpAddr], family| -> Vec<IpAddr> {
             let all = all.iter().copied();
@@ -109,16 +143,22 @@ impl RandomCluster {
                 2 | 3 => (*rng.pick(pods), *rng.pick(outside)),
                 _ => (*rng.pick(pods), *rng.pick(pods)),
             };
-            if src != dst {
-                packets.push(packet(&mut rng, src, dst));
+            let is_own = owners.contains_key(&src) && owners.get(&src) == owners.get(&dst);
+            if src != dst && !is_own {
+                packets.push(packet(&mut rng, range, src, dst));
             }
         }
         packets
     }
 }
 
-pub(super) fn packet(rng: &mut Rng, src: IpAddr, dst: IpAddr) -> Packet {
-    let protocol = match rng.below(20) {
+pub(super) fn packet(rng: &mut Rng, range: Range, src: IpAddr, dst: IpAddr) -> Packet {
+    let protocol = match rng.below(22) {
+        17 if range == Range::Any => Protocol(match rng.below(4) {
+            // IPIP, which workloads may not send.
+            0 => 4,
+            _ => u8::try_from(rng.below(256)).unwrap_or_default(),
+        }),
         0..=8 => Protocol::TCP,
         9..=13 => Protocol::UDP,
         14 | 15 => Protocol::SCTP,
@@ -146,8 +186,13 @@ pub(super) fn packet(rng: &mut Rng, src: IpAddr, dst: IpAddr) -> Packet {
         icmp.code = *rng.pick(&CODES);
     }
     if protocol.has_ports() {
-        packet.src_port = *rng.pick(&SOURCE_PORTS);
+        packet.src_port = match rng.below(2) {
+            // To and fro between the same ports a kernel takes for one flow.
+            0 if range == Range::Any => *rng.pick(&PORTS),
+            _ => *rng.pick(&SOURCE_PORTS),
+        };
         packet.dst_port = match rng.below(8) {
+            1 if range == Range::Any && rng.chance(1, 4) => VXLAN_PORT,
             // Never VXLAN's port: workloads may not send that, whatever policy says.
             0 => u16::try_from(rng.between(5_000, 65_535)).unwrap_or(5_000),
             _ => *rng.pick(&PORTS),
