@@ -3,6 +3,8 @@
 #[path = "it/shared.rs"]
 mod shared;
 
+#[path = "it/coverage.rs"]
+mod coverage;
 #[path = "it/differential.rs"]
 mod differential;
 #[path = "it/extremes.rs"]

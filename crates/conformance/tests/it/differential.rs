@@ -11,19 +11,30 @@ use oncilla_conformance::case::Change;
 use oncilla_conformance::engine::{Engine, Fate, Unsettled};
 use oncilla_conformance::rig::RigError;
 use oncilla_net::{Family, Packet, Verdict, family_of};
-use oncilla_program::Program;
+use oncilla_program::{Peer, PeerMatch, Program, SetRef};
 use oncilla_testkit::cluster::{Edit, NODES, RandomCluster, Size};
-use oncilla_verdict::{Cluster, Evaluator, Question};
+use oncilla_verdict::{Answer, Cluster, Evaluator, Question};
+
+use super::coverage::{Counting, Coverage, Parts};
 
 /// Packets of the interpreter's run.
-const PACKETS_MIN: u64 = 1_000_000;
+const PACKETS_MIN: u64 = 10_000_000;
 /// Its threads, each with clusters of its own.
 const THREADS: u64 = 2;
 /// Clusters of a thread at most: where clusters have too few pods for a round's packets, more are needed.
-const CLUSTERS_MAX: usize = 64;
+const CLUSTERS_MAX: usize = 1_000;
 /// How often each cluster is judged: at the start and after changes.
 const ROUNDS: usize = 25;
-const PACKETS_A_ROUND: usize = 640;
+const PACKETS_A_ROUND: usize = 5_000;
+/// One packet of so many goes into the table of fields and outcomes.
+const COVERED_EVERY: usize = 4;
+/// In one round of so many the cluster is also judged without each sort of its objects, and how many questions.
+const PARTS_EVERY: usize = 16;
+const PARTS_QUESTIONS: usize = 300;
+/// Clusters at most that are judged beyond the packets, until every pair of the table occurred often enough.
+const CLUSTERS_MORE_MAX: u64 = 200;
+/// Packets of a cluster with broken objects.
+const PACKETS_A_BROKEN_CLUSTER: usize = 640;
 /// Clusters with broken objects.
 const BROKEN_CLUSTERS: u64 = 64;
 /// The least share of each outcome, in percent.
@@ -96,6 +107,8 @@ pub(crate) struct Seen {
     families: BTreeMap<Family, Shares>,
     endpoints: u64,
     policies: u64,
+    pub(crate) coverage: Coverage,
+    pub(crate) parts: Parts,
 }
 
 impl Seen {
@@ -110,7 +123,7 @@ impl Seen {
         shares.ends_of_tier += u64::from(fate.reached_end_of_tier());
     }
 
-    fn join(&mut self, other: &Self) {
+    pub(crate) fn join(&mut self, other: &Self) {
         for (family, more) in &other.families {
             let shares = self.families.entry(*family).or_default();
             shares.packets += more.packets;
@@ -121,6 +134,14 @@ impl Seen {
         }
         self.endpoints += other.endpoints;
         self.policies += other.policies;
+        self.coverage.join(&other.coverage);
+        self.parts.join(&other.parts);
+    }
+
+    /// The shares in one line; the tables are texts of their own.
+    pub(crate) fn line(&self) -> String {
+        let (families, endpoints, policies) = (&self.families, self.endpoints, self.policies);
+        format!("{families:?}, {policies} policies of {endpoints} endpoints")
     }
 
     pub(crate) fn packets(&self) -> u64 {
@@ -138,11 +159,11 @@ impl Seen {
                 ("end of tier", shares.ends_of_tier),
             ] {
                 let enough = count * 100 >= shares.packets * SHARE_MIN;
-                assert!(enough, "{family}: {name} too rare: {self:?}");
+                assert!(enough, "{family}: {name} too rare: {}", self.line());
             }
         }
         let enough = self.policies >= self.endpoints * POLICIES_MIN;
-        assert!(enough, "too few policies an endpoint: {self:?}");
+        assert!(enough, "too few policies an endpoint: {}", self.line());
     }
 }
 
@@ -209,11 +230,16 @@ impl World {
 
     /// Judges packets twice and says where the two differ.
     pub(crate) fn compare(&mut self, count: usize, seen: &mut Seen) -> Result<(), Failure> {
-        let packets = self.random.packets(count);
+        let packets = self.random.any_packets(count);
         let evaluator = Evaluator::new(&self.cluster);
         Self::count_policies(&evaluator, &packets, seen);
-        for packet in &packets {
-            let expected = judged(&evaluator, packet)?;
+        let mut counting = Counting::new(&self.cluster);
+        for (index, packet) in packets.iter().enumerate() {
+            let answer = judged_with_trace(&evaluator, packet)?;
+            let expected = answer.verdict;
+            if index.is_multiple_of(COVERED_EVERY) {
+                counting.count(&answer, &mut seen.coverage);
+            }
             let fate = self.engine.judge(packet);
             if fate.verdict != expected {
                 let report = self.report(&evaluator, packet, "the interpreter", fate.verdict);
@@ -222,6 +248,15 @@ impl World {
             seen.count(packet, &fate);
         }
         Ok(())
+    }
+
+    /// Judges some questions without each sort of the cluster's objects, in some rounds.
+    pub(crate) fn count_parts(&self, asked: impl Iterator<Item = Question>, seen: &mut Seen) {
+        if self.round.is_multiple_of(PARTS_EVERY) {
+            let asked: Vec<Question> = asked.take(PARTS_QUESTIONS).collect();
+            let evaluator = Evaluator::new(&self.cluster);
+            seen.parts.count(&self.cluster, &evaluator, &asked);
+        }
     }
 
     /// How many policies apply to an endpoint, in any direction; a few endpoints a round are enough.
@@ -269,9 +304,13 @@ impl World {
 
 /// The judge's verdict.
 pub(crate) fn judged(evaluator: &Evaluator, packet: &Packet) -> Result<Verdict, Failure> {
+    Ok(judged_with_trace(evaluator, packet)?.verdict)
+}
+
+/// The judge's verdict, and what led there.
+fn judged_with_trace(evaluator: &Evaluator, packet: &Packet) -> Result<Answer, Failure> {
     let answer = evaluator.decide(&Question::from(*packet));
-    let answer = answer.map_err(|error| Failure::Broken(error.to_string()))?;
-    Ok(answer.verdict)
+    answer.map_err(|error| Failure::Broken(error.to_string()))
 }
 
 /// Judges one random cluster over `rounds` changes.
@@ -347,16 +386,36 @@ pub(crate) fn judge_until(
     seen
 }
 
+/// Takes more clusters as long as some pair of the table is only too rare.
+pub(crate) fn fill(
+    seen: &mut Seen,
+    first: u64,
+    faults: impl Fn(&Seen) -> Vec<String>,
+    mut judge: impl FnMut(u64, &mut Seen) -> Result<(), Failure>,
+) {
+    for seed in first..first + CLUSTERS_MORE_MAX {
+        let faults = faults(seen);
+        let is_rare = |fault: &String| fault.ends_with(" only");
+        if faults.is_empty() || !faults.iter().all(is_rare) {
+            return;
+        }
+        if let Err(failure) = judge(seed, seen) {
+            panic!("seed {seed}: {failure}");
+        }
+    }
+}
+
 #[test]
 fn the_interpreter_agrees_with_the_judge() {
     let first = first_seed("interpreter");
+    let packets_min = packets_min(PACKETS_MIN);
     let mut seen = Seen::default();
     let parts: Vec<Seen> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let seeds = (first + thread * SEEDS_A_THREAD..).take(CLUSTERS_MAX);
                 scope.spawn(move || {
-                    judge_until(PACKETS_MIN / THREADS, seeds, |seed| {
+                    judge_until(packets_min / THREADS, seeds, |seed| {
                         interpret(seed, ROUNDS, PACKETS_A_ROUND)
                     })
                 })
@@ -369,9 +428,35 @@ fn the_interpreter_agrees_with_the_judge() {
     for part in &parts {
         seen.join(part);
     }
-    say(&format!("interpreter: seeds from {first}: {seen:?}"));
-    assert!(seen.packets() >= PACKETS_MIN, "{}", seen.packets());
+    fill(
+        &mut seen,
+        first + THREADS * SEEDS_A_THREAD,
+        |seen| seen.coverage.faults(false),
+        |seed, seen| {
+            seen.join(&interpret(seed, ROUNDS, PACKETS_A_ROUND / 5)?);
+            Ok(())
+        },
+    );
+    say(&seen.coverage.table());
+    say(&format!("interpreter: seeds from {first}: {}", seen.line()));
+    assert!(seen.packets() >= packets_min, "{}", seen.packets());
     seen.assert_shares();
+    let faults = seen.coverage.faults(false);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// How many packets are judged: `ONCILLA_PACKETS` instead of a test's own number where that is more.
+pub(crate) fn packets_min(own: u64) -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's configuration is its environment"
+    )]
+    let named = std::env::var("ONCILLA_PACKETS").ok();
+    let wanted = named.as_deref().map_or(own, |packets| {
+        let number = packets.parse();
+        number.unwrap_or_else(|_| panic!("ONCILLA_PACKETS={packets:?}: expected a number"))
+    });
+    wanted.max(own)
 }
 
 /// Breaks an object in one of several ways; `None` for kinds that policy does not close.
@@ -451,14 +536,15 @@ fn the_interpreter_agrees_with_the_judge_on_broken_objects() {
             }
         }
         feed(&mut world.engine, &edits).expect("it settles");
-        if let Err(report) = world.compare(PACKETS_A_ROUND, &mut seen) {
+        if let Err(report) = world.compare(PACKETS_A_BROKEN_CLUSTER, &mut seen) {
             panic!("{report}");
         }
     }
-    say(&format!("broken: seeds from {first}: {seen:?}"));
+    say(&format!("broken: seeds from {first}: {}", seen.line()));
     for shares in seen.families.values() {
         let rare = shares.packets / 100;
-        assert!(shares.allowed > rare && shares.denied > rare, "{seen:?}");
+        let both = shares.allowed > rare && shares.denied > rare;
+        assert!(both, "{}", seen.line());
     }
 }
 
@@ -518,6 +604,54 @@ fn programs_depend_on_the_present_objects_only() {
                     program
                 );
             }
+        }
+    }
+}
+
+/// The sets that a program's rules ask and that it does not have. A kernel would refuse such a rule.
+fn missing_sets(program: &Program) -> Vec<String> {
+    let sets = program.sets();
+    let mut missing = Vec::new();
+    for group in program.groups.values() {
+        for rule in group.banks().flat_map(|bank| &bank.tail) {
+            let peers: &[PeerMatch] = match &rule.peer {
+                Peer::Sets(peers) => peers,
+                Peer::Any | Peer::Classes(_) => &[],
+            };
+            let is_there = |set: &SetRef| match set {
+                SetRef::Classes(name) => sets.classes.contains_key(name),
+                SetRef::Addresses(name) => sets.addresses.contains_key(name),
+                SetRef::Service(name) => sets.services.contains_key(name),
+            };
+            let found = peers.iter().all(|peer| is_there(&peer.set))
+                && { rule.local.iter() }.all(|local| sets.addresses.contains_key(&local.set))
+                && { rule.named_ports.iter() }.all(|port| sets.ports.contains_key(&port.set));
+            if !found {
+                missing.push(format!("group {}: {rule}", group.id));
+            }
+        }
+    }
+    missing
+}
+
+#[test]
+fn programs_have_the_sets_that_their_rules_ask() {
+    let first = first_seed("sets") + 50_000;
+    let size = Size {
+        hosts: 5,
+        ..Size::default()
+    };
+    for seed in first..first + 40 {
+        let mut world = World::of_size(seed, size).unwrap();
+        for round in 0..12 {
+            for (node, program) in world.engine.programs() {
+                let missing = missing_sets(program);
+                assert!(
+                    missing.is_empty(),
+                    "seed {seed}, round {round}, {node}: {missing:#?}"
+                );
+            }
+            world.change().unwrap();
         }
     }
 }

@@ -12,15 +12,21 @@ use oncilla_testkit::cluster::{Flight, Size};
 use oncilla_verdict::{Chain, Cluster, DecidedRule, Evaluator, Hop, Question, Way};
 use serde_json::{Value, json};
 
-use super::differential::{Failure, Seen, World, first_seed, new_engine, say};
+use super::coverage::Counting;
+use super::differential::{
+    Failure, Seen, World, fill, first_seed, new_engine, packets_min, say,
+};
 
 /// Packets of the interpreter's run.
-const PACKETS_MIN: u64 = 1_000_000;
+const PACKETS_MIN: u64 = 2_500_000;
+/// Where more packets are wanted than the tests judge, hosts have one of so many.
+const SHARE: u64 = 10;
 const THREADS: u64 = 2;
-const CLUSTERS_MAX: u64 = 128;
+const CLUSTERS_MAX: u64 = 1_000;
 const ROUNDS: usize = 16;
-const FLIGHTS_A_ROUND: usize = 480;
-const PACKETS_A_ROUND: usize = 160;
+const FLIGHTS_A_ROUND: usize = 900;
+/// Packets of workloads in every fourth round.
+const PACKETS_A_ROUND: usize = 400;
 const SEEDS_A_THREAD: u64 = 1_000;
 /// How often each chain must have decided, and each other way of deciding, in each verdict that it has.
 const OFTEN: u64 = 50;
@@ -55,13 +61,16 @@ pub(crate) fn question(flight: &Flight) -> Question {
 }
 
 /// Judges flights twice and says where the two differ.
-fn compare(world: &mut World, decisions: &mut Decisions) -> Result<u64, Failure> {
-    let flights = world.random.flights(FLIGHTS_A_ROUND);
+fn compare(world: &mut World, decisions: &mut Decisions, seen: &mut Seen) -> Result<u64, Failure> {
+    let flights = world.random.any_flights(FLIGHTS_A_ROUND);
+    world.count_parts(flights.iter().map(question), seen);
     let evaluator = Evaluator::new(&world.cluster);
+    let mut counting = Counting::new(&world.cluster);
     for flight in &flights {
         let question = question(flight);
         let answer = evaluator.decide(&question);
         let answer = answer.map_err(|error| Failure::Broken(format!("{flight:?}: {error}")))?;
+        counting.count(&answer, &mut seen.coverage);
         let fate = world.engine.judge_flight(flight);
         if fate.verdict != answer.verdict {
             let full = evaluator.explain(&question);
@@ -97,16 +106,18 @@ fn compare(world: &mut World, decisions: &mut Decisions) -> Result<u64, Failure>
 }
 
 /// Judges one random cluster with hosts over `rounds` changes.
-fn interpret(seed: u64, decisions: &mut Decisions) -> Result<u64, Failure> {
+fn interpret(seed: u64, decisions: &mut Decisions, seen: &mut Seen) -> Result<u64, Failure> {
     let mut judged = 0;
     let mut world = World::of_size(seed, SIZE)?;
     for round in 0..ROUNDS {
         if round > 0 {
             world.change()?;
         }
-        judged += compare(&mut world, decisions)?;
-        world.compare(PACKETS_A_ROUND, &mut Seen::default())?;
-        judged += PACKETS_A_ROUND as u64;
+        judged += compare(&mut world, decisions, seen)?;
+        if round % 4 == 0 {
+            world.compare(PACKETS_A_ROUND, seen)?;
+            judged += PACKETS_A_ROUND as u64;
+        }
     }
     Ok(judged)
 }
@@ -114,21 +125,22 @@ fn interpret(seed: u64, decisions: &mut Decisions) -> Result<u64, Failure> {
 #[test]
 fn the_interpreter_agrees_with_the_judge_on_hosts() {
     let first = first_seed("hosts") + 40_000;
+    let packets_min = PACKETS_MIN.max(packets_min(0) / SHARE);
     let run = |thread: u64| {
-        let (mut judged, mut decisions) = (0, Decisions::new());
+        let (mut judged, mut decisions, mut seen) = (0, Decisions::new(), Seen::default());
         let start = first + thread * SEEDS_A_THREAD;
         for seed in start..start + CLUSTERS_MAX {
-            if judged >= PACKETS_MIN / THREADS {
+            if judged >= packets_min / THREADS {
                 break;
             }
-            match interpret(seed, &mut decisions) {
+            match interpret(seed, &mut decisions, &mut seen) {
                 Ok(more) => judged += more,
                 Err(failure) => panic!("seed {seed}: {failure}"),
             }
         }
-        (judged, decisions)
+        (judged, decisions, seen)
     };
-    let parts: Vec<(u64, Decisions)> = thread::scope(|scope| {
+    let parts: Vec<(u64, Decisions, Seen)> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| scope.spawn(move || run(thread)))
             .collect();
@@ -137,17 +149,32 @@ fn the_interpreter_agrees_with_the_judge_on_hosts() {
             .map(|thread| thread.join().expect("every packet is judged alike"))
             .collect()
     });
-    let (mut judged, mut decisions) = (0, Decisions::new());
-    for (more, part) in parts {
+    let (mut judged, mut decisions, mut seen) = (0, Decisions::new(), Seen::default());
+    for (more, part, also) in parts {
         judged += more;
+        seen.join(&also);
         for (what, count) in part {
             *decisions.entry(what).or_default() += count;
         }
     }
+    let faults = |seen: &Seen| [seen.coverage.faults(true), seen.parts.faults()].concat();
+    fill(
+        &mut seen,
+        first + THREADS * SEEDS_A_THREAD,
+        faults,
+        |seed, seen| {
+            judged += interpret(seed, &mut decisions, seen)?;
+            Ok(())
+        },
+    );
+    say(&seen.coverage.table());
+    say(&seen.parts.table());
     say(&format!(
         "hosts: seeds from {first}: {judged} packets, {decisions:?}"
     ));
-    assert!(judged >= PACKETS_MIN, "{judged}");
+    assert!(judged >= packets_min, "{judged}");
+    let faults = faults(&seen);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
     let often = |what: &str, verdict| {
         let count = decisions
             .get(&(what.to_owned(), verdict))
