@@ -7,6 +7,8 @@ mod conntrack;
 mod facts;
 #[path = "it/host_ip.rs"]
 mod host_ip;
+#[path = "it/hooks.rs"]
+mod hooks;
 #[path = "it/link.rs"]
 mod link;
 #[path = "it/netns.rs"]

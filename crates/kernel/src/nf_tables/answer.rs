@@ -139,7 +139,7 @@ impl Reading {
     pub(super) fn read(
         &mut self,
         datagram: &[u8],
-        each: &mut impl FnMut(Attributes<'_>) -> Result<(), Malformed>,
+        each: &mut impl FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
     ) {
         for message in Messages::new(datagram) {
             match message {
@@ -157,7 +157,7 @@ impl Reading {
     fn message(
         &mut self,
         message: &Message<'_>,
-        each: &mut impl FnMut(Attributes<'_>) -> Result<(), Malformed>,
+        each: &mut impl FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
         self.torn |= message.flags & NLM_F_DUMP_INTR != 0;
         match message.kind {
@@ -168,8 +168,8 @@ impl Reading {
                 Ok(())
             }
             _ if message.number().is_some() => {
-                let (_, attributes) = message.family_and_attributes()?;
-                each(attributes)
+                let (family, attributes) = message.family_and_attributes()?;
+                each(family, attributes)
             }
             _ => Ok(()),
         }

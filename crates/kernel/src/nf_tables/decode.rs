@@ -78,6 +78,13 @@ impl ListedSet {
     }
 }
 
+/// Whether a table, or something in one, is of the table of this name: the first attribute of each says it. Others may
+/// have called theirs by no text at all.
+pub(super) fn is_of(attributes: Attributes<'_>, name: &str) -> bool {
+    let found = attributes.find(table::NAME).ok().flatten();
+    found.is_some_and(|bytes| bytes.strip_suffix(&[0]).unwrap_or(bytes) == name.as_bytes())
+}
+
 pub(super) fn table(attributes: Attributes<'_>) -> Result<ListedTable, Malformed> {
     let mut listed = ListedTable {
         table: Table::new(""),

@@ -15,16 +15,7 @@ use super::wire::{
 
 /// One list item: an instruction and, of a counter, what it counted. What only others write is [`Expr::Other`].
 pub(super) fn expr(bytes: &[u8]) -> Result<(Expr, Option<Counts>), Malformed> {
-    let (mut name, mut body): (&str, &[u8]) = ("", &[]);
-    for attribute in Attributes::new(bytes) {
-        let (kind, value) = attribute?;
-        match kind {
-            expr::NAME => name = text(value)?,
-            expr::BODY => body = value,
-            _ => {}
-        }
-    }
-    let body = Body::read(body)?;
+    let (name, body) = parts(bytes)?;
     let known = match name {
         "meta" => meta(&body)?,
         "payload" => payload(&body)?,
@@ -51,26 +42,40 @@ pub(super) fn expr(bytes: &[u8]) -> Result<(Expr, Option<Counts>), Malformed> {
     Ok((known.unwrap_or_else(|| Expr::Other(name.into())), None))
 }
 
+/// The name of an expression, and its attributes.
+pub(super) fn parts(bytes: &[u8]) -> Result<(&str, Body<'_>), Malformed> {
+    let (mut name, mut body): (&str, &[u8]) = ("", &[]);
+    for attribute in Attributes::new(bytes) {
+        let (kind, value) = attribute?;
+        match kind {
+            expr::NAME => name = text(value)?,
+            expr::BODY => body = value,
+            _ => {}
+        }
+    }
+    Ok((name, Body::read(body)?))
+}
+
 /// The attributes of an expression by kind.
-struct Body<'a>(BTreeMap<u16, &'a [u8]>);
+pub(super) struct Body<'a>(BTreeMap<u16, &'a [u8]>);
 
 impl<'a> Body<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         Attributes::new(bytes).collect::<Result<_, _>>().map(Self)
     }
 
-    fn has(&self, kind: u16) -> bool {
+    pub(super) fn has(&self, kind: u16) -> bool {
         self.0.contains_key(&kind)
     }
 
-    fn bytes(&self, kind: u16) -> Result<&'a [u8], Malformed> {
+    pub(super) fn bytes(&self, kind: u16) -> Result<&'a [u8], Malformed> {
         self.0
             .get(&kind)
             .copied()
             .ok_or(Malformed::Missing("part of an expression"))
     }
 
-    fn number(&self, kind: u16) -> Result<u32, Malformed> {
+    pub(super) fn number(&self, kind: u16) -> Result<u32, Malformed> {
         be32(self.bytes(kind)?)
     }
 

@@ -230,7 +230,7 @@ impl Socket {
             "generation",
             (message::GET_GENERATION, 0, FAMILY_UNSPEC),
             |_| {},
-            |read| {
+            |_, read| {
                 let (id, _, _) = decode::generation(read)?;
                 found = Some(Generation { id });
                 Ok(())
@@ -244,25 +244,32 @@ impl Socket {
 
     /// All tables of the family `inet`.
     pub fn tables(&mut self) -> Result<Vec<ListedTable>, ReadError> {
-        let mut found = Vec::new();
+        self.tables_that(|_| true)
+    }
+
+    /// The table of this name and the family `inet`, if it is there.
+    pub fn table(&mut self, name: &str) -> Result<Option<ListedTable>, ReadError> {
+        let found = self.tables_that(|read| decode::is_of(read, name));
+        Ok(found?.pop())
+    }
+
+    fn tables_that(
+        &mut self,
+        is_meant: impl Fn(Attributes<'_>) -> bool,
+    ) -> Result<Vec<ListedTable>, ReadError> {
+        let (kind, mut found) = (("tables", message::GET_TABLE), Vec::new());
         self.dump(
-            ("tables", message::GET_TABLE),
+            kind,
             |_| {},
             &mut found,
             |read, found| {
-                found.push(decode::table(read)?);
+                if is_meant(read.clone()) {
+                    found.push(decode::table(read)?);
+                }
                 Ok(())
             },
         )?;
         Ok(found)
-    }
-
-    /// The table of this name, if it is there.
-    pub fn table(&mut self, name: &str) -> Result<Option<ListedTable>, ReadError> {
-        Ok(self
-            .tables()?
-            .into_iter()
-            .find(|listed| &*listed.table.name == name))
     }
 
     /// All chains of a table, in the order they were made; none when there is no such table.
@@ -273,8 +280,9 @@ impl Socket {
             |_| {},
             &mut found,
             |read, found| {
-                let (owner, listed) = decode::chain(read)?;
-                found.extend((&*owner == table).then_some(listed));
+                if decode::is_of(read.clone(), table) {
+                    found.push(decode::chain(read)?.1);
+                }
                 Ok(())
             },
         )?;
@@ -321,9 +329,11 @@ impl Socket {
             fill,
             &mut found,
             |read, found| {
-                let (owner, listed) = decode::rule(read)?;
-                let wanted = &*owner == table && chain.is_none_or(|chain| *chain == *listed.chain);
-                found.extend(wanted.then_some(listed));
+                if decode::is_of(read.clone(), table) {
+                    let (_, listed) = decode::rule(read)?;
+                    let wanted = chain.is_none_or(|chain| *chain == *listed.chain);
+                    found.extend(wanted.then_some(listed));
+                }
                 Ok(())
             },
         );
@@ -388,8 +398,9 @@ impl Socket {
             fill,
             &mut found,
             |read, found| {
-                let listed = decode::set(read)?;
-                found.extend((&*listed.table == table).then_some(listed));
+                if decode::is_of(read.clone(), table) {
+                    found.push(decode::set(read)?);
+                }
                 Ok(())
             },
         );
@@ -458,10 +469,15 @@ impl Socket {
             writer.text(set::NAME, &listed.set.name);
         };
         let mut count = None;
-        self.ask("sets", (message::GET_SET, 0, FAMILY_INET), fill, |read| {
-            count = decode::set(read)?.count;
-            Ok(())
-        })?;
+        self.ask(
+            "sets",
+            (message::GET_SET, 0, FAMILY_INET),
+            fill,
+            |_, read| {
+                count = decode::set(read)?.count;
+                Ok(())
+            },
+        )?;
         Ok(count)
     }
 
@@ -502,7 +518,7 @@ impl Socket {
     ) -> Result<(), ReadError> {
         for _ in 0..READ_TRIES_MAX {
             found.clear();
-            let whole = self.ask(what, (number, NLM_F_DUMP, FAMILY_INET), &fill, |read| {
+            let whole = self.ask(what, (number, NLM_F_DUMP, FAMILY_INET), &fill, |_, read| {
                 each(read, found)
             })?;
             if whole {
@@ -516,12 +532,12 @@ impl Socket {
     }
 
     /// One question and its answers; `false` when they do not fit together and have to be asked for again.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         what: &'static str,
         (number, flags, family): (u8, u16, u8),
         fill: impl FnOnce(&mut Writer<'_>),
-        mut each: impl FnMut(Attributes<'_>) -> Result<(), Malformed>,
+        mut each: impl FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
     ) -> Result<bool, ReadError> {
         let failed = |source: Errno| ReadError::Socket {
             what,

@@ -10,11 +10,11 @@ use oncilla_nft::object::{
 use oncilla_testkit::fuzz::Run;
 
 use super::answer::{Acknowledgement, Reading};
-use super::attribute::{Attributes, Message, Messages};
+use super::attribute::{Attributes, Message, Messages, Writer};
 use super::batch::{Batch, SEQUENCE_FIRST};
 use super::encode::KeyShape;
 use super::wire::message;
-use super::{decode, decode_expr, monitor};
+use super::{decode, decode_expr, deed, monitor};
 
 fn sample_rules() -> Vec<Rule> {
     let inline = AnonymousSet::new(
@@ -81,10 +81,13 @@ fn sample() -> Batch {
 /// Runs every decoder over the bytes, as a whole and message by message.
 fn decode_everything(bytes: &[u8]) {
     let mut reading = Reading::new(SEQUENCE_FIRST);
-    reading.read(bytes, &mut |attributes| decode::table(attributes).map(drop));
+    reading.read(bytes, &mut |_, attributes| {
+        decode::table(attributes).map(drop)
+    });
     drop(monitor::events_of(bytes));
     decode_attributes(&Attributes::new(bytes));
     drop(decode_expr::expr(bytes));
+    drop(deed::deeds(bytes));
     for message in Messages::new(bytes).map_while(Result::ok) {
         drop(Acknowledgement::read(&message));
         if let Ok((_, attributes)) = message.family_and_attributes() {
@@ -244,4 +247,67 @@ fn elements_are_split_and_located() {
     );
     assert_eq!(batch.locate(SEQUENCE_FIRST + 99, None), None);
     assert_eq!(batch.locate(0, None), None);
+}
+
+/// A rule of iptables-nft with one target.
+fn target(name: &str, revision: u32, info: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(&mut bytes);
+    let item = writer.nest(1);
+    writer.text(1, "target");
+    let body = writer.nest(2);
+    writer.text(1, name);
+    writer.be32(2, revision);
+    writer.bytes(3, info);
+    writer.close(&body);
+    writer.close(&item);
+    bytes
+}
+
+#[test]
+fn targets_of_iptables_are_understood() {
+    use deed::Deed;
+
+    let words =
+        |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|word| word.to_ne_bytes()).collect() };
+    let check = |name: &str, revision, info: &[u8], expected: &[Deed]| {
+        let found = deed::deeds(&target(name, revision, info)).unwrap();
+        assert_eq!(found.deeds, expected, "{name} {revision}");
+    };
+    check("REJECT", 0, &[0; 4], &[Deed::Drop]);
+    check("CT", 2, &[1, 0, 0, 0], &[Deed::Notrack]);
+    check("CT", 2, &[0, 0, 7, 0], &[]);
+    check("CT", 2, &[], &[Deed::Notrack]);
+    check("MARK", 2, &words(&[0x4000, 0x4000]), &[Deed::Mark(0x4000)]);
+    check("MARK", 0, &words(&[0x4000]), &[Deed::Mark(u32::MAX)]);
+    let restore = [words(&[0, 0, 0xf]), vec![2, 0, 0, 0]].concat();
+    check("CONNMARK", 1, &restore, &[Deed::Mark(0xf)]);
+    let save = [words(&[0, 0, 0xf]), vec![1, 0, 0, 0]].concat();
+    check("CONNMARK", 1, &save, &[]);
+    let restore = [words(&[0, 0, 0xf]), vec![0, 0, 2, 0]].concat();
+    check("CONNMARK", 2, &restore, &[Deed::Mark(0xf)]);
+    check("DNAT", 2, &[0; 8], &[Deed::TranslateDestination]);
+    check("MASQUERADE", 0, &[0; 8], &[Deed::TranslateSource]);
+    check("TCPMSS", 0, &[0; 4], &[]);
+    check("MAGIC", 0, &[], &[Deed::Unknown("target MAGIC".into())]);
+}
+
+#[test]
+fn the_mark_is_followed_through_registers() {
+    use deed::Deed;
+
+    let bits = |rule: &Rule| {
+        let mut batch = Batch::new("t");
+        batch.add_rule(&Name::from("c"), rule);
+        let message = Messages::new(batch.bytes()).next().unwrap().unwrap();
+        let (_, attributes) = message.family_and_attributes().unwrap();
+        let expressions = attributes.find(super::wire::rule::EXPRESSIONS).unwrap();
+        deed::deeds(expressions.unwrap()).unwrap().deeds
+    };
+    assert_eq!(bits(&Rule::new().or_mark(0x4000)), [Deed::Mark(0x4000)]);
+    assert_eq!(bits(&Rule::new().keep_mark(0xff)), [Deed::Mark(!0xff)]);
+    assert_eq!(bits(&Rule::new().set_mark(7)), [Deed::Mark(u32::MAX)]);
+    let mapped = Rule::new().set_mark_from(&[Load::Src4], "addr4");
+    assert_eq!(bits(&mapped), [Deed::Mark(u32::MAX)]);
+    assert_eq!(bits(&Rule::new().mark(0xff, 1).accept()), [Deed::Accept]);
 }
