@@ -165,7 +165,7 @@ fn level_key(level: Level) -> KeyType {
     }
 }
 
-fn level_loads(level: Level, mask: MarkMask) -> Vec<Load> {
+pub(crate) fn level_loads(level: Level, mask: MarkMask) -> Vec<Load> {
     let class = Load::MarkMasked(mask.bits());
     match level {
         Level::K1 => vec![class, Load::L4Proto, Load::DstPort],
@@ -176,7 +176,7 @@ fn level_loads(level: Level, mask: MarkMask) -> Vec<Load> {
     }
 }
 
-fn chain_name(group: &Group, version: Version, place: ChainPlace) -> Name {
+pub(crate) fn chain_name(group: &Group, version: Version, place: ChainPlace) -> Name {
     let (direction, group) = (group.direction, group.id.clone());
     GroupChainName {
         direction,

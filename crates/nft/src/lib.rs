@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod backward;
 mod bridge;
 mod content;
 mod gate;
@@ -34,6 +35,6 @@ pub use names::{
     BankPlace, BankSetName, ChainPlace, GroupChainName, Level, STAND_IN, TABLE, Version,
 };
 pub use read::{Adopted, Destination, adopt};
-pub use rebuild::rebuild;
+pub use rebuild::{rebuild, reread};
 pub use ruleset::{FilledChain, FilledSet, Ruleset};
 pub use skeleton::{DENY_LOG_GROUP, TOMBSTONES_MAX, skeleton, stand_in, table};
