@@ -2,20 +2,24 @@
 //!
 //! ```text
 //!   store objects ─▶ intake ─▶ resolver ─▶ compiler ─▶ expected program ─┐
-//!   kernel ─▶ table ─▶ rebuilt program ───────────────────────────────────┴─▶ objects and packets compared
+//!   kernel ─▶ table ─▶ rebuilt program ───────────────────────────────────┼─▶ objects and packets compared
+//!   store objects ─▶ judge ───────────────────────────────────────────────┘
 //! ```
+
+mod trip;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use oncilla_compile::Compiler;
-use oncilla_dataplane::{Finding, Inspection};
+use oncilla_dataplane::{Fault, Finding, Inspection};
 use oncilla_model::Change;
 use oncilla_net::{Direction, Icmp, IpNet, Packet, PortSet, Protocol, Verdict, family_of};
 use oncilla_program::{Group, Program, Settings};
 use oncilla_resolve::{Adoption, Limits, Resolver};
 use oncilla_store::StoredObject;
 
+use self::trip::Trips;
 use crate::error::AgentError;
 use crate::follow::News;
 use crate::hints::{class_of, used};
@@ -23,7 +27,7 @@ use crate::intake::Intake;
 use crate::links::{self, Interfaces, own_interfaces};
 use crate::options::Options;
 
-/// Packets that both programs are asked about.
+/// Packets that both programs are asked about, and as many that the judge is asked about too.
 pub const PACKETS: usize = 20_000;
 /// Differing packets that are named.
 const MISJUDGED_MAX: usize = 10;
@@ -43,16 +47,20 @@ const STRANGERS: [&str; 2] = ["203.0.113.77", "2001:db8:77::1"];
 /// A packet that the kernel's program judges otherwise.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Misjudged {
-    /// The workload whose policy is meant, and which way.
+    /// The workload whose policy is meant, or `host:NODE`.
     pub endpoint: String,
-    /// Seen from the workload.
+    /// Seen from the workload, or from the host.
     pub direction: Direction,
+    /// By which interfaces it comes and goes: `eth0 -> the host`; empty where one end alone was asked.
+    pub way: String,
     /// The packet.
     pub packet: Packet,
-    /// What the store's policy says.
+    /// What the store's policy says: the judge's word where the judge was asked.
     pub expected: Verdict,
     /// What the kernel's objects say.
     pub found: Verdict,
+    /// What the program of the store's policy says. Other than `expected`: a fault of ours, not the kernel's.
+    pub meant: Verdict,
 }
 
 /// What came of a verification.
@@ -60,9 +68,11 @@ pub struct Misjudged {
 pub struct Verified {
     /// What is not as it should be.
     pub findings: Vec<Finding>,
-    /// How many packets both programs were asked about.
+    /// How many packets both programs were asked about, one end alone.
     pub packets: usize,
-    /// How many of them they judge otherwise.
+    /// How many packets the judge was asked about too, on their whole way through the node.
+    pub judged: usize,
+    /// How many of all these are judged otherwise.
     pub misjudged: usize,
     /// Some of those.
     pub examples: Vec<Misjudged>,
@@ -71,9 +81,28 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Whether the kernel holds what the store says.
+    /// Whether the kernel holds what the store says, and nobody takes from it what it judges by.
     pub fn is_same(&self) -> bool {
-        self.findings.is_empty() && self.misjudged == 0
+        self.differences().next().is_none() && self.misjudged == 0
+    }
+
+    /// What is not as it should be.
+    pub fn differences(&self) -> impl Iterator<Item = &Finding> {
+        let findings = self.findings.iter();
+        findings.filter(|finding| finding.fault != Fault::Beside)
+    }
+
+    /// What others have beside us, which may deny more than policy does.
+    pub fn beside(&self) -> impl Iterator<Item = &Finding> {
+        let findings = self.findings.iter();
+        findings.filter(|finding| finding.fault == Fault::Beside)
+    }
+
+    fn note(&mut self, misjudged: Misjudged) {
+        self.misjudged += 1;
+        if self.examples.len() < MISJUDGED_MAX {
+            self.examples.push(misjudged);
+        }
     }
 }
 
@@ -89,7 +118,8 @@ pub fn verify(
 ) -> Result<Verified, AgentError> {
     let inspection = Inspection::read().map_err(AgentError::Dataplane)?;
     let mut intake = Intake::new(options);
-    let mut news = changes(&mut intake, objects);
+    let objects: Vec<StoredObject> = objects.into_iter().collect();
+    let mut news = changes(&mut intake, objects.iter().cloned());
     let interfaces = own_interfaces(&options.interface_prefix).map_err(AgentError::Interfaces)?;
     news.extend(links::changes(&Interfaces::new(), &interfaces));
     let program = expected(options, intake.settings(), &news, &inspection)?;
@@ -100,7 +130,17 @@ pub fn verify(
         ..Verified::default()
     };
     if let Some(rebuilt) = &compared.rebuilt {
-        judge(&program, rebuilt, seed, &mut verified);
+        let mut random = Random(seed | 1);
+        let known = (addresses(&program, rebuilt), ports(&program, rebuilt));
+        judge((&program, rebuilt), &known, &mut random, &mut verified);
+        let cluster = trip::cluster(options, &objects, &interfaces);
+        let trips = Trips::new(
+            options.node.as_str(),
+            (&program, &interfaces),
+            (&cluster, &objects),
+            (&known.0, known.1),
+        );
+        trips.judge((&program, rebuilt), &mut random, &mut verified);
     }
     Ok(verified)
 }
@@ -137,11 +177,13 @@ fn expected(
     Ok(compiler.program().clone())
 }
 
-/// Asks both programs about random packets of every workload.
-fn judge(expected: &Program, found: &Program, seed: u64, verified: &mut Verified) {
-    let mut random = Random(seed | 1);
-    let addresses = addresses(expected, found);
-    let ports = ports(expected, found);
+/// Asks both programs about random packets of every workload, also of those that only the kernel knows.
+fn judge(
+    (expected, found): (&Program, &Program),
+    (addresses, ports): &(Vec<IpAddr>, Vec<u16>),
+    random: &mut Random,
+    verified: &mut Verified,
+) {
     let mut interfaces: BTreeSet<&str> = expected.endpoints.keys().map(|name| &**name).collect();
     interfaces.extend(found.endpoints.keys().map(|name| &**name));
     let interfaces: Vec<&str> = interfaces.into_iter().collect();
@@ -153,7 +195,7 @@ fn judge(expected: &Program, found: &Program, seed: u64, verified: &mut Verified
         let endpoint = expected.endpoints.get(interface);
         let own = endpoint.map_or(&[][..], |endpoint| &endpoint.addresses);
         let local = if own.is_empty() {
-            *random.pick(&addresses)
+            *random.pick(addresses)
         } else {
             *random.pick(own)
         };
@@ -171,7 +213,7 @@ fn judge(expected: &Program, found: &Program, seed: u64, verified: &mut Verified
         let protocol = *random.pick(&PROTOCOLS);
         let port = |random: &mut Random| {
             if protocol.has_ports() {
-                *random.pick(&ports)
+                *random.pick(ports)
             } else {
                 0
             }
@@ -180,8 +222,8 @@ fn judge(expected: &Program, found: &Program, seed: u64, verified: &mut Verified
             src,
             dst,
             protocol,
-            src_port: port(&mut random),
-            dst_port: port(&mut random),
+            src_port: port(random),
+            dst_port: port(random),
             icmp: Icmp::echo(protocol),
         };
         verified.packets += 1;
@@ -190,18 +232,17 @@ fn judge(expected: &Program, found: &Program, seed: u64, verified: &mut Verified
         if one == other {
             continue;
         }
-        verified.misjudged += 1;
-        if verified.examples.len() < MISJUDGED_MAX {
-            verified.examples.push(Misjudged {
-                endpoint: endpoint
-                    .map_or(interface, |endpoint| &endpoint.name)
-                    .to_owned(),
-                direction,
-                packet,
-                expected: one,
-                found: other,
-            });
-        }
+        verified.note(Misjudged {
+            endpoint: endpoint
+                .map_or(interface, |endpoint| &endpoint.name)
+                .to_owned(),
+            direction,
+            way: String::new(),
+            packet,
+            expected: one,
+            found: other,
+            meant: one,
+        });
     }
 }
 
@@ -247,6 +288,9 @@ fn ports(expected: &Program, found: &Program) -> Vec<u16> {
         let ranges = sets.flat_map(PortSet::ranges);
         ports.extend(ranges.flat_map(|range| [range.first(), range.last()]));
     }
+    let failsafes = &expected.settings.failsafes;
+    let failsafes = failsafes.inbound.iter().chain(&*failsafes.outbound);
+    ports.extend(failsafes.map(|failsafe| failsafe.port));
     let beside: Vec<u16> = ports
         .iter()
         .flat_map(|port| [port.saturating_sub(1), port.saturating_add(1)])

@@ -19,4 +19,5 @@ mod it {
     mod trouble;
     mod turn;
     mod verify;
+    mod verify_hosts;
 }

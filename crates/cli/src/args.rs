@@ -412,6 +412,9 @@ pub(crate) struct Verify {
     /// What the agent was told: from a workload to its host
     #[arg(long, value_name = "ACTION", default_value = "accept")]
     pub(crate) endpoint_to_host: HostAction,
+    /// Also end with 1 when others may drop what policy allows
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// The random packets follow from this number
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) seed: u64,

@@ -1,5 +1,6 @@
 //! `oncilla verify`: whether the kernel of this node holds what the server's objects mean, object by object and packet
-//! by packet. It reads only, beside a running agent or without one.
+//! by packet. It reads only, beside a running agent or without one. What others have in nf_tables is told; it makes a
+//! difference where it takes from ours what it judges by, and with `--strict` also where it may drop what policy allows.
 
 use anyhow::{Context as _, Result};
 use oncilla_agent::{EndpointToHost, Finding, Misjudged, Options, Verified, interface_prefix};
@@ -15,7 +16,7 @@ use crate::connect;
 use crate::exit::Exit;
 use crate::print;
 
-/// Verifies: 0 the same, 1 different, 2 could not judge.
+/// Verifies: 0 the same, 1 different (with `--strict` also: not alone), 2 could not judge.
 pub(crate) fn run(global: &Global, arguments: &args::Verify) -> Exit {
     if let Some(Format::Wide | Format::Name) = arguments.output {
         print::error(
@@ -69,6 +70,7 @@ fn answer(global: &Global, arguments: &args::Verify, objects: Vec<StoredObject>)
     };
     Ok(match print::answer(&text) {
         Exit::Done if !verified.is_same() => Exit::No,
+        Exit::Done if arguments.strict && verified.beside().next().is_some() => Exit::No,
         exit => exit,
     })
 }
@@ -81,7 +83,10 @@ struct Report {
     same: bool,
     endpoints: usize,
     findings: Vec<FindingReport>,
+    /// How many of the findings are what others have beside ours.
+    beside: usize,
     packets: usize,
+    judged: usize,
     misjudged: usize,
     examples: Vec<Example>,
 }
@@ -103,6 +108,8 @@ struct FindingReport {
 struct Example {
     endpoint: String,
     direction: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    way: String,
     source: String,
     destination: String,
     protocol: String,
@@ -110,6 +117,9 @@ struct Example {
     destination_port: u16,
     expected: &'static str,
     found: &'static str,
+    /// Whether the program of the store's policy is wrong too: then the fault is not the kernel's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    engine: bool,
 }
 
 impl Report {
@@ -118,8 +128,12 @@ impl Report {
             node: node.to_owned(),
             same: verified.is_same(),
             endpoints: verified.endpoints,
-            findings: verified.findings.iter().map(finding).collect(),
+            findings: { verified.differences().chain(verified.beside()) }
+                .map(finding)
+                .collect(),
+            beside: verified.beside().count(),
             packets: verified.packets,
+            judged: verified.judged,
             misjudged: verified.misjudged,
             examples: verified.examples.iter().map(example).collect(),
         }
@@ -129,17 +143,20 @@ impl Report {
         let Self {
             node, endpoints, ..
         } = self;
+        let packets = self.packets + self.judged;
+        let beside = match self.beside {
+            0 => String::new(),
+            some => format!("; others beside it: {some}, none of which lets more through"),
+        };
         if self.same {
-            let packets = self.packets;
             return format!(
-                "node {node}: the kernel holds what the store says ({endpoints} endpoints, {packets} packets judged alike)"
+                "node {node}: the kernel holds what the store says ({endpoints} endpoints, {packets} packets judged alike){beside}"
             );
         }
         format!(
-            "node {node}: DIFFERENT: {} findings, {} of {} packets judged otherwise",
-            self.findings.len(),
+            "node {node}: DIFFERENT: {} findings, {} of {packets} packets judged otherwise{beside}",
+            self.findings.len() - self.beside,
             self.misjudged,
-            self.packets
         )
     }
 
@@ -151,8 +168,17 @@ impl Report {
                 .map(|finding| format!("  {}", finding.text)),
         );
         lines.extend(self.examples.iter().map(|packet| {
+            let way = match packet.way.as_str() {
+                "" => String::new(),
+                way => format!(" ({way})"),
+            };
+            let engine = if packet.engine {
+                ", a fault of oncilla itself: please report it"
+            } else {
+                ""
+            };
             format!(
-                "  {} for {}: {} -> {} {}/{}: {}, not {}",
+                "  {} for {}{way}: {} -> {} {}/{}: {}, not {}{engine}",
                 packet.direction,
                 packet.endpoint,
                 packet.source,
@@ -192,6 +218,7 @@ fn example(misjudged: &Misjudged) -> Example {
     Example {
         endpoint: misjudged.endpoint.clone(),
         direction: misjudged.direction.to_string(),
+        way: misjudged.way.clone(),
         source: packet.src.to_string(),
         destination: packet.dst.to_string(),
         protocol: packet.protocol.to_string(),
@@ -199,5 +226,6 @@ fn example(misjudged: &Misjudged) -> Example {
         destination_port: packet.dst_port,
         expected: word(misjudged.expected),
         found: word(misjudged.found),
+        engine: misjudged.meant != misjudged.expected,
     }
 }

@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use oncilla_kernel::nf_tables::{ListedRule, ReadError, Socket};
+use oncilla_kernel::nf_tables::{Hooked, Socket, TableFamily};
 use oncilla_net::{Mark, MarkMask, Protocol};
-use oncilla_nft::object::{
-    BaseChain, Comment, Element, Expr, KeyPart, MapValue, Name, Policy, Rule, Set, Verdict,
-};
+use oncilla_nft::object::{Comment, Element, Expr, KeyPart, MapValue, Rule, Set, Verdict};
 use oncilla_nft::{
     Adopted, BankSetName, FilledSet, GroupChainName, Placement, Ruleset, STAND_IN, TABLE, adopt,
     bridge_number, lower, rebuild, table,
@@ -17,6 +15,7 @@ use oncilla_program::{AddressMap, GroupId, Program};
 use crate::compare::is_expiring;
 use crate::dataplane::{as_ruleset, is_predicate_set};
 use crate::error::DataplaneError;
+use crate::foreign::{self, OurHooks};
 
 /// Elements of one set, and rules of one chain, that are named one by one.
 const NAMED_MAX: usize = 20;
@@ -30,6 +29,8 @@ pub enum Fault {
     Foreign,
     /// It is there and says something else.
     Changed,
+    /// Somebody else's, which may deny more than policy does and takes nothing from what is enforced.
+    Beside,
 }
 
 impl fmt::Display for Fault {
@@ -38,6 +39,7 @@ impl fmt::Display for Fault {
             Self::Missing => "missing",
             Self::Foreign => "foreign",
             Self::Changed => "changed",
+            Self::Beside => "beside",
         })
     }
 }
@@ -73,7 +75,7 @@ impl fmt::Display for Finding {
 #[derive(Debug)]
 pub struct Inspection {
     found: Option<Ruleset>,
-    foreign: Vec<Finding>,
+    others: Vec<Hooked>,
 }
 
 /// What came of a comparison.
@@ -95,7 +97,9 @@ impl Inspection {
         let found = socket.read_table(TABLE)?;
         Ok(Self {
             found: found.as_ref().map(as_ruleset),
-            foreign: foreign_tables(&mut socket)?,
+            others: socket.hooked(&|family, name| {
+                family == TableFamily::Inet && [TABLE, STAND_IN].contains(&name)
+            })?,
         })
     }
 
@@ -127,7 +131,11 @@ impl Inspection {
             expected: &expected,
             found,
         };
-        let mut findings = self.foreign.clone();
+        let bases = found.chains.values().filter_map(|chain| chain.chain.base);
+        let ours = OurHooks::new(bases.map(|base| (base.hook, base.priority)));
+        let mask = desired.settings.mask;
+        let mut findings = foreign::findings(&self.others, &ours, mask);
+        findings.extend(foreign::legacy());
         findings.extend(comparing.chains());
         findings.extend(comparing.sets());
         findings.sort();
@@ -388,69 +396,4 @@ fn part_text(part: &KeyPart, mask: MarkMask) -> String {
         KeyPart::IfName(name) => name.to_string(),
         other => format!("{other:?}"),
     }
-}
-
-/// Base chains of other tables that may stop or accept packets on hooks of ours.
-fn foreign_tables(socket: &mut Socket) -> Result<Vec<Finding>, ReadError> {
-    let mut findings = Vec::new();
-    for listed in socket.tables()? {
-        let table = &listed.table.name;
-        if [TABLE, STAND_IN].contains(&table.as_ref()) {
-            continue;
-        }
-        for chain in socket.chains(table)? {
-            let Some(base) = chain.chain.base else {
-                continue;
-            };
-            let name = &chain.chain.name;
-            // What cannot be read may do anything.
-            let rules = socket.rules(table, Some(name)).ok();
-            findings.extend(foreign_chain((table, name), base, rules.as_deref()));
-        }
-    }
-    Ok(findings)
-}
-
-fn foreign_chain(
-    (table, chain): (&Name, &Name),
-    base: BaseChain,
-    rules: Option<&[ListedRule]>,
-) -> Vec<Finding> {
-    let order = if base.priority <= 0 {
-        "before or beside"
-    } else {
-        "behind"
-    };
-    let finding = |part: String| {
-        Finding {
-        fault: Fault::Foreign,
-        object: format!("table inet {table}, chain {chain}"),
-        part,
-        meaning: format!(
-            "on the hook {:?} with priority {}, {order} ours: what it drops is dropped whatever policy says",
-            base.hook, base.priority
-        )
-        .to_lowercase(),
-    }
-    };
-    let mut findings = Vec::new();
-    if base.policy == Policy::Drop {
-        findings.push(finding("policy drop".to_owned()));
-    }
-    let stops = |rule: &&Rule| {
-        rule.exprs.iter().any(|expr| {
-            matches!(
-                expr,
-                Expr::Verdict(Verdict::Accept | Verdict::Drop) | Expr::Reject(_) | Expr::Notrack
-            )
-        })
-    };
-    let Some(rules) = rules else {
-        findings.push(finding("rules that cannot be read".to_owned()));
-        return findings;
-    };
-    let rules = rules.iter().map(|listed| &listed.rule);
-    let rules = rules.filter(stops).take(NAMED_MAX);
-    findings.extend(rules.map(|rule| finding(rule_text(rule))));
-    findings
 }

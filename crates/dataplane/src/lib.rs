@@ -16,6 +16,7 @@ mod dispatch;
 mod edit;
 mod elements;
 mod error;
+mod foreign;
 mod garbage;
 mod held;
 mod hosts;

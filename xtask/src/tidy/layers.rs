@@ -48,14 +48,13 @@ const ONLY: [(&str, &[&str]); 8] = [
 ];
 
 /// What a crate must not know, whichever way it would come by it.
-const NEVER: [(&str, &[&str]); 7] = [
+const NEVER: [(&str, &[&str]); 6] = [
     ("model", &["store", "kernel"]),
     ("nft", &["bpf", "iptables"]),
     ("bpf", &["nft", "iptables"]),
     ("iptables", &["nft", "bpf"]),
     ("dataplane", &["store", "verdict"]),
     ("apiserver", &["kernel", "dataplane"]),
-    ("agent", &["verdict"]),
 ];
 
 /// External crates that are a way to the kernel; only these crates may link them.

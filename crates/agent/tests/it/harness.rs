@@ -160,10 +160,17 @@ impl World {
             }),
         );
         let all: Vec<Value> = addresses.iter().map(|ip| json!({ "ip": ip })).collect();
-        let status = json!({ "status": { "podIP": addresses.first(), "podIPs": all } });
+        self.report(&key, &json!({ "podIP": addresses.first(), "podIPs": all }));
+    }
+
+    /// Writes an object's status.
+    pub(crate) fn report(&self, key: &ObjectKey, status: &Value) -> u64 {
+        let status = json!({ "status": status });
         let client = self.client();
-        let patched = client.merge_patch_status(&key, &status);
-        self.runtime.block_on(patched).unwrap();
+        let patched = self
+            .runtime
+            .block_on(client.merge_patch_status(key, &status));
+        patched.unwrap().revision.0
     }
 
     /// Lets only pods with label `app=a` reach those with `app=b`.
