@@ -8,6 +8,7 @@
 mod it {
     mod cut;
     mod denials;
+    mod denials_hosts;
     mod field;
     mod harness;
     mod hosts;

@@ -14,7 +14,7 @@ use oncilla_flows::Record;
 use oncilla_kernel::process::has_reader;
 use oncilla_net::{Verdict, family_of};
 use oncilla_store::rest::Client;
-use oncilla_verdict::{Evaluator, Party, Question, Staged};
+use oncilla_verdict::{Evaluator, Hop, Party, Question, Staged, Way};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
@@ -300,12 +300,42 @@ fn question(record: &Record) -> Option<Question> {
     let traffic: Traffic = record.traffic.parse().ok()?;
     let (source, destination) = (Party::Address(source), Party::Address(destination));
     let family = family_of(address(&record.destination.address)?);
-    Some(crate::why::question(&source, &destination, family, traffic))
+    let question = crate::why::question(&source, &destination, family, traffic);
+    Some(Question {
+        way: way(record),
+        ..question
+    })
+}
+
+/// The way of a packet, as far as its node knew it. One between two that nobody has was only passed on.
+fn way(record: &Record) -> Way {
+    if record.host.is_none() {
+        return Way::default();
+    }
+    let (in_by, out_by) = (record.in_interface.clone(), record.out_interface.clone());
+    let ends = [&record.source, &record.destination];
+    if ends.iter().all(|end| end.name == end.address) {
+        let node = record.node.clone();
+        return Way {
+            through: vec![Hop {
+                node,
+                in_by,
+                out_by,
+            }],
+            ..Way::default()
+        };
+    }
+    Way {
+        in_by,
+        out_by,
+        ..Way::default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use oncilla_flows::{Blame, End, Record};
+    use oncilla_flows::{AtHost, Blame, End, Record};
+    use oncilla_verdict::Way;
 
     use super::{is_about, question};
 
@@ -323,6 +353,9 @@ mod tests {
             traffic: "tcp/80".to_owned(),
             direction: "egress".to_owned(),
             blame: Blame::NoProfile,
+            host: None,
+            in_interface: Some("eth1".to_owned()),
+            out_interface: Some("eth2".to_owned()),
             count: 1,
             seconds: 0,
             revision: None,
@@ -349,5 +382,29 @@ mod tests {
         assert!(question(&other).unwrap().icmp.is_some());
         other.source.address = "nowhere".to_owned();
         assert_eq!(question(&other), None);
+    }
+
+    #[test]
+    fn at_a_host_the_interfaces_are_part_of_the_question() {
+        assert_eq!(question(&record()).unwrap().way, Way::default());
+        let mut at_host = record();
+        at_host.host = Some(AtHost {
+            endpoint: "n1-eth1".to_owned(),
+            chain: "forward".to_owned(),
+        });
+        let way = question(&at_host).unwrap().way;
+        assert_eq!(way.in_by.as_deref(), Some("eth1"));
+        assert_eq!(way.out_by.as_deref(), Some("eth2"));
+        // Nobody's packet is asked of the node that passes it on.
+        at_host.source.name = at_host.source.address.clone();
+        let way = question(&at_host).unwrap().way;
+        let [hop] = way.through.as_slice() else {
+            panic!("{way:?}");
+        };
+        assert_eq!(
+            (hop.node.as_str(), hop.in_by.as_deref()),
+            ("n1", Some("eth1"))
+        );
+        assert_eq!(way.in_by, None);
     }
 }

@@ -13,4 +13,4 @@ mod record;
 
 pub use aggregate::{Aggregator, DENIALS_MAX, Denial, WINDOW_MS};
 pub use headers::packet;
-pub use record::{Blame, End, Record};
+pub use record::{AtHost, Blame, End, Record};

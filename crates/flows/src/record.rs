@@ -25,6 +25,15 @@ pub struct Record {
     pub direction: String,
     /// What denied it.
     pub blame: Blame,
+    /// Whose policy that is, when it is no workload's but a host endpoint's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<AtHost>,
+    /// The interface by which it came, where that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_interface: Option<String>,
+    /// The interface by which it was to leave, where that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_interface: Option<String>,
     /// How many packets.
     pub count: u64,
     /// In how many seconds up to now; 0 for the first packet, which is told at once.
@@ -41,10 +50,20 @@ pub struct Record {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct End {
-    /// `namespace/pod`, or the address when nobody has it.
+    /// `namespace/pod`, `host:NODE`, or the address when nobody has it.
     pub name: String,
     /// The address.
     pub address: String,
+}
+
+/// A host endpoint that was asked.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AtHost {
+    /// Its name.
+    pub endpoint: String,
+    /// Where on the packet's way: `normal`, `forward`, `preDNAT` or `untracked`.
+    pub chain: String,
 }
 
 /// What denied a packet.
@@ -96,6 +115,9 @@ impl fmt::Display for Record {
         } = self;
         let (from, to) = (&source.name, &destination.name);
         write!(f, "deny {from} -> {to} {traffic} by {blame}")?;
+        if let Some(AtHost { endpoint, chain }) = &self.host {
+            write!(f, " ({chain}, host endpoint {endpoint})")?;
+        }
         if self.seconds > 0 {
             write!(f, " (x{} in {} s)", self.count, self.seconds)?;
         }

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use oncilla_nft::object::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::netlink::NETFILTER;
@@ -32,6 +33,7 @@ mod config {
 }
 /// Attributes of a packet.
 mod packet {
+    pub(super) const HEADER: u16 = 1;
     pub(super) const IN_INTERFACE: u16 = 4;
     pub(super) const OUT_INTERFACE: u16 = 5;
     pub(super) const PAYLOAD: u16 = 9;
@@ -46,6 +48,8 @@ const DATAGRAMS_MAX: usize = 64;
 pub struct Logged {
     /// The prefix that the rule gave.
     pub prefix: String,
+    /// The hook that the rule was asked at.
+    pub hook: Option<Hook>,
     /// The interface it came in by, by number.
     pub in_interface: Option<u32>,
     /// The interface it goes out by, by number.
@@ -53,6 +57,15 @@ pub struct Logged {
     /// The first bytes, from the IP header on.
     pub payload: Vec<u8>,
 }
+
+/// The hooks of IPv4 and IPv6 by netfilter's numbers.
+const HOOKS: [Hook; 5] = [
+    Hook::Prerouting,
+    Hook::Input,
+    Hook::Forward,
+    Hook::Output,
+    Hook::Postrouting,
+];
 
 /// What was read at once.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -181,6 +194,11 @@ fn decode(body: &[u8]) -> (Logged, Option<u32>) {
         match kind {
             packet::IN_INTERFACE => logged.in_interface = number(value),
             packet::OUT_INTERFACE => logged.out_interface = number(value),
+            // `struct nfulnl_msg_packet_hdr`: the link's protocol, then the hook.
+            packet::HEADER => {
+                let number = value.get(2).map(|number| usize::from(*number));
+                logged.hook = number.and_then(|number| HOOKS.get(number).copied());
+            }
             packet::PAYLOAD => logged.payload = value.to_vec(),
             packet::PREFIX => {
                 let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -197,7 +215,7 @@ fn decode(body: &[u8]) -> (Logged, Option<u32>) {
 mod tests {
     use oncilla_testkit::fuzz::Run;
 
-    use super::{Logged, decode};
+    use super::{Hook, Logged, decode};
     use crate::netlink::put;
 
     #[test]
@@ -219,12 +237,14 @@ mod tests {
     #[test]
     fn broken_bytes_are_no_packet_and_no_panic() {
         let mut body = Vec::new();
+        put(&mut body, 1, &[8, 0, 2, 0]);
         put(&mut body, 10, b"oncilla D in\0");
         put(&mut body, 5, &7_u32.to_be_bytes());
         put(&mut body, 9, &[0x45, 0, 0]);
         put(&mut body, 12, &9_u32.to_be_bytes());
         let whole = Logged {
             prefix: "oncilla D in".to_owned(),
+            hook: Some(Hook::Forward),
             in_interface: None,
             out_interface: Some(7),
             payload: vec![0x45, 0, 0],

@@ -46,6 +46,7 @@ pub use rule::{
     LocalMatch, LocalPortMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict,
     SetRef,
 };
+pub use walk::EndAsked;
 
 /// What happens to a packet from a workload to its own host after the workload's egress policy allowed it
 /// (Calico: `defaultEndpointToHostAction`).

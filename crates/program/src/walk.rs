@@ -13,8 +13,8 @@
 use oncilla_net::{Direction, IpNet, Packet, Protocol, Verdict};
 
 use crate::{
-    ALL_INTERFACES, EndpointToHost, Failsafe, GroupId, Hook, HostEndpoint, Judgement, LOOPBACK,
-    Outcome, Passage, Place, Program, Settings, Way,
+    ALL_INTERFACES, Dispatch, EndpointToHost, Failsafe, GroupId, Hook, HostEndpoint, Judgement,
+    LOOPBACK, Outcome, Passage, Place, Program, Settings, Way,
 };
 
 impl Program {
@@ -227,6 +227,90 @@ fn is_neighbour(packet: &Packet) -> bool {
     let kind = packet.icmp.map(|icmp| icmp.kind);
     packet.protocol == Protocol::ICMPV6
         && kind.is_some_and(|kind| (130..=136).contains(&kind) || kind == 143)
+}
+
+/// An end that a packet on a certain way through the host may be asked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EndAsked<'a> {
+    /// Where on the way.
+    pub hook: Hook,
+    /// As seen from the end.
+    pub direction: Direction,
+    /// The group; none where nothing is evaluated.
+    pub group: Option<&'a GroupId>,
+    /// The host endpoint's name; none of a workload.
+    pub host: Option<&'a str>,
+}
+
+impl Program {
+    /// The ends that a packet on this way may be asked at, in order, whatever they say.
+    pub fn ends<'a>(&'a self, passage: &Passage<'a>) -> Vec<EndAsked<'a>> {
+        let is_workload = |interface: &&str| self.settings.is_workload(interface);
+        let (from, to) = (passage.in_interface, passage.out_interface);
+        let mut ends = Vec::new();
+        let (first, early) = match passage.way {
+            Way::Output => (Direction::Egress, to),
+            Way::Forward | Way::Input => (Direction::Ingress, from),
+        };
+        for hook in [Hook::Untracked, Hook::PreDnat] {
+            if hook.directions().contains(&first) {
+                ends.extend(self.host_end(early, (hook, first)));
+            }
+        }
+        let normal = Hook::Normal;
+        let local = |interface| self.workload_end(interface);
+        match passage.way {
+            Way::Input if from.as_ref().is_some_and(is_workload) => {
+                ends.extend(local((from, Direction::Egress)));
+            }
+            Way::Input => ends.extend(self.host_end(from, (normal, Direction::Ingress))),
+            Way::Output if to.as_ref().is_some_and(is_workload) => {}
+            Way::Output => ends.extend(self.host_end(to, (normal, Direction::Egress))),
+            Way::Forward => {
+                ends.extend(self.host_end(from, (Hook::Forward, Direction::Ingress)));
+                ends.extend(local((from.filter(is_workload), Direction::Egress)));
+                ends.extend(local((to.filter(is_workload), Direction::Ingress)));
+                ends.extend(self.host_end(to, (Hook::Forward, Direction::Egress)));
+            }
+        }
+        ends
+    }
+
+    fn host_end<'a>(
+        &'a self,
+        interface: Option<&'a str>,
+        (hook, direction): (Hook, Direction),
+    ) -> Option<EndAsked<'a>> {
+        let (key, group) = self.group_at(interface?, (hook, direction))?;
+        let host = self.hosts.get(key)?;
+        Some(EndAsked {
+            hook,
+            direction,
+            group: Some(group),
+            host: Some(&host.name),
+        })
+    }
+
+    fn workload_end(
+        &self,
+        (interface, direction): (Option<&str>, Direction),
+    ) -> Option<EndAsked<'_>> {
+        let endpoint = self.endpoints.get(interface?)?;
+        let dispatch = match direction {
+            Direction::Ingress => &endpoint.ingress,
+            Direction::Egress => &endpoint.egress,
+        };
+        let group = match dispatch {
+            Dispatch::Group(id) => Some(id),
+            Dispatch::Open => None,
+        };
+        Some(EndAsked {
+            hook: Hook::Normal,
+            direction,
+            group,
+            host: None,
+        })
+    }
 }
 
 impl Settings {

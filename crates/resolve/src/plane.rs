@@ -138,6 +138,13 @@ impl Plane {
             .addresses
             .of(addr)
             .map_or(&[][..], |found| found.sources());
+        // Of most addresses nobody asks twice, and whoever sends to many must not cost much.
+        if !sources
+            .iter()
+            .any(|source| matches!(source, Source::Row(_)))
+        {
+            return Vec::new();
+        }
         let mut keys: Vec<&EndpointKey> = self
             .row_ids
             .iter()

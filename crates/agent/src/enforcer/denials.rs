@@ -12,15 +12,19 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use oncilla_compile::Explanation;
-use oncilla_flows::{Aggregator, Blame, Denial, End, Record, packet};
+use oncilla_flows::{Aggregator, AtHost, Blame, Denial, End, Record, packet};
 use oncilla_kernel::nflog::{Logged, Nflog, interface_name};
 use oncilla_net::{Direction, Packet, Verdict};
-use oncilla_program::{BankPlace, Dispatch, GroupId, Place, ProgramDelta};
+use oncilla_nft::object::Hook;
+use oncilla_program::{
+    BankPlace, EndAsked, GroupId, Hook as Asked, Passage, Place, ProgramDelta, Way,
+};
 use tokio::sync::mpsc;
 
 use super::Enforcer;
 use crate::clock::Clock;
 use crate::follow::chain;
+use crate::links;
 use crate::pipeline::Pipeline;
 
 /// The log group of denied packets, and how much of one the kernel copies.
@@ -34,12 +38,14 @@ const READS_MAX: usize = 4;
 const DOUBT_MS: u64 = 10;
 /// Single addresses that a change moved, remembered one by one; more count as everything.
 pub(crate) const MOVED_MAX: usize = 256;
+/// Workloads that are named of those that claim one address.
+const NAMES_MAX: usize = 3;
 /// Groups spelled out at once, and names looked up.
 const CACHED_MAX: usize = 256;
 
 const CHANGING: &str = "policy was changing as it was denied";
 const BEHIND: &str = "the last changes are not in force yet";
-const NO_ENDPOINT: &str = "its interface has no workload's policy";
+const NO_ENDPOINT: &str = "its interfaces have no policy";
 const NO_RULE: &str = "no rule in force now denies it";
 
 /// What one line tells apart: source ports come and go.
@@ -50,6 +56,8 @@ struct Kind {
     traffic: String,
     direction: Direction,
     blame: Blame,
+    host: Option<AtHost>,
+    interfaces: Interfaces,
 }
 
 /// What a change touched.
@@ -154,17 +162,25 @@ impl Denials {
                 || self.touched.addresses.contains(&packet.dst))
     }
 
-    fn name(&mut self, pipeline: &Pipeline, addr: IpAddr) -> End {
+    /// Who has an address; the node and its interfaces are ours.
+    fn name(
+        &mut self,
+        pipeline: &Pipeline,
+        (node, own): (&str, &links::Interfaces),
+        addr: IpAddr,
+    ) -> End {
         if self.names.len() >= CACHED_MAX {
             self.names.clear();
         }
         let name = self.names.entry(addr).or_insert_with(|| {
             let endpoints = pipeline.resolver.endpoints_at(addr).into_iter();
-            let names: Vec<String> = endpoints.map(ToString::to_string).collect();
-            if names.is_empty() {
-                addr.to_string()
-            } else {
+            let names: Vec<String> = endpoints.take(NAMES_MAX).map(ToString::to_string).collect();
+            if !names.is_empty() {
                 names.join(" or ")
+            } else if own.values().any(|addresses| addresses.contains(&addr)) {
+                format!("host:{node}")
+            } else {
+                addr.to_string()
             }
         });
         End {
@@ -173,45 +189,66 @@ impl Denials {
         }
     }
 
-    /// What denied a packet at one end, by the version in force.
-    fn blame(&mut self, pipeline: &Pipeline, logged: &Logged, packet: &Packet) -> Blame {
-        let unknown = |why: &str| Blame::Unknown {
-            why: why.to_owned(),
-        };
-        let direction = direction_of(logged);
-        let (index, peer) = match direction {
-            Direction::Ingress => (logged.out_interface, packet.src),
-            Direction::Egress => (logged.in_interface, packet.dst),
+    /// What denied a packet, by the version in force: of those that were asked, the first that denies it.
+    fn blame(
+        &mut self,
+        pipeline: &Pipeline,
+        logged: &Logged,
+        (packet, ways): (&Packet, &Interfaces),
+    ) -> (Blame, Option<AtHost>) {
+        let unknown = |why: &str| {
+            let why = why.to_owned();
+            (Blame::Unknown { why }, None)
         };
         let program = pipeline.program();
-        let endpoint = index
-            .and_then(interface_name)
-            .and_then(|name| program.endpoints.get(name.as_str()));
-        let Some(endpoint) = endpoint else {
-            return unknown(NO_ENDPOINT);
+        let passage = Passage {
+            in_interface: ways.0.as_deref(),
+            out_interface: ways.1.as_deref(),
+            way: way_of(logged, ways),
+            original: None,
         };
-        let dispatch = match direction {
-            Direction::Ingress => &endpoint.ingress,
-            Direction::Egress => &endpoint.egress,
-        };
-        let Dispatch::Group(id) = dispatch else {
-            return unknown(NO_RULE);
-        };
+        let ends = program.ends(&passage);
+        let direction = direction_of(logged);
+        let at_hook = |end: &&EndAsked<'_>| end.direction == direction && is_at(logged.hook, end);
+        let mut asked = false;
+        for end in ends.iter().filter(at_hook) {
+            asked = true;
+            let Some(found) = self.blame_group(pipeline, end, packet) else {
+                continue;
+            };
+            let host = end.host.map(|host| AtHost {
+                endpoint: host.to_owned(),
+                chain: chain_word(end.hook).to_owned(),
+            });
+            return (found, host);
+        }
+        unknown(if asked { NO_RULE } else { NO_ENDPOINT })
+    }
+
+    /// What a group denies a packet by; `None` when it does not.
+    fn blame_group(
+        &mut self,
+        pipeline: &Pipeline,
+        end: &EndAsked<'_>,
+        packet: &Packet,
+    ) -> Option<Blame> {
+        let id = end.group?;
         if !self.explained.contains_key(id) {
             if self.explained.len() >= CACHED_MAX {
                 self.explained.clear();
             }
-            let Some(explanation) = pipeline.compiler.explain(&pipeline.resolver, id) else {
-                return unknown(NO_RULE);
-            };
+            let explanation = pipeline.compiler.explain(&pipeline.resolver, id)?;
             self.explained.insert(id.clone(), explanation);
         }
-        let Some(explanation) = self.explained.get(id) else {
-            return unknown(NO_RULE);
+        let explanation = self.explained.get(id)?;
+        let peer = match end.direction {
+            Direction::Ingress => packet.src,
+            Direction::Egress => packet.dst,
         };
-        let judgement = explanation.judge(program.addresses.class_of(peer), packet);
+        let class = pipeline.program().addresses.class_of(peer);
+        let judgement = explanation.judge(class, packet);
         match judgement.place {
-            _ if judgement.verdict == Verdict::Allow => unknown(NO_RULE),
+            _ if judgement.verdict == Verdict::Allow => None,
             Place::Rule {
                 at: BankPlace::Tail(comment),
                 ..
@@ -219,15 +256,15 @@ impl Denials {
             | Place::ProfileRule {
                 at: BankPlace::Tail(comment),
                 ..
-            } => Blame::Rule {
+            } => Some(Blame::Rule {
                 rule: comment.to_string(),
-            },
-            Place::EndOfTier { tier, name } => Blame::EndOfTier {
+            }),
+            Place::EndOfTier { tier, name } => Some(Blame::EndOfTier {
                 tier: name.to_string(),
                 policies: explanation.policies(tier).to_owned(),
-            },
-            Place::EndOfProfiles => Blame::NoProfile,
-            _ => unknown(NO_RULE),
+            }),
+            Place::EndOfProfiles => Some(Blame::NoProfile),
+            _ => None,
         }
     }
 
@@ -256,6 +293,51 @@ impl Denials {
     }
 }
 
+/// The names of the interfaces by which a packet came and was to leave.
+type Interfaces = (Option<String>, Option<String>);
+
+/// Which way through the host a packet was on.
+fn way_of(logged: &Logged, (from, to): &Interfaces) -> Way {
+    match logged.hook {
+        Some(Hook::Output) => Way::Output,
+        Some(Hook::Postrouting) if from.is_none() => Way::Output,
+        Some(Hook::Input) => Way::Input,
+        Some(Hook::Forward | Hook::Postrouting) => Way::Forward,
+        // Where it goes is not known yet there, and does not matter.
+        Some(Hook::Prerouting) => Way::Input,
+        None => match (from, to) {
+            (Some(_), Some(_)) => Way::Forward,
+            (Some(_), None) => Way::Input,
+            (None, _) => Way::Output,
+        },
+    }
+}
+
+/// Whether an end is asked at a hook.
+fn is_at(hook: Option<Hook>, end: &EndAsked<'_>) -> bool {
+    let early = match end.hook {
+        Asked::Untracked => true,
+        Asked::PreDnat => true,
+        Asked::Normal | Asked::Forward => false,
+    };
+    match hook {
+        Some(Hook::Prerouting) => early,
+        // What the host sends meets both there.
+        Some(Hook::Output) | None => true,
+        Some(Hook::Input | Hook::Forward | Hook::Postrouting) => !early,
+    }
+}
+
+/// The word of a host endpoint's chain, as `oncilla why` has it.
+const fn chain_word(hook: Asked) -> &'static str {
+    match hook {
+        Asked::Normal => "normal",
+        Asked::Forward => "forward",
+        Asked::PreDnat => "preDNAT",
+        Asked::Untracked => "untracked",
+    }
+}
+
 /// Which end denied: the prefix of the log says it.
 fn direction_of(logged: &Logged) -> Direction {
     if logged.prefix.ends_with("out") {
@@ -275,23 +357,29 @@ impl Enforcer {
                 self.denials.lost += 1;
                 continue;
             };
-            let blame = if self.denials.is_in_doubt(&packet) {
-                Blame::Unknown {
-                    why: CHANGING.to_owned(),
-                }
-            } else if self.blocked.is_some() || !self.started {
-                Blame::Unknown {
-                    why: BEHIND.to_owned(),
-                }
-            } else {
-                self.denials.blame(&self.pipeline, &logged, &packet)
+            let name = |index: Option<u32>| index.and_then(interface_name);
+            let interfaces = (name(logged.in_interface), name(logged.out_interface));
+            let unknown = |why: &str| {
+                let why = why.to_owned();
+                (Blame::Unknown { why }, None)
             };
+            let (blame, host) = if self.denials.is_in_doubt(&packet) {
+                unknown(CHANGING)
+            } else if self.blocked.is_some() || !self.started {
+                unknown(BEHIND)
+            } else {
+                let asked = (&packet, &interfaces);
+                self.denials.blame(&self.pipeline, &logged, asked)
+            };
+            let own = (self.options.node.as_str(), &self.interfaces);
             let kind = Kind {
-                source: self.denials.name(&self.pipeline, packet.src),
-                destination: self.denials.name(&self.pipeline, packet.dst),
+                source: self.denials.name(&self.pipeline, own, packet.src),
+                destination: self.denials.name(&self.pipeline, own, packet.dst),
                 traffic: traffic(&packet),
                 direction: direction_of(&logged),
                 blame,
+                host,
+                interfaces,
             };
             if let Some(denial) = self.denials.kinds.note(kind, now_ms) {
                 self.tell(denial);
@@ -329,6 +417,9 @@ impl Enforcer {
             traffic: kind.traffic,
             direction: kind.direction.to_string(),
             blame: kind.blame,
+            host: kind.host,
+            in_interface: kind.interfaces.0,
+            out_interface: kind.interfaces.1,
             count: denial.count,
             seconds: denial.over_ms / 1000,
             revision: self.applied,

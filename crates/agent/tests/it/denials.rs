@@ -15,17 +15,17 @@ use super::harness::NODE;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a record may take that is told at once.
-const SOON: Duration = Duration::from_millis(200);
+pub(crate) const SOON: Duration = Duration::from_millis(200);
 
 /// Somebody who listens to the agent.
-struct Listener {
+pub(crate) struct Listener {
     stream: UnixStream,
     lines: Lines<BufReader<UnixStream>>,
 }
 
 impl Listener {
     /// Connects, and returns what the agent kept.
-    fn new(field: &Field) -> (Self, Vec<Record>) {
+    pub(crate) fn new(field: &Field) -> (Self, Vec<Record>) {
         let path = flow_socket(&field.world.socket(), NODE);
         let stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -40,8 +40,13 @@ impl Listener {
         }
     }
 
+    /// How long the next record is waited for.
+    pub(crate) fn patience(&self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).unwrap();
+    }
+
     /// A record that comes at once.
-    fn soon(&mut self) -> Option<Record> {
+    pub(crate) fn soon(&mut self) -> Option<Record> {
         let line = self.lines.next().unwrap();
         let is_late = |error: &std::io::Error| error.kind() == ErrorKind::WouldBlock;
         match line {
@@ -96,8 +101,7 @@ fn the_rule_that_denied_is_named() {
         .wait("first", |status| status.revision.is_some());
     let (mut listener, kept) = Listener::new(&field);
     assert_eq!(kept, []);
-    let stream = &listener.stream;
-    stream.set_read_timeout(Some(SOON)).unwrap();
+    listener.patience(SOON);
     let mut denied = |flow: &Flow| denied(&field, &mut listener, flow);
     world.in_force(world.create(&np("deny"), policy(&spec)));
     let record = denied(&flow("a", "b", false));
