@@ -23,6 +23,8 @@ mod getting;
 mod home;
 #[path = "it/interrupting.rs"]
 mod interrupting;
+#[path = "it/lab_hosts.rs"]
+mod lab_hosts;
 #[path = "it/labs.rs"]
 mod labs;
 #[path = "it/logging.rs"]

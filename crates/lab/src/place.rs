@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A place in a lab. Written `namespace/pod`, `pod` (in namespace `default`), `node:NAME`, or an outside host's
-/// address.
+/// A place in a lab. Written `namespace/pod`, `pod` (in namespace `default`), `node:NAME` or `host:NAME`, which is the
+/// same here, or an outside host's address.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Place {
@@ -47,7 +47,7 @@ impl fmt::Display for Place {
 /// A text that names no place.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "\"{text}\" names no place: write NAMESPACE/POD, POD, node:NAME or an outside host's address"
+    "\"{text}\" names no place: write NAMESPACE/POD, POD, node:NAME, host:NAME or an outside host's address"
 )]
 pub struct PlaceError {
     /// The text.
@@ -61,7 +61,10 @@ impl FromStr for Place {
         if let Ok(address) = text.parse() {
             return Ok(Self::Outside(address));
         }
-        let place = match (text.strip_prefix("node:"), text.split_once('/')) {
+        let node = text
+            .strip_prefix("node:")
+            .or_else(|| text.strip_prefix("host:"));
+        let place = match (node, text.split_once('/')) {
             (Some(node), None) => Self::Node(node.to_owned()),
             (None, Some((namespace, name))) => Self::pod(namespace, name),
             (None, None) => Self::pod("default", text),
@@ -110,7 +113,10 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(place), "{text}");
         }
-        for text in ["", "/", "a/", "a/b/c", "node:", "node:a/b", "host:x"] {
+        assert_eq!("host:n1".parse(), Ok(Place::Node("n1".to_owned())));
+        for text in [
+            "", "/", "a/", "a/b/c", "node:", "node:a/b", "host:", "what:x",
+        ] {
             assert!(text.parse::<Place>().is_err(), "{text}");
         }
     }

@@ -24,6 +24,7 @@ mod responder;
 mod rise;
 mod sandbox;
 mod sctp;
+mod slices;
 mod workload;
 
 use std::io::{self, BufRead as _, BufReader};

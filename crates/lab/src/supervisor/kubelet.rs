@@ -27,6 +27,7 @@ use super::pod::{Identity, PodName, Process, RunningPod};
 use super::reaper::End;
 use super::responder::{ResponderThread, Sockets};
 use super::sandbox::{Launch, Sandbox};
+use super::slices::{Slices, named_ports, slices};
 use super::workload::Workload;
 use crate::folder::{Folder, tail};
 use crate::guardian::chain;
@@ -59,6 +60,7 @@ pub(crate) struct Kubelet {
     around: Surroundings,
     pods: BTreeMap<PodName, RunningPod>,
     services: BTreeMap<PodName, Service>,
+    slices: Slices,
     /// Readiness probes that are under way; each ends when it succeeds.
     probes: JoinSet<(PodName, u64)>,
     next_node: usize,
@@ -87,6 +89,7 @@ impl Kubelet {
             around,
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
+            slices: Slices::default(),
             probes: JoinSet::new(),
             next_node: 0,
             runs: 0,
@@ -174,6 +177,7 @@ impl Kubelet {
         let now = clock::now();
         if self.names_due.is_some_and(|due| due <= now) {
             self.write_names();
+            self.write_slices().await;
         }
         let due = |process: &Process| process.start_at.is_some_and(|at| at <= now);
         let pods = self.pods.iter();
@@ -217,6 +221,28 @@ impl Kubelet {
         let directory = self.directory();
         if let Err(error) = self.around.names.update(&directory) {
             tracing::warn!(%error, "names could not be written");
+        }
+    }
+
+    /// Whether names and endpoints of services are as they should be.
+    pub(crate) fn is_written(&self) -> bool {
+        self.names_due.is_none()
+    }
+
+    /// Brings the endpoints of every service up to date.
+    async fn write_slices(&mut self) {
+        let services = self.services.iter();
+        let wanted = services.flat_map(|(name, service)| slices(name, service, &self.pods));
+        let wanted = wanted.collect();
+        match self.slices.write(&self.around.client, wanted).await {
+            Ok(revision) => self.written = self.written.max(revision.unwrap_or_default()),
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "endpoints of services were not written"
+                );
+                self.names_due = Some(clock::now() + PAUSE_MIN);
+            }
         }
     }
 
@@ -279,8 +305,10 @@ impl Kubelet {
         let Some(mut pod) = self.pods.remove(name) else {
             return;
         };
-        if pod.labels != object.metadata.labels {
+        let named = named_ports(object);
+        if pod.labels != object.metadata.labels || pod.named_ports != named {
             pod.labels.clone_from(&object.metadata.labels);
+            pod.named_ports = named;
             self.names_changed();
         }
         let workload = Workload::of(object);
@@ -296,6 +324,7 @@ impl Kubelet {
     async fn start(&mut self, name: PodName, identity: Identity, object: &Pod) {
         let mut pod = RunningPod::new(name.clone(), identity, Workload::of(object));
         pod.labels.clone_from(&object.metadata.labels);
+        pod.named_ports = named_ports(object);
         match self.settle(&mut pod).await {
             Ok(()) => self.launch(&mut pod).await,
             Err(error) => {

@@ -12,6 +12,7 @@ use super::fabric::NodeNet;
 use super::reaper::End;
 use super::responder::Responder;
 use super::sandbox::Sandbox;
+use super::slices::NamedPorts;
 use super::workload::{Restart, Workload};
 use crate::options::ListenPort;
 use crate::place::Place;
@@ -39,6 +40,7 @@ pub(crate) struct RunningPod {
     pub(crate) name: PodName,
     pub(crate) identity: Identity,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) named_ports: NamedPorts,
     pub(crate) workload: Workload,
     pub(crate) node: Option<Arc<NodeNet>>,
     pub(crate) addresses: Vec<IpAddr>,
@@ -77,6 +79,7 @@ impl RunningPod {
             name,
             identity,
             labels: BTreeMap::new(),
+            named_ports: NamedPorts::new(),
             workload,
             node: None,
             addresses: Vec::new(),

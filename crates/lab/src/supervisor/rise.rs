@@ -83,6 +83,8 @@ impl Rise {
             Vec::new()
         };
         let waits_for = match (waiting.len(), behind.as_slice()) {
+            // What is written now is in force before the lab is ready.
+            (0, []) if !kubelet.is_written() => "writing names and endpoints".to_owned(),
             (0, []) => {
                 kubelet.write_names();
                 self.over = true;
