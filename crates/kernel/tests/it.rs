@@ -5,10 +5,10 @@
 mod conntrack;
 #[path = "it/facts.rs"]
 mod facts;
-#[path = "it/host_ip.rs"]
-mod host_ip;
 #[path = "it/hooks.rs"]
 mod hooks;
+#[path = "it/host_ip.rs"]
+mod host_ip;
 #[path = "it/link.rs"]
 mod link;
 #[path = "it/netns.rs"]

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use oncilla_net::{Direction, Family, IcmpMatch, PortRange, PortSet, Protocol};
 use oncilla_program::{
-    Bank, ClassId, Group, Hook, LocalMatch, NamedPortMatch, Peer, PeerMatch, PortSide, RuleVerdict,
-    SetName, SetRef,
+    Bank, ClassId, Group, Hook, LocalMatch, LocalPortMatch, NamedPortMatch, Peer, PeerMatch,
+    PortSide, RuleVerdict, SetName, SetRef,
 };
 
 use crate::group::{Placement, level_loads, local_is_source};
@@ -373,6 +373,18 @@ impl Sentence {
             let ranges: Option<Vec<PortRange>> = elements.iter().map(range).collect();
             return self.ports(load, ranges?.into_iter().collect(), negated);
         }
+        let numbers = elements.iter().map(|element| element.key().as_bytes());
+        let mut ours = Protocol::WITH_PORTS.map(|protocol| [protocol.0]);
+        ours.sort_unstable();
+        if load == Load::L4Proto && numbers.eq(ours.iter().map(<[u8; 1]>::as_slice)) {
+            let place = if negated {
+                &mut self.rule.without_ports
+            } else {
+                &mut self.with_ports
+            };
+            *place = true;
+            return Some(());
+        }
         if negated {
             return None;
         }
@@ -384,11 +396,7 @@ impl Sentence {
             let classes: Option<Vec<ClassId>> = elements.iter().map(class).collect();
             return self.classes(classes?);
         }
-        let numbers = elements.iter().map(|element| element.key().as_bytes());
-        let mut ours = Protocol::WITH_PORTS.map(|protocol| [protocol.0]);
-        ours.sort_unstable();
-        self.with_ports = load == Load::L4Proto && numbers.eq(ours.iter().map(<[u8; 1]>::as_slice));
-        self.with_ports.then_some(())
+        None
     }
 
     /// A set of the table.
@@ -438,23 +446,48 @@ impl Sentence {
                 reading.note_addresses(name);
                 self.address(*load, set(), negated)
             }
-            ([Load::Dst4 | Load::Dst6, Load::L4Proto, Load::DstPort], _)
-                if self.direction == Direction::Egress && self.rule.family.is_some() =>
-            {
+            ([addr, Load::L4Proto, port], [_, FieldType::InetProto, FieldType::InetService]) => {
                 reading.note_service(name);
-                self.peer(SetRef::Service(set()), negated)
+                self.address_port((*addr, *port), set(), negated)
             }
             _ => None,
         }
     }
 
-    fn address(&mut self, load: Load, set: SetName, negated: bool) -> Option<()> {
+    /// Whether an address is the packet's source. Without the family, other families' bytes would be taken for it.
+    fn is_source(&self, load: Load) -> Option<bool> {
         let is_source = matches!(load, Load::Src4 | Load::Src6);
         let is_destination = matches!(load, Load::Dst4 | Load::Dst6);
-        // Without the family, other families' bytes would be taken for addresses.
-        if !(is_source || is_destination) || self.rule.family.is_none() {
+        let is_known = (is_source || is_destination) && self.rule.family.is_some();
+        is_known.then_some(is_source)
+    }
+
+    /// An address with its own port: of the local side a port name, of the other a service, which is a destination.
+    fn address_port(
+        &mut self,
+        (addr, port): (Load, Load),
+        set: SetName,
+        negated: bool,
+    ) -> Option<()> {
+        let is_source = self.is_source(addr)?;
+        let own = if is_source {
+            Load::SrcPort
+        } else {
+            Load::DstPort
+        };
+        if port != own {
             return None;
         }
+        if is_source == local_is_source(self.direction) {
+            self.rule.local_ports.push(LocalPortMatch { set, negated });
+            return Some(());
+        }
+        let service = SetRef::Service(set);
+        (!is_source).then(|| self.peer(service, negated)).flatten()
+    }
+
+    fn address(&mut self, load: Load, set: SetName, negated: bool) -> Option<()> {
+        let is_source = self.is_source(load)?;
         if is_source == local_is_source(self.direction) {
             self.rule.local.push(LocalMatch { set, negated });
             return Some(());
@@ -477,7 +510,9 @@ impl Sentence {
             &rule.dst_ports,
             &rule.not_dst_ports,
         ];
-        let asks_ports = sets.into_iter().any(Option::is_some) || !rule.named_ports.is_empty();
+        let asks_ports = sets.into_iter().any(Option::is_some)
+            || !rule.named_ports.is_empty()
+            || !rule.local_ports.is_empty();
         let has_ports = self.with_ports || rule.protocol.is_some_and(Protocol::has_ports);
         // Without the protocol, other protocols' bytes would be taken for ports.
         if asks_ports && !has_ports {

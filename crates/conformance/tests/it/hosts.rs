@@ -13,9 +13,7 @@ use oncilla_verdict::{Chain, Cluster, DecidedRule, Evaluator, Hop, Question, Way
 use serde_json::{Value, json};
 
 use super::coverage::Counting;
-use super::differential::{
-    Failure, Seen, World, fill, first_seed, new_engine, packets_min, say,
-};
+use super::differential::{Failure, Seen, World, fill, first_seed, new_engine, packets_min, say};
 
 /// Packets of the interpreter's run.
 const PACKETS_MIN: u64 = 2_500_000;

@@ -274,9 +274,9 @@ impl Socket {
 
     /// All chains of a table, in the order they were made; none when there is no such table.
     pub fn chains(&mut self, table: &str) -> Result<Vec<ListedChain>, ReadError> {
-        let mut found = Vec::new();
+        let (kind, mut found) = (("chains", message::GET_CHAIN), Vec::new());
         self.dump(
-            ("chains", message::GET_CHAIN),
+            kind,
             |_| {},
             &mut found,
             |read, found| {
@@ -391,19 +391,14 @@ impl Socket {
     }
 
     fn all_sets(&mut self, table: &str) -> Result<Vec<ListedSet>, ReadError> {
-        let mut found: Vec<ListedSet> = Vec::new();
+        let (kind, mut found) = (("sets", message::GET_SET), Vec::new());
         let fill = |writer: &mut Writer<'_>| writer.text(set::TABLE, table);
-        let outcome = self.dump(
-            ("sets", message::GET_SET),
-            fill,
-            &mut found,
-            |read, found| {
-                if decode::is_of(read.clone(), table) {
-                    found.push(decode::set(read)?);
-                }
-                Ok(())
-            },
-        );
+        let outcome = self.dump(kind, fill, &mut found, |read, found| {
+            if decode::is_of(read.clone(), table) {
+                found.push(decode::set(read)?);
+            }
+            Ok(())
+        });
         match outcome {
             Err(error) if error.is_missing() => Ok(Vec::new()),
             outcome => outcome.map(|()| found),
