@@ -34,14 +34,18 @@ impl HostHooks {
         }
     }
 
-    /// What the host endpoints of a program ask for. Normal policy is everywhere: without a policy a host
-    /// endpoint is closed, or its profiles decide.
+    /// What the host endpoints of a program ask for, and groups that no interface leads to at the moment: their
+    /// chains name others of the hook. Normal policy is everywhere: without a policy a host endpoint is closed, or
+    /// its profiles decide.
     pub fn of(program: &Program) -> Self {
         let hooks = program.hosts.values().flat_map(|host| {
             let asked = host.groups.keys().map(|(hook, _)| *hook);
             std::iter::once(Hook::Normal).chain(asked)
         });
-        hooks.fold(Self::default(), |hooks, hook| {
+        let groups = program.groups.values().map(|group| group.hook);
+        // Workloads have normal groups too.
+        let groups = groups.filter(|hook| *hook != Hook::Normal);
+        hooks.chain(groups).fold(Self::default(), |hooks, hook| {
             Self(hooks.0 | Self::bit(hook))
         })
     }

@@ -11,6 +11,8 @@ use oncilla_conformance::case::Change;
 use oncilla_conformance::engine::{Engine, Fate, Unsettled};
 use oncilla_conformance::rig::RigError;
 use oncilla_net::{Family, Packet, Verdict, family_of};
+use oncilla_nft::object::{Expr, SetRef::Named, Verdict as TableVerdict};
+use oncilla_nft::{lower, table};
 use oncilla_program::{Peer, PeerMatch, Program, SetRef};
 use oncilla_testkit::cluster::{Edit, NODES, RandomCluster, Size};
 use oncilla_verdict::{Answer, Cluster, Evaluator, Question};
@@ -608,6 +610,31 @@ fn programs_depend_on_the_present_objects_only() {
     }
 }
 
+/// The named sets that rules of a node's table ask, and the chains that they lead to, that the table does not have.
+fn missing_in_table(program: &Program) -> Vec<String> {
+    let ruleset = lower(program, &BTreeMap::new(), table());
+    let mut missing = Vec::new();
+    for (name, chain) in &ruleset.chains {
+        for rule in &chain.rules {
+            for set in rule.exprs.iter().filter_map(Expr::set) {
+                if let Named(set) = set
+                    && !ruleset.sets.contains_key(set)
+                {
+                    missing.push(format!("{name}: {set} in {rule:?}"));
+                }
+            }
+            for expr in &rule.exprs {
+                if let Expr::Verdict(TableVerdict::Jump(chain) | TableVerdict::Goto(chain)) = expr
+                    && !ruleset.chains.contains_key(chain)
+                {
+                    missing.push(format!("{name}: {chain} in {rule:?}"));
+                }
+            }
+        }
+    }
+    missing
+}
+
 /// The sets that a program's rules ask and that it does not have. A kernel would refuse such a rule.
 fn missing_sets(program: &Program) -> Vec<String> {
     let sets = program.sets();
@@ -645,7 +672,7 @@ fn programs_have_the_sets_that_their_rules_ask() {
         let mut world = World::of_size(seed, size).unwrap();
         for round in 0..12 {
             for (node, program) in world.engine.programs() {
-                let missing = missing_sets(program);
+                let missing = [missing_sets(program), missing_in_table(program)].concat();
                 assert!(
                     missing.is_empty(),
                     "seed {seed}, round {round}, {node}: {missing:#?}"
