@@ -111,26 +111,26 @@ impl<'a> Counting<'a> {
                 let (fields, found) = self.rules.of(&policy.key, leg.direction);
                 coverage.strangers.extend(found);
                 let outcome = match policy.outcome {
-                    PolicyOutcome::Hit(hit) => {
-                        let outcome = match hit.action {
-                            v3::Action::Allow => Outcome::Allow,
-                            v3::Action::Deny => Outcome::Deny,
-                            v3::Action::Pass => Outcome::Pass,
-                            v3::Action::Log => continue,
-                        };
+                    PolicyOutcome::Hit(hit) => outcome_of(hit.action).inspect(|outcome| {
                         let rule = fields.rules.get(hit.rule).into_iter().flatten();
-                        coverage.add(at, outcome, rule);
-                        if at == At::Workload && fields.has_named_port(hit.rule) {
-                            coverage.add(at, outcome, &self.rules.named(&answer.packet));
-                        }
-                        outcome
-                    }
+                        coverage.add(at, *outcome, rule);
+                    }),
                     PolicyOutcome::NoMatch if is_end => {
                         coverage.add(at, Outcome::EndOfTier, fields.rules.iter().flatten());
-                        Outcome::EndOfTier
+                        Some(Outcome::EndOfTier)
                     }
-                    PolicyOutcome::NoMatch | PolicyOutcome::NotReached { .. } => continue,
+                    PolicyOutcome::NoMatch | PolicyOutcome::NotReached { .. } => None,
                 };
+                let Some(outcome) = outcome else { continue };
+                let named = match policy.outcome {
+                    PolicyOutcome::Hit(hit) if at == At::Workload => {
+                        fields.has_named_port(hit.rule)
+                    }
+                    _ => false,
+                };
+                if named {
+                    coverage.add(at, outcome, &self.rules.named(&answer.packet));
+                }
                 let fields = self.rules.known(&policy.key, leg.direction);
                 coverage.add(at, outcome, &fields.policy);
                 if !policy.logged.is_empty() {
@@ -139,6 +139,16 @@ impl<'a> Counting<'a> {
                 coverage.add(at, outcome, &endpoint);
             }
         }
+    }
+}
+
+/// What a rule's action makes of a packet; a Log rule decides nothing.
+const fn outcome_of(action: v3::Action) -> Option<Outcome> {
+    match action {
+        v3::Action::Allow => Some(Outcome::Allow),
+        v3::Action::Deny => Some(Outcome::Deny),
+        v3::Action::Pass => Some(Outcome::Pass),
+        v3::Action::Log => None,
     }
 }
 
@@ -263,21 +273,22 @@ impl Coverage {
             for (place, at) in PLACES.into_iter().enumerate() {
                 let is_of_hosts =
                     at != At::Workload || OF_HOSTS.iter().any(|of| field.starts_with(of));
-                for outcome in OUTCOMES.into_iter().filter(|_| is_of_hosts == of_hosts) {
-                    let count = self.of(field, place, outcome);
-                    match impossible(field, at, outcome) {
-                        Some(reason) if count > 0 => faults.push(format!(
-                            "{field} met {outcome:?} at {at:?} {count} times, which cannot be: {reason}"
-                        )),
-                        None if count < PAIR_MIN => faults.push(format!(
-                            "{field} met {outcome:?} at {at:?} {count} times only"
-                        )),
-                        _ => {}
-                    }
-                }
+                let outcomes = OUTCOMES.into_iter().filter(|_| is_of_hosts == of_hosts);
+                faults.extend(outcomes.filter_map(|outcome| {
+                    fault(field, (at, outcome), self.of(field, place, outcome))
+                }));
             }
         }
         faults
+    }
+}
+
+/// What is wrong with how often a field met an outcome.
+fn fault(field: &str, (at, outcome): (At, Outcome), count: u64) -> Option<String> {
+    let met = format!("{field} met {outcome:?} at {at:?} {count} times");
+    match impossible(field, at, outcome) {
+        Some(reason) => (count > 0).then(|| format!("{met}, which cannot be: {reason}")),
+        None => (count < PAIR_MIN).then(|| format!("{met} only")),
     }
 }
 

@@ -173,6 +173,11 @@ fn the_interpreter_agrees_with_the_judge_on_hosts() {
     assert!(judged >= packets_min, "{judged}");
     let faults = faults(&seen);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert_often(&decisions);
+}
+
+/// That each chain decided each verdict that it can, and each other way of deciding.
+fn assert_often(decisions: &Decisions) {
     let often = |what: &str, verdict| {
         let count = decisions
             .get(&(what.to_owned(), verdict))

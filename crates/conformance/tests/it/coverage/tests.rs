@@ -7,12 +7,9 @@ fn full() -> Coverage {
     let mut coverage = Coverage::default();
     for field in &FIELDS {
         for at in PLACES {
-            for outcome in OUTCOMES {
-                if impossible(field, at, outcome).is_none() {
-                    for _ in 0..PAIR_MIN {
-                        coverage.add(at, outcome, [field]);
-                    }
-                }
+            let can_be = |outcome: &Outcome| impossible(field, at, *outcome).is_none();
+            for outcome in OUTCOMES.into_iter().filter(can_be) {
+                (0..PAIR_MIN).for_each(|_| coverage.add(at, outcome, [field]));
             }
         }
     }
