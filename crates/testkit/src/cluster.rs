@@ -1,6 +1,7 @@
 //! Random clusters: small ones in which every field of every policy kind occurs and much overlaps, packets that
 //! meet them, and changes that keep happening to them. Everything follows from the seed.
 
+mod aim;
 mod endpoints;
 mod flight;
 mod hosts;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use oncilla_net::{Family, Packet, Protocol, family_of};
 
 use super::hosts::{INTERFACES, host_address};
-use super::traffic::{FAILSAFE_PORTS, Range, packet};
+use super::traffic::{FAILSAFE_PORTS, Range, SOURCE_PORTS, packet};
 use super::{NODES, RandomCluster};
 use crate::rng::Rng;
 
@@ -48,7 +48,7 @@ impl RandomCluster {
     }
 
     fn flights_in(&mut self, range: Range, count: usize) -> Vec<Flight> {
-        let owners = self.pods();
+        let (owners, aim) = (self.owners(), self.aim());
         let (pods, outside) = (self.pod_addresses(), Self::outside_addresses());
         let mut rng = self.rng.fork();
         let mut flights = Vec::with_capacity(count);
@@ -70,14 +70,34 @@ impl RandomCluster {
                 2 => End::Pod(*rng.pick(&pods)),
                 _ => End::Outside(*rng.pick(&outside)),
             };
-            let (from, to) = (end(&mut rng), end(&mut rng));
+            let (from, mut to) = (end(&mut rng), end(&mut rng));
+            let is_any = range == Range::Any;
+            let served = aim.service(&mut rng, family).filter(|_| is_any);
+            if let Some((address, ..)) = served {
+                to = if owners.contains_key(&address) {
+                    End::Pod(address)
+                } else {
+                    End::Outside(address)
+                };
+            }
             let is_own = match (from, to) {
                 (End::Pod(from), End::Pod(to)) => owners.get(&from) == owners.get(&to),
                 _ => from == to,
             };
-            if !is_own {
-                flights.push(flight(&mut rng, range, (from, to), family));
+            if is_own {
+                continue;
             }
+            let mut flight = flight(&mut rng, range, (from, to), family);
+            match served {
+                Some((_, protocol, port)) => {
+                    let packet = &mut flight.packet;
+                    (packet.protocol, packet.icmp) = (protocol, None);
+                    (packet.src_port, packet.dst_port) = (*rng.pick(&SOURCE_PORTS), port);
+                }
+                None if is_any => aim.point(&mut rng, &mut flight.packet),
+                None => {}
+            }
+            flights.push(flight);
         }
         flights
     }

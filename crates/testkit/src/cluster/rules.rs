@@ -21,7 +21,7 @@ pub(super) fn rules(rng: &mut Rng, direction: PolicyType, has_namespace: bool) -
         _ => rule(rng),
     };
     let mut rules: Vec<Rule> = (0..count).map(|_| one(rng)).collect();
-    if rng.chance(1, 4) {
+    if rng.chance(1, if has_namespace { 2 } else { 4 }) {
         rules.push(listed::rule(rng, direction, has_namespace));
     }
     if rng.chance(2, 5) {
@@ -81,7 +81,7 @@ fn simple(rng: &mut Rng, direction: PolicyType) -> Rule {
 pub(super) fn single(rng: &mut Rng, direction: PolicyType, has_namespace: bool) -> Rule {
     let mut rule = bare(*rng.pick(&[Action::Allow, Action::Deny, Action::Pass]));
     let family = *rng.pick(&Family::ALL);
-    let what = rng.below(31);
+    let what = rng.below(32);
     match what {
         28 => rule.action = Action::Log,
         29 => {
@@ -121,6 +121,7 @@ fn criterion(
     let pool = nets(family);
     let name = |rng: &mut Rng| Port::Name((*rng.pick(&PORT_NAMES)).to_owned());
     match what {
+        31 => side.nets = vec![pool[0].to_owned()],
         11 => {
             let net = if rng.chance(1, 3) {
                 pool[0]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use oncilla_api::Object;
+use oncilla_api::v1::Pod;
 use oncilla_net::{Family, Icmp, Packet, Protocol, family_of};
 
 use super::RandomCluster;
@@ -85,23 +86,33 @@ impl RandomCluster {
         self.pods().into_keys().collect()
     }
 
-    /// The addresses of the pods that have any, each with its pod's place. What a pod sends to itself never leaves it.
-    pub(super) fn pods(&self) -> BTreeMap<IpAddr, usize> {
+    /// The pods that have addresses, by each of those.
+    pub(super) fn pods(&self) -> BTreeMap<IpAddr, &Pod> {
         let pods = self.objects.values().filter_map(|object| match object {
             Object::Pod(pod) if !pod.spec.host_network && pod.status.phase == "Running" => {
                 Some(pod)
             }
             _ => None,
         });
-        let texts = pods.enumerate().flat_map(|(place, pod)| {
+        let texts = pods.flat_map(|pod| {
             let listed = pod.metadata.annotations.get(ADDRESS_LIST);
             let listed = listed.into_iter().flat_map(|list| list.split(','));
             let reported = pod.status.pod_ips.iter().map(|each| each.ip.as_str());
-            reported.chain(listed).map(move |text| (text, place))
+            reported.chain(listed).map(move |text| (text, pod))
         });
         texts
-            .filter_map(|(text, place)| Some((text.parse().ok()?, place)))
+            .filter_map(|(text, pod)| Some((text.parse().ok()?, pod)))
             .collect()
+    }
+
+    /// The pod that each address of a pod is of. What a pod sends to itself never leaves it.
+    pub(super) fn owners(&self) -> BTreeMap<IpAddr, String> {
+        let name = |pod: &Pod| {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            format!("{namespace}/{}", pod.metadata.name)
+        };
+        let pods = self.pods().into_iter();
+        pods.map(|(address, pod)| (address, name(pod))).collect()
     }
 
     /// The addresses outside that packets come from and go to.
@@ -123,7 +134,7 @@ impl RandomCluster {
     }
 
     fn packets_in(&mut self, range: Range, count: usize) -> Vec<Packet> {
-        let owners = self.pods();
+        let (owners, aim) = (self.owners(), self.aim());
         let (pods, outside) = (self.pod_addresses(), Self::outside_addresses());
         let of = |all: &[IpAddr], family| -> Vec<IpAddr> {
             let all = all.iter().copied();
@@ -143,9 +154,22 @@ impl RandomCluster {
                 2 | 3 => (*rng.pick(pods), *rng.pick(outside)),
                 _ => (*rng.pick(pods), *rng.pick(pods)),
             };
+            let is_any = range == Range::Any;
+            let mut packet = packet(&mut rng, range, src, dst);
+            if let Some((dst, protocol, port)) =
+                aim.service(&mut rng, family_of(src)).filter(|_| is_any)
+            {
+                let src_port = *rng.pick(&SOURCE_PORTS);
+                (packet.dst, packet.protocol, packet.icmp) = (dst, protocol, None);
+                (packet.src_port, packet.dst_port) = (src_port, port);
+            } else if is_any {
+                aim.point(&mut rng, &mut packet);
+            }
+            let (src, dst) = (packet.src, packet.dst);
+            let is_ours = owners.contains_key(&src) || owners.contains_key(&dst);
             let is_own = owners.contains_key(&src) && owners.get(&src) == owners.get(&dst);
-            if src != dst && !is_own {
-                packets.push(packet(&mut rng, range, src, dst));
+            if src != dst && is_ours && !is_own {
+                packets.push(packet);
             }
         }
         packets

@@ -104,15 +104,6 @@ const LIST: &[Impossible] = &[
         reason: "§2.5, §2.7: services at the destination are for egress, preDNAT policy is ingress",
     },
     Impossible {
-        fields: &[
-            "v3 destination.ports (name)",
-            "v3 destination.notPorts (name)",
-        ],
-        places: &[PRE_DNAT],
-        outcomes: ALL,
-        reason: "§2.7: a name on the host's own side fails closed here, and is not generated",
-    },
-    Impossible {
         fields: &["v3 (no criterion)"],
         places: EVERYWHERE,
         outcomes: &[Outcome::EndOfTier],
