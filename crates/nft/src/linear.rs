@@ -244,6 +244,10 @@ fn icmp(head: Rule, rule: &oncilla_program::Rule) -> Vec<Rule> {
     let Some(unwanted) = rule.not_icmp else {
         return vec![head];
     };
+    if rule.icmp.is_some_and(|wanted| wanted.kind != unwanted.kind) {
+        // Of another type anyway.
+        return vec![head];
+    }
     let other_type = head.clone().ne(kind, Value::byte(unwanted.kind));
     // Another type, or the same with another code: no packet is both.
     let other_code = unwanted.code.map(|unwanted_code| {
@@ -420,5 +424,16 @@ mod tests {
         ];
         let expected = expected.map(|rule| rule.drop().comment("a"));
         assert_eq!(lowered(&rule), expected);
+    }
+
+    #[test]
+    fn a_wanted_type_is_none_of_another_that_is_excluded() {
+        let message = |kind, code| Some(oncilla_net::IcmpMatch { kind, code });
+        let mut rule = oncilla_program::Rule::new(RuleVerdict::Allow, "a".into());
+        rule.protocol = Some(Protocol::ICMP);
+        rule.icmp = message(8, None);
+        rule.not_icmp = message(15, Some(3));
+        let expected = Rule::new().l4proto(1).eq(Load::IcmpType, Value::byte(8));
+        assert_eq!(lowered(&rule), [expected.drop().comment("a")]);
     }
 }

@@ -29,7 +29,8 @@ fn settled() -> Field {
         "egress": [{ "action": "Allow" }], "types": ["Ingress", "Egress"] } });
     world.create(&gnp("normal"), normal);
     let forward = json!({ "spec": { "selector": "role == 'node'", "order": 20, "applyOnForward": true,
-        "ingress": [{ "action": "Deny", "protocol": "UDP" }, { "action": "Allow" }] } });
+        "ingress": [{ "action": "Deny", "protocol": "UDP" },
+            { "action": "Allow", "protocol": "TCP", "destination": { "ports": ["10:900"] } }] } });
     world.create(&gnp("forward"), forward);
     let early = json!({ "spec": { "selector": "role == 'node'", "order": 30, "applyOnForward": true,
         "preDNAT": true, "ingress": [{ "action": "Deny", "protocol": "SCTP" }] } });

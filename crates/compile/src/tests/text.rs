@@ -361,6 +361,7 @@ fn what_has_no_port_has_none_of_the_excluded_ones() {
     })];
     let expected = [
         "bank 0",
+        "K5 allow: udp, sctp, udplite",
         "allow tcp dst !@n[tcp/web]  # default/np/ns/p egress[0]",
         "allow without ports  # default/np/ns/p egress[0]",
     ];

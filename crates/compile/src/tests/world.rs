@@ -666,7 +666,10 @@ fn naive_match(world: &World, def: &GroupDef, rule: &Rule, packet: &Packet) -> b
         side.all.iter().all(|predicate| holds.contains(predicate))
             && !side.none.iter().any(|predicate| holds.contains(predicate))
             && side.ports.as_ref().is_none_or(|ports| has_ports && in_ports(ports))
-            && side.not_ports.as_ref().is_none_or(|ports| has_ports && !in_ports(ports))
+            && side.not_ports.as_ref().is_none_or(|ports| {
+                // What has no port has none of the excluded ones, unless the rule is about protocols with ports.
+                if has_ports { !in_ports(ports) } else { rule.protocol.is.is_none() }
+            })
     })
 }
 
