@@ -286,7 +286,11 @@ impl Sentence {
             }
             (Load::IcmpType, CmpOp::Eq) => {
                 let (kind, code) = (byte()?, None);
-                once(&mut self.rule.icmp, IcmpMatch { kind, code })
+                match self.rule.icmp {
+                    // Asked again, before a code that is excluded.
+                    Some(wanted) if wanted.kind == kind => Some(()),
+                    _ => once(&mut self.rule.icmp, IcmpMatch { kind, code }),
+                }
             }
             (Load::IcmpType, CmpOp::Ne) => {
                 let (kind, code) = (byte()?, None);

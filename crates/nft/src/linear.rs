@@ -4,7 +4,7 @@
 //! and per set that may hold the address (single addresses in a hash, prefixes in an interval set). The
 //! alternatives are disjoint in effect because they share the verdict.
 
-use oncilla_net::{Direction, Family, PortSet, Protocol, fault};
+use oncilla_net::{Direction, Family, IcmpMatch, PortSet, Protocol, fault};
 use oncilla_program::{LogRate, NamedPortMatch, Peer, PortSide, RuleVerdict, SetName, SetRef};
 
 use crate::content::{AddressForm, address_set_name, service_set_name};
@@ -244,8 +244,11 @@ fn icmp(head: Rule, rule: &oncilla_program::Rule) -> Vec<Rule> {
     let Some(unwanted) = rule.not_icmp else {
         return vec![head];
     };
-    if rule.icmp.is_some_and(|wanted| wanted.kind != unwanted.kind) {
-        // Of another type anyway.
+    let is_another = |wanted: IcmpMatch| {
+        let codes = wanted.code.zip(unwanted.code);
+        wanted.kind != unwanted.kind || codes.is_some_and(|(wanted, unwanted)| wanted != unwanted)
+    };
+    if rule.icmp.is_some_and(is_another) {
         return vec![head];
     }
     let other_type = head.clone().ne(kind, Value::byte(unwanted.kind));
@@ -411,7 +414,7 @@ mod tests {
     fn another_code_than_the_excluded_one_is_a_rule_of_its_own() {
         let mut rule = oncilla_program::Rule::new(RuleVerdict::Allow, "a".into());
         rule.protocol = Some(Protocol::ICMP);
-        rule.not_icmp = Some(oncilla_net::IcmpMatch {
+        rule.not_icmp = Some(IcmpMatch {
             kind: 8,
             code: Some(3),
         });
@@ -427,13 +430,17 @@ mod tests {
     }
 
     #[test]
-    fn a_wanted_type_is_none_of_another_that_is_excluded() {
-        let message = |kind, code| Some(oncilla_net::IcmpMatch { kind, code });
+    fn a_wanted_message_is_none_of_others_that_are_excluded() {
+        let message = |kind, code| Some(IcmpMatch { kind, code });
         let mut rule = oncilla_program::Rule::new(RuleVerdict::Allow, "a".into());
         rule.protocol = Some(Protocol::ICMP);
         rule.icmp = message(8, None);
         rule.not_icmp = message(15, Some(3));
-        let expected = Rule::new().l4proto(1).eq(Load::IcmpType, Value::byte(8));
-        assert_eq!(lowered(&rule), [expected.drop().comment("a")]);
+        let of_type = Rule::new().l4proto(1).eq(Load::IcmpType, Value::byte(8));
+        assert_eq!(lowered(&rule), [of_type.clone().drop().comment("a")]);
+        rule.icmp = message(8, Some(1));
+        rule.not_icmp = message(8, Some(3));
+        let of_code = of_type.eq(Load::IcmpCode, Value::byte(1));
+        assert_eq!(lowered(&rule), [of_code.drop().comment("a")]);
     }
 }
