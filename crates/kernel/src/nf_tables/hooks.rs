@@ -14,8 +14,9 @@ use super::wire::{FAMILY_UNSPEC, NLM_F_DUMP, chain, element, message, rule, tabl
 
 /// How often a list is asked for while others change it.
 const READ_TRIES_MAX: u32 = 16;
-/// Things that are told of one base chain.
-const DEEDS_MAX: usize = 256;
+/// Chains under one base chain that are told to do the same thing. Other things are told all the same: many drops must
+/// not hide a rule that takes packets from us.
+const CHAINS_OF_A_DEED_MAX: usize = 64;
 
 /// The family of a table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -350,7 +351,12 @@ impl Reading {
                 }
             }
         }
-        let done = all.into_iter().take(DEEDS_MAX);
+        let mut told: BTreeMap<Deed, usize> = BTreeMap::new();
+        let done = all.into_iter().filter(|((deed, _), _)| {
+            let chains = told.entry(deed.clone()).or_default();
+            *chains += 1;
+            *chains <= CHAINS_OF_A_DEED_MAX
+        });
         done.map(|((deed, chain), (rule, rules))| Done {
             deed,
             chain,

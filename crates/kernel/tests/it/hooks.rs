@@ -1,6 +1,6 @@
 //! What others' rules may do to packets, read from tables that their own tool made.
 
-use oncilla_kernel::nf_tables::{Done, Hooked, Socket, TableFamily};
+use oncilla_kernel::nf_tables::{Deed, Done, Hooked, Socket, TableFamily};
 use oncilla_nft::object::Name;
 
 use super::nf_tables::{TABLE, batch, inside, nft};
@@ -156,5 +156,26 @@ fn what_everybodys_rules_may_do_is_read_in_every_family() {
             "bridge filter forward: forward 0, forward 0 drop x1",
         ];
         assert_eq!(found, expected);
+    });
+}
+
+/// A kube-proxy has a chain for each service: what all of them do must not hide what one rule does.
+#[test]
+fn many_chains_do_not_hide_a_rule_that_takes_packets_from_us() {
+    inside(|_| {
+        let chains = (0..300).map(|number| format!("chain c{number} {{ accept; }}"));
+        let jumps = (0..300).map(|number| format!("udp dport {} jump c{number}", number + 1));
+        let text = format!(
+            "table ip many {{\n{}\nchain first {{\ntype filter hook prerouting priority -300;\n{}\nnotrack\n}}\n}}\n",
+            chains.collect::<Vec<_>>().join("\n"),
+            jumps.collect::<Vec<_>>().join("\n")
+        );
+        nft(&["-f", "-"], &text).unwrap();
+        let found = Socket::open().unwrap().hooked(&|_, _| false).unwrap();
+        let [first] = found.as_slice() else {
+            panic!("{found:#?}");
+        };
+        let is_notrack = |done: &Done| done.deed == Deed::Notrack;
+        assert!(first.deeds.iter().any(is_notrack), "{first:#?}");
     });
 }
