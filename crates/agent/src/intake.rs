@@ -7,7 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use oncilla_api::{FieldError, Kind, Object, ObjectKey, Remains};
-use oncilla_model::{Change, Configuration, Converter, Doubt, Doubts, Policy, policy_key};
+use oncilla_model::{Change, Configuration, Converter, Doubt, Doubts, Policy};
 use oncilla_program::Settings;
 use oncilla_store::{Revision, StoredObject};
 use serde_json::Value;
@@ -29,9 +29,9 @@ pub(crate) struct Intake {
     kinds: BTreeMap<Kind, Heard>,
     /// The policies as written; in force is what [`Doubts::read`] makes of them. The resolver shares them.
     policies: BTreeMap<ObjectKey, Arc<Policy>>,
-    /// The tiers, network sets and slices of endpoints that are in force as written.
-    whole: BTreeSet<ObjectKey>,
-    /// What nobody knows of those that are not.
+    /// The objects that were never understood since this agent started.
+    closed: BTreeSet<ObjectKey>,
+    /// What nobody knows of them.
     doubts: Doubts,
     problems: BTreeMap<ObjectKey, Problem>,
     /// The policies whose tier does not exist, since when.
@@ -62,7 +62,7 @@ impl Intake {
             configurations: Configurations::new(options.node.as_str(), options.settings()),
             kinds: Kind::ALL.map(|kind| (kind, Heard::default())).into(),
             policies: BTreeMap::new(),
-            whole: BTreeSet::new(),
+            closed: BTreeSet::new(),
             doubts: Doubts::default(),
             problems: BTreeMap::new(),
             without_tier: BTreeMap::new(),
@@ -191,7 +191,7 @@ impl Intake {
     /// Whether the change is more than an agent's report.
     fn applied(&mut self, stored: StoredObject, unix_ms: u64, changes: &mut Vec<Change>) -> bool {
         let key = stored.key;
-        self.heard(key.kind).objects.insert(key.clone());
+        let is_new = self.heard(key.kind).objects.insert(key.clone());
         if key.kind == Kind::Node {
             self.configurations
                 .note_node(&key.name, Some(&stored.value));
@@ -201,8 +201,10 @@ impl Intake {
                 return false;
             }
         }
-        // What stands in for a broken object is read from what was written.
-        let written = has_stand_in(key.kind).then(|| stored.value.clone());
+        // What stands in for a broken object is read from what was written, unless there is a version before it.
+        let has_previous = !is_new && !self.closed.contains(&key);
+        let needs_stand_in = has_stand_in(key.kind) && !has_previous;
+        let written = needs_stand_in.then(|| stored.value.clone());
         let converted = Object::decode(key.kind, stored.value).and_then(|mut object| {
             object.default_fields();
             let converted = self.converter.convert(&object);
@@ -216,10 +218,9 @@ impl Intake {
         match converted {
             Ok(converted) => {
                 self.solved(&key);
-                if has_stand_in(key.kind) && policy_key(&key).is_none() {
-                    self.whole.insert(key.clone());
-                }
+                self.closed.remove(&key);
                 for change in converted {
+                    self.inherited(&change, changes);
                     changes.push(match change {
                         Change::Policy(policy_key, Some(policy)) => {
                             let read = self.doubts.read(&policy);
@@ -233,7 +234,12 @@ impl Intake {
                 // doubting until the whole object is there.
                 self.doubt(&key, None, changes);
             }
-            Err(reasons) => self.refuse(&key, written.as_ref(), (&reasons, unix_ms), changes),
+            Err(reasons) => {
+                if !has_previous {
+                    self.closed.insert(key.clone());
+                }
+                self.refuse(&key, written.as_ref(), (&reasons, unix_ms), changes);
+            }
         }
         self.look_for_tiers(&key, unix_ms);
         true
@@ -249,10 +255,14 @@ impl Intake {
             _ => {}
         }
         self.policies.remove(key);
-        self.whole.remove(key);
+        self.closed.remove(key);
         self.solved(key);
         self.doubt(key, None, changes);
-        changes.extend(self.converter.removed(key));
+        let removed = self.converter.removed(key);
+        for change in &removed {
+            self.inherited(change, changes);
+        }
+        changes.extend(removed);
         self.look_for_tiers(key, unix_ms);
     }
 
@@ -265,13 +275,23 @@ impl Intake {
     /// Notes what nobody knows of an object, and reads every policy again when that is new.
     fn doubt(&mut self, key: &ObjectKey, doubt: Option<Doubt>, changes: &mut Vec<Change>) {
         if self.doubts.put(key, doubt) {
-            let policies = self.policies.values();
-            changes.extend(
-                policies.map(|policy| {
-                    Change::Policy(policy.key.clone(), Some(self.doubts.read(policy)))
-                }),
-            );
+            self.read_again(changes);
         }
+    }
+
+    /// Notes what broken pods inherit, and reads every policy again when that is new.
+    fn inherited(&mut self, change: &Change, changes: &mut Vec<Change>) {
+        if self.doubts.hear(change) {
+            self.read_again(changes);
+        }
+    }
+
+    fn read_again(&self, changes: &mut Vec<Change>) {
+        let policies = self.policies.values();
+        changes.extend(
+            policies
+                .map(|policy| Change::Policy(policy.key.clone(), Some(self.doubts.read(policy)))),
+        );
     }
 
     /// Notes the problem, and what goes in force instead.
@@ -282,47 +302,9 @@ impl Intake {
         (reasons, unix_ms): (&[FieldError], u64),
         changes: &mut Vec<Change>,
     ) {
-        let has_previous = self.policies.contains_key(key) || self.whole.contains(key);
-        let instead = match key.kind {
-            _ if has_previous => "kept: the version before",
-            Kind::GlobalNetworkPolicy | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => {
-                "what it may select is denied"
-            }
-            Kind::ClusterNetworkPolicy => {
-                "what its faulty rules, or else the policy, may mean is denied"
-            }
-            Kind::Tier => {
-                "it ends with Deny; at an unknown order it is first and allows nothing early"
-            }
-            Kind::GlobalNetworkSet | Kind::NetworkSet | Kind::Node => {
-                "rules that may mean it deny all that may match, or allow only what surely does"
-            }
-            Kind::EndpointSlice => {
-                "rules that ask for its service deny all that may match, or allow only what surely does"
-            }
-            Kind::HostEndpoint => {
-                "its interface is closed, or all where that cannot be read; failsafes stay open"
-            }
-            Kind::FelixConfiguration => {
-                "what is not at fault holds; what is at fault opens nothing; where its nodeSelector is, nodes let through only what they would with it and without it"
-            }
-            Kind::StagedGlobalNetworkPolicy
-            | Kind::StagedNetworkPolicy
-            | Kind::StagedKubernetesNetworkPolicy => {
-                "it is not evaluated; staged policies never enforce"
-            }
-            Kind::Namespace
-            | Kind::ServiceAccount
-            | Kind::Service
-            | Kind::ClusterInformation
-            | Kind::IPPool
-            | Kind::WorkloadEndpoint
-            | Kind::Pod => "it changes nothing",
-            Kind::Profile => {
-                "it denies; when its labels cannot be read the host endpoints that list it are closed"
-            }
-        };
-        if let Some(written) = written.filter(|_| !has_previous) {
+        let has_previous = has_stand_in(key.kind) && written.is_none();
+        let instead = instead(key.kind, has_previous);
+        if let Some(written) = written {
             let remains = Remains::new(key.kind, written, reasons);
             if key.kind == Kind::FelixConfiguration {
                 let closed = Configuration::closed(&remains);
@@ -331,6 +313,9 @@ impl Intake {
             let closed = self.converter.closed(key, &remains);
             // The other way round: closed before anything of the object counts.
             self.doubt(key, closed.doubt, changes);
+            for change in &closed.changes {
+                self.inherited(change, changes);
+            }
             changes.extend(closed.changes);
         }
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
@@ -384,12 +369,57 @@ impl Intake {
     }
 }
 
+/// What is in force instead of a broken object, in words.
+const fn instead(kind: Kind, has_previous: bool) -> &'static str {
+    match kind {
+        _ if has_previous => "kept: the version before",
+        Kind::GlobalNetworkPolicy | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy => {
+            "what it may select is denied"
+        }
+        Kind::ClusterNetworkPolicy => {
+            "what its faulty rules, or else the policy, may mean is denied"
+        }
+        Kind::Tier => "it ends with Deny; at an unknown order it is first and allows nothing early",
+        Kind::Pod | Kind::WorkloadEndpoint => {
+            "its interface is cut off; rules that may mean it deny all that may match, or allow only what surely does"
+        }
+        Kind::Namespace | Kind::ServiceAccount => {
+            "when its labels cannot be read its pods are closed, and rules that may mean them deny them and do not allow them"
+        }
+        Kind::GlobalNetworkSet | Kind::NetworkSet | Kind::Node => {
+            "rules that may mean it deny all that may match, or allow only what surely does"
+        }
+        Kind::EndpointSlice => {
+            "rules that ask for its service deny all that may match, or allow only what surely does"
+        }
+        Kind::HostEndpoint => {
+            "its interface is closed, or all where that cannot be read; failsafes stay open"
+        }
+        Kind::FelixConfiguration => {
+            "what is not at fault holds; what is at fault opens nothing; where its nodeSelector is, nodes let through only what they would with it and without it"
+        }
+        Kind::StagedGlobalNetworkPolicy
+        | Kind::StagedNetworkPolicy
+        | Kind::StagedKubernetesNetworkPolicy => {
+            "it is not evaluated; staged policies never enforce"
+        }
+        Kind::Service | Kind::ClusterInformation | Kind::IPPool => "it changes nothing",
+        Kind::Profile => {
+            "it denies; when its labels cannot be read the host endpoints that list it are closed"
+        }
+    }
+}
+
 /// Whether something must go in force instead of a broken object of this kind.
 fn has_stand_in(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Tier
             | Kind::Node
+            | Kind::Namespace
+            | Kind::ServiceAccount
+            | Kind::Pod
+            | Kind::WorkloadEndpoint
             | Kind::GlobalNetworkSet
             | Kind::NetworkSet
             | Kind::EndpointSlice
@@ -444,6 +474,9 @@ mod tests {
         let kinds = changes.iter().map(|change| match change {
             Change::NetworkSet(..) => "set",
             Change::Policy(..) => "policy",
+            Change::Profile(..) => "profile",
+            Change::Endpoint(_, None) => "no endpoint",
+            Change::Endpoint(..) => "endpoint",
             _ => "other",
         });
         kinds.collect()
@@ -470,5 +503,48 @@ mod tests {
         assert_eq!(taken(&mut intake, key, broken), ["policy", "set"]);
         let (key, whole) = set(["192.0.2.0/24", "198.51.100.0/24"]);
         assert_eq!(taken(&mut intake, key, whole), ["set", "policy"]);
+    }
+
+    /// Of a pod that was never understood rules doubt the addresses, and by what its namespace says of it; of one that
+    /// was, the version before stays.
+    #[test]
+    fn rules_doubt_a_broken_pod_until_it_is_whole() {
+        let mut intake = Intake::new(&Options::new("n1".parse().unwrap(), "/run/none"));
+        let policy = ObjectKey::cluster(Kind::GlobalNetworkPolicy, "deny");
+        let source = json!({ "namespaceSelector": "team == 'bad'" });
+        let rules = json!([{ "action": "Deny", "source": source }]);
+        let value = json!({ "metadata": { "name": "deny" }, "spec": { "ingress": rules } });
+        assert_eq!(taken(&mut intake, policy, value), ["policy"]);
+        let namespace = |team: &str| {
+            let key = ObjectKey::cluster(Kind::Namespace, "a");
+            (
+                key,
+                json!({ "metadata": { "name": "a", "labels": { "team": team } } }),
+            )
+        };
+        let (key, value) = namespace("good");
+        assert_eq!(taken(&mut intake, key, value), ["profile"]);
+        let pod = |name: &str, labels: Value| {
+            let key = ObjectKey::namespaced(Kind::Pod, "a", name);
+            let value = json!({ "metadata": { "name": name, "namespace": "a", "labels": labels },
+                "spec": { "nodeName": "n2" }, "status": { "podIPs": [{ "ip": "10.0.0.9" }] } });
+            (key, value)
+        };
+        let (key, whole) = pod("p", json!({}));
+        let broken = pod("p", json!(7)).1;
+        let closed = taken(&mut intake, key.clone(), broken.clone());
+        assert_eq!(closed, ["policy", "no endpoint"]);
+        let (namespace, value) = namespace("bad");
+        assert_eq!(taken(&mut intake, namespace, value), ["policy", "profile"]);
+        assert_eq!(
+            taken(&mut intake, key.clone(), whole),
+            ["endpoint", "policy"]
+        );
+        assert_eq!(taken(&mut intake, key, broken), [""; 0]);
+        let problems: Vec<String> = intake.problems().map(|problem| problem.message).collect();
+        assert!(
+            problems[0].contains("kept: the version before"),
+            "{problems:?}"
+        );
     }
 }

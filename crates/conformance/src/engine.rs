@@ -293,7 +293,10 @@ impl Engine {
         doubt: Option<Doubt>,
     ) -> Vec<oncilla_model::Change> {
         let mut changes = Vec::new();
-        if self.doubts.put(key, doubt) {
+        // All in one: what anybody inherits, and what is not known.
+        let inherits = converted.iter().map(|change| self.doubts.hear(change));
+        let inherits = inherits.fold(false, |any, each| any | each);
+        if self.doubts.put(key, doubt) | inherits {
             let policies = self.policies.iter();
             changes.extend(policies.map(|(key, policy)| {
                 oncilla_model::Change::Policy(key.clone(), Some(self.doubts.read(policy)))

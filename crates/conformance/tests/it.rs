@@ -3,6 +3,8 @@
 #[path = "it/shared.rs"]
 mod shared;
 
+#[path = "it/broken.rs"]
+mod broken;
 #[path = "it/coverage.rs"]
 mod coverage;
 #[path = "it/differential.rs"]

@@ -19,6 +19,8 @@ use oncilla_api::{FieldError, Kind, Object, ObjectKey, v1, v3};
 use oncilla_net::{IpNet, parse_address, parse_cidr};
 
 pub use closed::{Closed, FIRST_TIER};
+pub(crate) use entity::in_namespace;
+pub(crate) use pod::account_label;
 
 use crate::{
     Action, Change, EndpointKey, Families, Labels, NetworkSet, NetworkSetKey, Node, Order,
@@ -96,8 +98,16 @@ impl Converter {
             Object::EndpointSlice(slice) => {
                 listed::slice(slice).map_err(|reasons| refused(object, reasons))?
             }
-            Object::Namespace(namespace) => profile_change(namespace_profile(namespace)),
-            Object::ServiceAccount(account) => profile_change(account_profile(account)),
+            Object::Namespace(namespace) => {
+                let v1::Namespace { metadata, .. } = namespace;
+                profile_change(namespace_profile(&metadata.name, &metadata.labels))
+            }
+            Object::ServiceAccount(account) => {
+                let metadata = &account.metadata;
+                let namespace = metadata.namespace.as_deref().unwrap_or("default");
+                let profile = account_profile(namespace, &metadata.name, &metadata.labels);
+                profile_change(profile)
+            }
             Object::Pod(pod) => self.pod(pod).map_err(|reasons| refused(object, reasons))?,
             Object::Tier(_)
             | Object::GlobalNetworkSet(_)
@@ -361,32 +371,26 @@ pub(crate) fn account_profile_name(namespace: &str, account: &str) -> ProfileNam
 }
 
 /// A namespace allows everything; policies take away.
-fn namespace_profile(namespace: &v1::Namespace) -> Profile {
-    let name = &namespace.metadata.name;
+fn namespace_profile(name: &str, given: &BTreeMap<String, String>) -> Profile {
     let own = (
         format!("{NAMESPACE_PREFIX}{NAME_LABEL}").into(),
-        name.as_str().into(),
+        name.into(),
     );
     let allow: Arc<[Rule]> = [unconditional(Action::Allow)].into();
     Profile {
         name: namespace_profile_name(name),
-        labels: labels(pairs(NAMESPACE_PREFIX, &namespace.metadata.labels).chain([own])),
+        labels: labels(pairs(NAMESPACE_PREFIX, given).chain([own])),
         ingress: Arc::clone(&allow),
         egress: allow,
         is_obscure: false,
     }
 }
 
-fn account_profile(account: &v1::ServiceAccount) -> Profile {
-    let name = &account.metadata.name;
-    let namespace = account.metadata.namespace.as_deref().unwrap_or("default");
-    let own = (
-        format!("{ACCOUNT_PREFIX}{NAME_LABEL}").into(),
-        name.as_str().into(),
-    );
+fn account_profile(namespace: &str, name: &str, given: &BTreeMap<String, String>) -> Profile {
+    let own = (format!("{ACCOUNT_PREFIX}{NAME_LABEL}").into(), name.into());
     Profile {
         name: account_profile_name(namespace, name),
-        labels: labels(pairs(ACCOUNT_PREFIX, &account.metadata.labels).chain([own])),
+        labels: labels(pairs(ACCOUNT_PREFIX, given).chain([own])),
         ingress: [].into(),
         egress: [].into(),
         is_obscure: false,

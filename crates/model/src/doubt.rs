@@ -1,11 +1,12 @@
-//! What rules do while nobody knows which addresses a broken network set holds, or where a broken tier
-//! stands.
+//! What rules do while nobody knows which addresses a broken network set or pod holds, which labels a broken
+//! namespace or service account gives, or where a broken tier stands.
 //!
-//! A rule that may mean the set is replaced, criterion by criterion, by the bounds of what it can match:
+//! A rule that may mean such an owner of addresses is replaced, criterion by criterion, by the bounds of what it
+//! can match:
 //!
 //! | rule | what it becomes |
 //! |---|---|
-//! | Allow | matches what it matches whatever the set holds |
+//! | Allow | matches what it matches whatever is so |
 //! | Pass | the same, and behind it a Deny of all else that it may match |
 //! | Deny | matches all that it may match |
 //!
@@ -13,25 +14,41 @@
 //! there, which is the least; or an Allow let it go on, and whatever then happens is at most an Allow. All
 //! other rules decide as they did.
 //!
+//! Whose addresses nobody knows may have any. Who only inherits labels that cannot be read, a pod of a broken
+//! namespace, keeps its addresses: selectors that ask for such labels count it where that denies, and never where
+//! it allows ([`Heirs`]). Which policies select such a pod nobody knows either, so it is closed itself: its
+//! [`Profile`](crate::Profile) is obscure.
+//!
 //! A tier of unknown place stands first, and its Allow passes to the next tier. So a packet is allowed when
 //! the tier does not deny it **and** the others allow it, which holds of the tier at any place.
 
-use std::collections::BTreeMap;
+mod heirs;
+mod owner;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oncilla_api::ObjectKey;
-use oncilla_selector::{Expr, Selector};
+use oncilla_net::{Direction, PortRange, Protocol};
 
-use crate::convert::{NAMESPACE_LABEL, NAMESPACE_PREFIX};
-use crate::{Action, List, Policy, Predicate, Rule, TierName};
+pub use heirs::Heirs;
+pub use owner::Obscure;
+
+use crate::{
+    Action, Applies, Change, List, Policy, Ports, Predicate, Profile, ProfileName, ProtocolMatch,
+    Rule, Side, TierName,
+};
+use heirs::Bound;
 
 /// What nobody knows of one broken object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Doubt {
-    /// Which addresses the owner of some labels holds.
+    /// Which addresses the owner of some labels holds, and which ports it calls how.
     Holds(Obscure),
     /// Which addresses a node with some labels has.
     Node(Obscure),
+    /// Which labels some inherit.
+    Inherits(Heirs),
     /// Which endpoints a service of a namespace has; of any of its services when its name is unknown.
     Serves {
         /// The namespace.
@@ -43,124 +60,14 @@ pub enum Doubt {
     Place(TierName),
 }
 
-/// An owner of addresses nobody knows which: a network set or a node, by what is known of its labels.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Obscure {
-    namespace: Option<Arc<str>>,
-    /// `None` when the labels cannot be read.
-    labels: Option<BTreeMap<Arc<str>, Arc<str>>>,
-}
-
-/// What is known of a label.
-#[derive(Clone, Copy)]
-enum Label<'a> {
-    Is(&'a str),
-    Absent,
-    Unknown,
-}
-
-/// Whether a selector can hold, and whether it can fail to.
-#[derive(Clone, Copy)]
-struct Can {
-    hold: bool,
-    fail: bool,
-}
-
-impl Obscure {
-    /// A set of a namespace, or of none, with these labels, or with labels that cannot be read.
-    pub fn new(namespace: Option<&str>, labels: Option<&BTreeMap<String, String>>) -> Self {
-        let shared = |(name, value): (&String, &String)| {
-            (Arc::from(name.as_str()), Arc::from(value.as_str()))
-        };
-        Self {
-            namespace: namespace.map(Into::into),
-            labels: labels.map(|labels| labels.iter().map(shared).collect()),
-        }
-    }
-
-    /// Whether a selector may select the owner.
-    pub fn may_match(&self, selector: &Selector) -> bool {
-        self.can(selector).hold
-    }
-
-    fn label(&self, name: &str) -> Label<'_> {
-        if name == NAMESPACE_LABEL {
-            return self.namespace.as_deref().map_or(Label::Absent, Label::Is);
-        }
-        let Some(labels) = &self.labels else {
-            return Label::Unknown;
-        };
-        match labels.get(name) {
-            Some(value) => Label::Is(value),
-            // Inherited: namespaces come and go, the answer should not.
-            None if self.namespace.is_some() && name.starts_with(NAMESPACE_PREFIX) => {
-                Label::Unknown
-            }
-            None => Label::Absent,
-        }
-    }
-
-    fn can(&self, selector: &Selector) -> Can {
-        let of = |name: &str, holds: &dyn Fn(Option<&str>) -> bool| match self.label(name) {
-            Label::Is(value) => Can::known(holds(Some(value))),
-            Label::Absent => Can::known(holds(None)),
-            Label::Unknown => Can {
-                hold: true,
-                fail: true,
-            },
-        };
-        match selector.expr() {
-            Expr::All | Expr::Global => Can::known(true),
-            Expr::Has(name) => of(name, &|value| value.is_some()),
-            Expr::Equal(name, wanted) => of(name, &|value| value == Some(wanted)),
-            Expr::NotEqual(name, unwanted) => of(name, &|value| value != Some(unwanted)),
-            Expr::Contains(name, part) => {
-                of(name, &|value| value.is_some_and(|v| v.contains(&**part)))
-            }
-            Expr::StartsWith(name, part) => {
-                of(name, &|value| value.is_some_and(|v| v.starts_with(&**part)))
-            }
-            Expr::EndsWith(name, part) => {
-                of(name, &|value| value.is_some_and(|v| v.ends_with(&**part)))
-            }
-            Expr::In(name, set) => of(name, &|value| {
-                value.is_some_and(|v| set.iter().any(|each| &**each == v))
-            }),
-            Expr::NotIn(name, set) => of(name, &|value| {
-                value.is_none_or(|v| set.iter().all(|each| &**each != v))
-            }),
-            Expr::Not(operand) => {
-                let Can { hold, fail } = self.can(operand);
-                Can {
-                    hold: fail,
-                    fail: hold,
-                }
-            }
-            Expr::And(operands) => Can {
-                hold: operands.iter().all(|each| self.can(each).hold),
-                fail: operands.iter().any(|each| self.can(each).fail),
-            },
-            Expr::Or(operands) => Can {
-                hold: operands.iter().any(|each| self.can(each).hold),
-                fail: operands.iter().all(|each| self.can(each).fail),
-            },
-        }
-    }
-}
-
-impl Can {
-    const fn known(holds: bool) -> Self {
-        Self {
-            hold: holds,
-            fail: !holds,
-        }
-    }
-}
+/// The profiles that namespaces and service accounts are.
+type Inherited = BTreeMap<ProfileName, Arc<Profile>>;
 
 /// All doubts of a cluster. Owned by whoever feeds the resolver.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Doubts {
     all: BTreeMap<ObjectKey, Doubt>,
+    inherited: Inherited,
 }
 
 impl Doubts {
@@ -173,25 +80,54 @@ impl Doubts {
         }
     }
 
+    /// Hears a change: broken pods inherit labels, too. Whether every policy must be read again because of it.
+    pub fn hear(&mut self, change: &Change) -> bool {
+        let Change::Profile(name, profile) = change else {
+            return false;
+        };
+        let before = match profile {
+            Some(profile) => self.inherited.insert(name.clone(), Arc::clone(profile)),
+            None => self.inherited.remove(name),
+        };
+        let gives = |profile: &Option<Arc<Profile>>| {
+            let profile = profile.as_ref();
+            profile.map(|profile| (Arc::clone(&profile.labels), profile.is_obscure))
+        };
+        let inherits = |doubt: &Doubt| match doubt {
+            Doubt::Holds(owner) => owner.inherits_from(name),
+            _ => false,
+        };
+        gives(&before) != gives(profile) && self.all.values().any(inherits)
+    }
+
     /// The policy as it may be enforced while there are these doubts.
     pub fn read(&self, policy: &Arc<Policy>) -> Arc<Policy> {
         let is_lost = |doubt: &Doubt| matches!(doubt, Doubt::Place(tier) if *tier == policy.tier);
         let is_lost = self.all.values().any(is_lost);
-        let is_doubtful = |rule: &Rule| {
-            (is_lost && rule.action == Action::Allow) || self.reaches(&selectors(rule))
+        let of = |direction| Asked {
+            doubts: self,
+            own: (policy.applies == Applies::Normal).then_some(direction),
         };
-        let mut rules = [&policy.ingress, &policy.egress].into_iter().flatten();
-        if !rules.any(|rules| rules.iter().any(is_doubtful)) {
+        let (ingress, egress) = (of(Direction::Ingress), of(Direction::Egress));
+        let sides = [(&ingress, &policy.ingress), (&egress, &policy.egress)];
+        let is_doubtful = |asked: &Asked<'_>, rule: &Rule| {
+            (is_lost && rule.action == Action::Allow) || asked.is_doubtful(rule)
+        };
+        let is_sure = |(asked, rules): &(&Asked<'_>, &Option<Arc<[Rule]>>)| {
+            let mut rules = rules.iter().flat_map(|rules| rules.iter());
+            !rules.any(|rule| is_doubtful(asked, rule))
+        };
+        if sides.iter().all(is_sure) {
             return Arc::clone(policy);
         }
-        let read = |rules: &Option<Arc<[Rule]>>| {
+        let read = |asked: &Asked<'_>, rules: &Option<Arc<[Rule]>>| {
             // What one written rule became, one for each of its peers, is one rule: what one peer surely passes
             // on must not meet what another may deny.
             let written = rules
                 .as_ref()?
                 .chunk_by(|one, next| one.index == next.index);
             let rules = written.flat_map(|rules| {
-                let bounds = rules.iter().map(|rule| self.bounds(rule));
+                let bounds = rules.iter().map(|rule| asked.bounds(rule));
                 let (least, most): (Vec<_>, Vec<_>) = bounds.unzip();
                 least.into_iter().chain(most).flatten()
             });
@@ -204,48 +140,195 @@ impl Doubts {
             Some(rules.collect())
         };
         Arc::new(Policy {
-            ingress: read(&policy.ingress),
-            egress: read(&policy.egress),
+            ingress: read(&ingress, &policy.ingress),
+            egress: read(&egress, &policy.egress),
             ..Policy::clone(policy)
         })
     }
 
-    /// A rule as one that surely matches and one behind it that may match.
-    fn bounds(&self, rule: &Rule) -> (Option<Rule>, Option<Rule>) {
-        let excluded: Vec<&Predicate> = [&rule.source, &rule.destination]
-            .into_iter()
-            .flat_map(|side| &side.none)
-            .collect();
-        // What the set may exclude is not certain to match; without that the set only adds.
-        let least = (!self.reaches(&excluded)).then(|| rule.clone());
-        let most = || {
-            let mut most = rule.clone();
-            most.action = Action::Deny;
-            for side in [&mut most.source, &mut most.destination] {
-                side.all.retain(|each| !self.reaches(&[each]));
-            }
-            most
-        };
+    fn heirs(&self) -> impl Iterator<Item = &Heirs> {
+        self.all.values().filter_map(|doubt| match doubt {
+            Doubt::Inherits(heirs) => Some(heirs),
+            _ => None,
+        })
+    }
+}
+
+/// The rules of one direction of a policy.
+struct Asked<'a> {
+    doubts: &'a Doubts,
+    /// The direction, when the own side is an endpoint whose ports are known whatever is broken.
+    own: Option<Direction>,
+}
+
+impl Asked<'_> {
+    /// Whether the rule may mean something else than it seems to.
+    fn is_doubtful(&self, rule: &Rule) -> bool {
+        let mut asked = self.sides(rule).into_iter().flat_map(|(side, is_own)| {
+            let names = [&side.ports, &side.not_ports].into_iter().flatten();
+            let names = names.filter(move |_| !is_own).flat_map(|each| &each.names);
+            side.all.iter().chain(&side.none).chain(names)
+        });
+        asked.any(|predicate| {
+            self.reaches(predicate)
+                || self
+                    .doubts
+                    .heirs()
+                    .any(|heirs| heirs.are_asked_by(predicate))
+        })
+    }
+
+    /// A rule as those that surely match and those behind them that may match.
+    fn bounds(&self, rule: &Rule) -> (Vec<Rule>, Vec<Rule>) {
+        if !self.is_doubtful(rule) {
+            return (vec![rule.clone()], Vec::new());
+        }
         match rule.action {
-            _ if !self.reaches(&selectors(rule)) => (Some(rule.clone()), None),
-            Action::Allow | Action::Log => (least, None),
-            Action::Pass => (least, Some(most())),
-            Action::Deny => (None, Some(most())),
+            Action::Allow | Action::Log => (self.least(rule), Vec::new()),
+            Action::Pass => (self.least(rule), self.most(rule)),
+            Action::Deny => (Vec::new(), self.most(rule)),
         }
     }
 
-    /// Whether one of the predicates may mean an owner of unknown addresses. Sets serve no named ports.
-    fn reaches(&self, predicates: &[&Predicate]) -> bool {
-        let mut doubts = self.all.values();
-        doubts.any(|doubt| predicates.iter().any(|predicate| doubt.bears_on(predicate)))
+    /// What surely matches. What a broken owner may exclude does not; without that it only adds.
+    fn least(&self, rule: &Rule) -> Vec<Rule> {
+        let mut least = rule.clone();
+        let mut others = rule.clone();
+        let mut may_exclude_ports = false;
+        let sides = self.sides(rule).into_iter();
+        let copies = [&mut least.source, &mut least.destination];
+        let copies = copies
+            .into_iter()
+            .zip([&mut others.source, &mut others.destination]);
+        for ((side, is_own), (least, others)) in sides.zip(copies) {
+            if side.none.iter().any(|each| self.reaches(each)) {
+                return Vec::new();
+            }
+            self.bound(least, Bound::Certain);
+            self.bound(others, Bound::Certain);
+            let names = side.not_ports.iter().filter(|_| !is_own);
+            let mut names = names.flat_map(|ports| &ports.names);
+            if names.any(|name| self.reaches(name)) {
+                may_exclude_ports = true;
+                least.not_ports = None;
+                others.not_ports = Some(every_port());
+            }
+        }
+        match (may_exclude_ports, rule.protocol) {
+            (false, _) => vec![least],
+            (true, ProtocolMatch { is: Some(_), .. }) => Vec::new(),
+            // The names of ports exclude nothing of protocols without any.
+            (true, ProtocolMatch { is: None, is_not }) => {
+                least.protocol = ProtocolMatch {
+                    is: Some(Protocol::UDPLITE),
+                    is_not: None,
+                };
+                let has_lite = is_not != Some(Protocol::UDPLITE);
+                has_lite
+                    .then_some(least)
+                    .into_iter()
+                    .chain([others])
+                    .collect()
+            }
+        }
+    }
+
+    /// A Deny of all that may match.
+    fn most(&self, rule: &Rule) -> Vec<Rule> {
+        let mut most = rule.clone();
+        most.action = Action::Deny;
+        // The protocols in which a name may mean any port.
+        let mut protocols = BTreeSet::new();
+        let sides = self.sides(rule).into_iter();
+        for ((_, is_own), side) in sides.zip([&mut most.source, &mut most.destination]) {
+            side.all.retain(|each| !self.reaches(each));
+            let names = side.ports.iter().filter(|_| !is_own);
+            let mut names = names.flat_map(|ports| &ports.names);
+            if names.clone().any(|name| self.reaches(name)) {
+                protocols.extend(names.by_ref().filter_map(protocol));
+                side.ports = Some(every_port());
+            }
+            self.bound(side, Bound::Possible);
+        }
+        if protocols.is_empty() || most.protocol.is.is_some() {
+            return vec![most];
+        }
+        let only = |protocol| Rule {
+            protocol: ProtocolMatch {
+                is: Some(protocol),
+                is_not: None,
+            },
+            ..most.clone()
+        };
+        protocols.into_iter().map(only).collect()
+    }
+
+    /// The source and the destination, and whether it is the endpoint that is asked, whose ports are known.
+    fn sides<'r>(&self, rule: &'r Rule) -> [(&'r Side, bool); 2] {
+        [
+            (&rule.source, self.own == Some(Direction::Egress)),
+            (&rule.destination, self.own == Some(Direction::Ingress)),
+        ]
+    }
+
+    /// Puts the terms about labels that nobody can read at their bound.
+    fn bound(&self, side: &mut Side, bound: Bound) {
+        let names = |ports: &mut Option<Ports>, bound| {
+            for name in ports.iter_mut().flat_map(|ports| &mut ports.names) {
+                *name = self.bounded(name, bound);
+            }
+        };
+        for each in &mut side.all {
+            *each = self.bounded(each, bound);
+        }
+        for each in &mut side.none {
+            *each = self.bounded(each, bound.not());
+        }
+        names(&mut side.ports, bound);
+        names(&mut side.not_ports, bound.not());
+    }
+
+    fn bounded(&self, predicate: &Predicate, bound: Bound) -> Predicate {
+        let mut predicate = predicate.clone();
+        for heirs in self.doubts.heirs() {
+            predicate = match &predicate {
+                _ if !heirs.are_asked_by(&predicate) => continue,
+                Predicate::Selector { selector, .. } => {
+                    Predicate::selector(heirs.bounded(selector, bound))
+                }
+                Predicate::NamedPort {
+                    selector: Some(selector),
+                    port,
+                    protocol,
+                    ..
+                } => {
+                    let selector = heirs.bounded(selector, bound);
+                    Predicate::named_port(Some(selector), port, *protocol)
+                }
+                _ => continue,
+            };
+        }
+        predicate
+    }
+
+    /// Whether the predicate may mean an owner of unknown addresses.
+    fn reaches(&self, predicate: &Predicate) -> bool {
+        let mut doubts = self.doubts.all.values();
+        doubts.any(|doubt| doubt.bears_on(predicate, &self.doubts.inherited))
     }
 }
 
 impl Doubt {
     /// Whether it leaves open of which addresses the predicate holds.
-    fn bears_on(&self, predicate: &Predicate) -> bool {
+    fn bears_on(&self, predicate: &Predicate, inherited: &Inherited) -> bool {
         match (self, predicate) {
-            (Self::Holds(owner), Predicate::Selector { selector, .. }) => owner.may_match(selector),
+            (Self::Holds(owner), Predicate::Selector { selector, .. }) => {
+                owner.may_match(selector, inherited)
+            }
+            (Self::Holds(owner), Predicate::NamedPort { selector, .. }) => {
+                let mut selector = selector.iter();
+                owner.serves() && selector.all(|selector| owner.may_match(selector, inherited))
+            }
             (
                 Self::Serves { namespace, service },
                 Predicate::Listed {
@@ -255,16 +338,25 @@ impl Doubt {
             ) => {
                 *namespace == key.namespace && service.as_ref().is_none_or(|name| *name == key.name)
             }
-            (Self::Node(owner), Predicate::Nodes { selector, .. }) => owner.may_match(selector),
+            (Self::Node(owner), Predicate::Nodes { selector, .. }) => {
+                owner.may_match(selector, inherited)
+            }
             _ => false,
         }
     }
 }
 
-/// What a rule asks about its two addresses.
-fn selectors(rule: &Rule) -> Vec<&Predicate> {
-    let sides = [&rule.source, &rule.destination].into_iter();
-    sides
-        .flat_map(|side| side.all.iter().chain(&side.none))
-        .collect()
+fn every_port() -> Ports {
+    Ports {
+        numbers: [PortRange::ALL].into_iter().collect(),
+        names: Vec::new(),
+    }
+}
+
+/// The protocol of a port's name.
+const fn protocol(name: &Predicate) -> Option<Protocol> {
+    match name {
+        Predicate::NamedPort { protocol, .. } => Some(*protocol),
+        _ => None,
+    }
 }

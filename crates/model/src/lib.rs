@@ -17,7 +17,7 @@ mod predicate;
 
 pub use change::Change;
 pub use convert::{Closed, Converter, FIRST_TIER, Refused, policy_key};
-pub use doubt::{Doubt, Doubts, Obscure};
+pub use doubt::{Doubt, Doubts, Heirs, Obscure};
 pub use endpoint::{
     DEFAULT_ALLOW, Endpoint, EndpointKey, EndpointPort, HostEndpoint, HostInterface, Labels,
     NetworkSet, NetworkSetKey, Node, Profile, ProfileName,

@@ -106,15 +106,18 @@ pub(crate) fn define(
     Some(group)
 }
 
-/// What judges a host endpoint of which nobody knows the policies; `None` where something else judges as well.
-pub(crate) fn closed((hook, direction): (Hook, Direction)) -> Option<GroupDef> {
+/// What judges an endpoint of which nobody knows the policies; `None` where something else judges as well.
+pub(crate) fn closed((of, (hook, direction)): (Of, (Hook, Direction))) -> Option<GroupDef> {
     let mut group = GroupDef {
         id: GroupId("".into()),
         hook,
         direction,
         tiers: Vec::new(),
         profiles: Vec::new(),
-        local_ports: LocalPorts::ByAddress(BTreeMap::new()),
+        local_ports: match of {
+            Of::Workload => LocalPorts::Exact(BTreeMap::new()),
+            Of::Host => LocalPorts::ByAddress(BTreeMap::new()),
+        },
     };
     group.id = name(&group);
     (!hook.is_early()).then_some(group)

@@ -215,7 +215,7 @@ impl Locals {
             let mut groups = BTreeMap::new();
             for way in ways {
                 let group = if is_closed {
-                    groups::closed(way)
+                    groups::closed((Of::Host, way))
                 } else {
                     self.define_for_host(index, shape, &selected, way)
                 };
@@ -271,8 +271,7 @@ impl Locals {
 
 /// Whether nobody knows which policies select a host endpoint of this shape.
 fn is_closed(index: &Index, endpoint: &HostEndpoint, shape: ShapeId) -> bool {
-    let mut profiles = index.profiles_of(shape).flatten();
-    endpoint.is_closed || profiles.any(|profile| profile.is_obscure)
+    endpoint.is_closed || index.is_obscure(shape)
 }
 
 /// Whether policies of this kind are for hosts at all, whatever labels a host endpoint bears.

@@ -100,6 +100,12 @@ impl Index {
         names.map(|name| self.profiles.get(name).map(|slot| &slot.profile))
     }
 
+    /// Whether a profile of the shape gives labels that nobody can read, so that nobody knows which policies select it.
+    pub(crate) fn is_obscure(&self, shape: ShapeId) -> bool {
+        let mut profiles = self.profiles_of(shape).flatten();
+        profiles.any(|profile| profile.is_obscure)
+    }
+
     /// The ports that a named-port predicate leads to on a shape, ascending.
     pub(crate) fn ports_of(&mut self, shape: ShapeId, predicate: &Predicate) -> Vec<u16> {
         let Predicate::NamedPort {

@@ -296,6 +296,9 @@ impl Locals {
 
     fn define(&self, index: &mut Index, shape: ShapeId, direction: Direction) -> Option<GroupDef> {
         index.work.groups_built += 1;
+        if index.is_obscure(shape) {
+            return groups::closed((Of::Workload, (Hook::Normal, direction)));
+        }
         let selected = &self.shapes.get(&shape)?.selected;
         let policies: Vec<&Arc<Policy>> = selected
             .iter()

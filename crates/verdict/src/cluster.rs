@@ -7,6 +7,8 @@ use oncilla_api::v3::EndpointToHostAction;
 use oncilla_api::{Kind, Object, ObjectKey, Remains};
 use serde_json::Value;
 
+use crate::endpoint::pod_faults;
+
 /// All objects of a cluster, as people wrote them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cluster {
@@ -71,8 +73,8 @@ impl Cluster {
         self.objects.remove(key)
     }
 
-    /// What is left of the policies, tiers, network sets, profiles, host endpoints and nodes that the API would
-    /// refuse.
+    /// What is left of the policies, tiers, network sets, profiles and host endpoints that the API would refuse, and of
+    /// the nodes, pods, namespaces and service accounts that cannot be read.
     pub(crate) fn broken(&self) -> BTreeMap<ObjectKey, Remains> {
         let judges = |kind| {
             matches!(
@@ -90,6 +92,15 @@ impl Cluster {
             )
         };
         let mut broken = self.unreadable.clone();
+        for object in self.objects.values() {
+            if let Object::Pod(pod) = object {
+                let faults = pod_faults(pod);
+                if !faults.is_empty() {
+                    let remains = Remains::new(Kind::Pod, &object.to_value(), &faults);
+                    broken.insert(object.key(), remains);
+                }
+            }
+        }
         for object in self.objects.values().filter(|object| judges(object.kind())) {
             let mut defaulted = object.clone();
             defaulted.default_fields();
@@ -99,8 +110,14 @@ impl Cluster {
                 broken.insert(defaulted.key(), remains);
             }
         }
-        // A node counts as soon as it can be decoded: nothing of it but labels and addresses matters.
-        broken.retain(|key, _| judges(key.kind) || key.kind == Kind::Node);
+        // These count as soon as they can be decoded: hardly anything of them matters.
+        let counts_decoded = |kind| {
+            matches!(
+                kind,
+                Kind::Node | Kind::Pod | Kind::Namespace | Kind::ServiceAccount
+            )
+        };
+        broken.retain(|key, _| judges(key.kind) || counts_decoded(key.kind));
         broken
     }
 

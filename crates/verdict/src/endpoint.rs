@@ -1,20 +1,18 @@
 //! Who owns an address: endpoints, of which pods are made here, network sets, and nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oncilla_api::{Object, ObjectKey, Remains, v1, v3};
+use oncilla_api::{FieldError, Kind, Object, ObjectKey, Remains, v1, v3};
 use oncilla_net::{Family, IpNet, Protocol, family_of, parse_address, parse_cidr};
 
 use crate::cluster::Cluster;
+use crate::hidden::{HiddenSet, SERVICE_ACCOUNT_LENGTH_LIMIT};
 use crate::labels::{
     LabelMap, NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
 };
 use crate::profile::Profile;
-
-/// Service account names of this length and longer are no label.
-const SERVICE_ACCOUNT_LENGTH_LIMIT: usize = 63;
 
 /// A pod with a network of its own, or a host endpoint.
 #[derive(Debug)]
@@ -28,6 +26,9 @@ pub(crate) struct Endpoint {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ports: Vec<NamedPort>,
     pub(crate) profiles: Vec<Profile>,
+    /// What is known of its labels, when some that it inherits cannot be read. Nobody knows then which policies select
+    /// it.
+    pub(crate) vague: Option<HiddenSet>,
 }
 
 /// A container's name for a port.
@@ -44,6 +45,8 @@ pub(crate) struct AddressSet {
     pub(crate) nets: Vec<IpNet>,
     /// Own labels and inherited ones; own win.
     pub(crate) labels: LabelMap,
+    /// What is known of them, when some that it inherits cannot be read.
+    pub(crate) vague: Option<HiddenSet>,
 }
 
 /// A node as a peer.
@@ -71,27 +74,57 @@ pub(crate) struct Inheritance {
     namespaces: BTreeMap<String, LabelMap>,
     /// Labels of each service account, prefixed.
     accounts: BTreeMap<(String, String), LabelMap>,
+    /// The namespaces whose labels cannot be read.
+    hidden_namespaces: BTreeSet<String>,
+    /// The service accounts whose labels cannot be read.
+    hidden_accounts: BTreeSet<(String, String)>,
 }
 
 impl Inheritance {
-    pub(crate) fn of(cluster: &Cluster) -> Self {
+    pub(crate) fn of(cluster: &Cluster, broken: &BTreeMap<ObjectKey, Remains>) -> Self {
         let mut all = Self::default();
         for object in cluster.objects() {
             let metadata = object.metadata();
-            match object {
-                Object::Namespace(_) => {
-                    let labels = prefixed(metadata, NAMESPACE_PREFIX);
-                    all.namespaces.insert(metadata.name.clone(), labels);
-                }
-                Object::ServiceAccount(_) => {
-                    let labels = prefixed(metadata, SERVICE_ACCOUNT_PREFIX);
-                    let key = (namespace_of(metadata), metadata.name.clone());
-                    all.accounts.insert(key, labels);
-                }
-                _ => {}
+            if matches!(object, Object::Namespace(_) | Object::ServiceAccount(_)) {
+                all.add(&object.key(), Some(&metadata.labels));
+            }
+        }
+        for (key, remains) in broken {
+            if matches!(key.kind, Kind::Namespace | Kind::ServiceAccount) {
+                // Nothing else matters of them.
+                let labels: Option<LabelMap> = remains.read("metadata.labels");
+                all.add(key, labels.as_ref());
             }
         }
         all
+    }
+
+    fn add(&mut self, key: &ObjectKey, labels: Option<&LabelMap>) {
+        let name = key.name.clone();
+        let account = key.namespace.clone().map(|space| (space, name.clone()));
+        match (account, labels) {
+            (None, Some(labels)) => {
+                let labels = prefixed((&name, labels), NAMESPACE_PREFIX);
+                self.namespaces.insert(name, labels);
+            }
+            (Some(account), Some(labels)) => {
+                let labels = prefixed((&name, labels), SERVICE_ACCOUNT_PREFIX);
+                self.accounts.insert(account, labels);
+            }
+            (None, None) => drop(self.hidden_namespaces.insert(name)),
+            (Some(account), None) => drop(self.hidden_accounts.insert(account)),
+        }
+    }
+
+    /// Whether nobody can read the labels of a namespace.
+    pub(crate) fn hides_namespace(&self, namespace: &str) -> bool {
+        self.hidden_namespaces.contains(namespace)
+    }
+
+    /// Whether nobody can read the labels of a service account.
+    pub(crate) fn hides_account(&self, namespace: &str, account: &str) -> bool {
+        let account = (namespace.to_owned(), account.to_owned());
+        self.hidden_accounts.contains(&account)
     }
 
     /// The labels that a namespace gives; `None` when there is no such namespace.
@@ -113,18 +146,32 @@ impl Inheritance {
             labels.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
+
+    /// What is known of the labels of somebody in a namespace, when something of it cannot be read.
+    fn vague(
+        &self,
+        labels: &LabelMap,
+        namespace: &str,
+        account: Option<&str>,
+    ) -> Option<HiddenSet> {
+        let mut masked = Vec::new();
+        if self.hides_namespace(namespace) {
+            masked.push(NAMESPACE_PREFIX);
+        }
+        if account.is_some_and(|account| self.hides_account(namespace, account)) {
+            masked.push(SERVICE_ACCOUNT_PREFIX);
+        }
+        let problem = "labels that it inherits cannot be read";
+        (!masked.is_empty()).then(|| HiddenSet::vague(labels.clone(), masked, problem))
+    }
 }
 
-fn prefixed(metadata: &oncilla_api::ObjectMeta, prefix: &str) -> LabelMap {
-    let mut labels: LabelMap = metadata
-        .labels
+fn prefixed((name, labels): (&str, &LabelMap), prefix: &str) -> LabelMap {
+    let mut labels: LabelMap = labels
         .iter()
         .map(|(name, value)| (format!("{prefix}{name}"), value.clone()))
         .collect();
-    labels.insert(
-        format!("{prefix}projectcalico.org/name"),
-        metadata.name.clone(),
-    );
+    labels.insert(format!("{prefix}projectcalico.org/name"), name.to_owned());
     labels
 }
 
@@ -138,7 +185,7 @@ pub(crate) fn namespace_of(metadata: &oncilla_api::ObjectMeta) -> String {
 
 impl Endpoint {
     pub(crate) fn is_host(&self) -> bool {
-        self.key.kind == oncilla_api::Kind::HostEndpoint
+        self.key.kind == Kind::HostEndpoint
     }
 
     /// The endpoint that a pod is; none for pods of the host network and pods without a node.
@@ -161,6 +208,7 @@ impl Endpoint {
         }
         inheritance.apply(&mut labels, &namespace, Some(account));
         Some(Self {
+            vague: inheritance.vague(&labels, &namespace, Some(account)),
             name: format!("{namespace}/{}", pod.metadata.name).into(),
             node: pod.spec.node_name.clone(),
             labels,
@@ -170,11 +218,7 @@ impl Endpoint {
                 Profile::of_namespace(&namespace, inheritance),
                 Profile::of_account(&namespace, account, inheritance),
             ],
-            key: ObjectKey::namespaced(
-                oncilla_api::Kind::Pod,
-                namespace,
-                pod.metadata.name.clone(),
-            ),
+            key: ObjectKey::namespaced(Kind::Pod, namespace, pod.metadata.name.clone()),
         })
     }
 }
@@ -184,6 +228,7 @@ impl AddressSet {
         Self {
             nets: set_nets(&set.spec),
             labels: set.metadata.labels.clone(),
+            vague: None,
         }
     }
 
@@ -194,6 +239,7 @@ impl AddressSet {
         inheritance.apply(&mut labels, &namespace, None);
         Self {
             nets: set_nets(&set.spec),
+            vague: inheritance.vague(&labels, &namespace, None),
             labels,
         }
     }
@@ -206,14 +252,17 @@ impl AddressSet {
         inheritance: &Inheritance,
     ) -> Self {
         let mut labels = own.clone();
+        let mut vague = None;
         if let Some(namespace) = namespace {
             labels.insert(NAMESPACE.to_owned(), namespace.to_owned());
             inheritance.apply(&mut labels, namespace, None);
+            vague = inheritance.vague(&labels, namespace, None);
         }
         let nets = remains.items("spec.nets").iter();
         Self {
             nets: readable_nets(nets.filter_map(|net| net.as_str())),
             labels,
+            vague,
         }
     }
 }
@@ -231,31 +280,86 @@ fn set_nets(spec: &v3::NetworkSetSpec) -> Vec<IpNet> {
     readable_nets(spec.nets.iter())
 }
 
-/// Addresses by precedence: status, then the annotations of the network plugins. A finished pod has none.
+/// Whether a pod has no addresses any more.
+fn is_finished(pod: &v1::Pod) -> bool {
+    let given_back = |name: &str| {
+        pod.metadata
+            .annotations
+            .get(name)
+            .is_some_and(String::is_empty)
+    };
+    has_ended(&pod.status.phase)
+        || (pod.metadata.deletion_timestamp.is_some()
+            && (given_back("cni.projectcalico.org/podIP")
+                || given_back("vpc.amazonaws.com/pod-ips")))
+}
+
+fn has_ended(phase: &str) -> bool {
+    matches!(phase, "Failed" | "Succeeded" | "Completed")
+}
+
+/// Where a pod's addresses are written, by precedence: status, then the annotations of the network plugins.
+fn address_texts(pod: &v1::Pod) -> Vec<&str> {
+    let listed = |name: &str| {
+        let listed = pod.metadata.annotations.get(name);
+        listed
+            .map(|text| text.split(',').collect())
+            .unwrap_or_default()
+    };
+    let places = [
+        pod.status.pod_ips.iter().map(|each| &*each.ip).collect(),
+        vec![&*pod.status.pod_ip],
+        listed("cni.projectcalico.org/podIPs"),
+        listed("cni.projectcalico.org/podIP"),
+        listed("vpc.amazonaws.com/pod-ips"),
+    ];
+    let written = places.into_iter().map(|mut texts| {
+        texts.retain(|text| !text.trim().is_empty());
+        texts
+    });
+    written
+        .into_iter()
+        .find(|texts| !texts.is_empty())
+        .unwrap_or_default()
+}
+
+/// The addresses; a finished pod has none.
 pub(crate) fn pod_addresses(pod: &v1::Pod) -> Vec<IpAddr> {
-    let annotation = |name: &str| pod.metadata.annotations.get(name).map(String::as_str);
-    let given_back = |name: &str| annotation(name) == Some("");
-    let finished = matches!(
-        pod.status.phase.as_str(),
-        "Failed" | "Succeeded" | "Completed"
-    ) || (pod.metadata.deletion_timestamp.is_some()
-        && (given_back("cni.projectcalico.org/podIP") || given_back("vpc.amazonaws.com/pod-ips")));
-    if finished {
+    if is_finished(pod) {
         return Vec::new();
     }
-    let status_ips: Vec<&str> = pod.status.pod_ips.iter().map(|each| &*each.ip).collect();
-    let listed = |text: &str| text.split(',').filter_map(address).collect::<Vec<_>>();
-    let sources = [
-        status_ips.into_iter().filter_map(address).collect(),
-        listed(&pod.status.pod_ip),
-        listed(annotation("cni.projectcalico.org/podIPs").unwrap_or_default()),
-        listed(annotation("cni.projectcalico.org/podIP").unwrap_or_default()),
-        listed(annotation("vpc.amazonaws.com/pod-ips").unwrap_or_default()),
-    ];
-    sources
-        .into_iter()
-        .find(|addresses| !addresses.is_empty())
-        .unwrap_or_default()
+    address_texts(pod).into_iter().filter_map(address).collect()
+}
+
+/// What is wrong with a pod that can be decoded: an address that is none, a named port without a number.
+pub(crate) fn pod_faults(pod: &v1::Pod) -> Vec<FieldError> {
+    if pod.spec.host_network || pod.spec.node_name.is_empty() {
+        return Vec::new();
+    }
+    let texts = if is_finished(pod) {
+        Vec::new()
+    } else {
+        address_texts(pod)
+    };
+    let texts = texts.into_iter().filter(|text| address(text).is_none());
+    let addresses =
+        texts.map(|text| FieldError::new("status.podIPs", format!("{text:?} is no address")));
+    let containers = pod.spec.containers.iter().chain(&pod.spec.init_containers);
+    let ports = containers.flat_map(|container| &container.ports);
+    let wrong =
+        ports.filter(|port| !port.name.is_empty() && u16::try_from(port.container_port).is_err());
+    let ports = wrong.map(|port| {
+        let message = format!("{} is no port number", port.container_port);
+        FieldError::new("spec.containers", message)
+    });
+    addresses.chain(ports).collect()
+}
+
+/// Whether a pod that cannot be read certainly has no network of its own, or none any more.
+pub(crate) fn is_nobody(remains: &Remains) -> bool {
+    remains.read::<bool>("spec.hostNetwork") == Some(true)
+        || remains.text("spec.nodeName") == Some("")
+        || remains.text("status.phase").is_some_and(has_ended)
 }
 
 /// An address, possibly with a prefix length behind it.

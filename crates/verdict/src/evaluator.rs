@@ -9,9 +9,12 @@ use oncilla_net::{Direction, Family, Icmp, Packet, Verdict, family_of};
 
 use crate::answer::{Answer, Chain, DecidedRule, Decision};
 use crate::cluster::Cluster;
-use crate::endpoint::{AddressSet, Endpoint, Inheritance, NodePeer, of_family, pod_addresses};
+use crate::endpoint::{
+    AddressSet, Endpoint, Inheritance, NodePeer, is_nobody, of_family, pod_addresses,
+};
 use crate::hidden::HiddenSet;
 use crate::host::{Host, HostEndpoint};
+use crate::labels::LabelMap;
 use crate::leg::{Applicable, Detail};
 use crate::lists::Lists;
 use crate::profile::Profiles;
@@ -81,8 +84,8 @@ pub(crate) enum Place {
 impl Evaluator {
     /// Reads a cluster.
     pub fn new(cluster: &Cluster) -> Self {
-        let inheritance = Inheritance::of(cluster);
         let broken = cluster.broken();
+        let inheritance = Inheritance::of(cluster, &broken);
         let profiles = Profiles::of(cluster, &broken);
         let mut all = Self {
             tiers: Tier::all(cluster, &broken),
@@ -104,6 +107,7 @@ impl Evaluator {
         };
         for object in cluster.objects() {
             match object {
+                Object::Pod(_) if broken.contains_key(&object.key()) => {}
                 Object::Pod(pod) => match Endpoint::of_pod(pod, &inheritance) {
                     Some(endpoint) => all.add_endpoint(endpoint),
                     None if pod.spec.host_network => {
@@ -152,16 +156,20 @@ impl Evaluator {
         for (key, remains) in broken {
             self.lists.add_hidden(key, remains);
             let is_set = matches!(key.kind, Kind::GlobalNetworkSet | Kind::NetworkSet);
-            let unknown = |field: &str| remains.field(field) == Remnant::Unknown;
-            let is_host = key.kind == Kind::HostEndpoint
-                && (unknown("spec.expectedIPs") || unknown("metadata.labels"));
-            if !is_set && !is_host && key.kind != Kind::Node {
+            let hides = match key.kind {
+                Kind::Node => true,
+                Kind::Pod => !is_nobody(remains),
+                Kind::HostEndpoint => !is_known_peer(remains),
+                _ => is_set,
+            };
+            if !hides {
                 continue;
             }
-            let set = HiddenSet::of(key, remains);
+            let set = HiddenSet::of(key, remains, inheritance);
             if is_set {
-                self.sets.extend(set.labels().map(|labels| {
-                    AddressSet::of_remains(key.namespace.as_deref(), labels, remains, inheritance)
+                let own: Option<LabelMap> = remains.read("metadata.labels");
+                self.sets.extend(own.map(|labels| {
+                    AddressSet::of_remains(key.namespace.as_deref(), &labels, remains, inheritance)
                 }));
             }
             self.hidden.push(set);
@@ -332,6 +340,7 @@ impl Evaluator {
             Owner {
                 labels: &endpoint.labels,
                 ports: &endpoint.ports,
+                vague: endpoint.vague.as_ref(),
             }
         });
         let hosts = self.hosts_by_address.get(&address).into_iter().flatten();
@@ -340,12 +349,14 @@ impl Evaluator {
             Owner {
                 labels: &endpoint.labels,
                 ports: &endpoint.ports,
+                vague: endpoint.vague.as_ref(),
             }
         });
         let holds = |set: &&AddressSet| set.nets.iter().any(|net| net.contains(&address));
         let sets = self.sets.iter().filter(holds).map(|set| Owner {
             labels: &set.labels,
             ports: &[],
+            vague: set.vague.as_ref(),
         });
         let nodes = self.node_peers.iter();
         let nodes = nodes.filter(|node| node.addresses.contains(&address));
@@ -416,6 +427,16 @@ const fn slot(direction: Direction, chain: Chain) -> usize {
             Chain::PreDnat => 4,
             Chain::Untracked => 6,
         }
+}
+
+/// Whether all is known of a broken host endpoint by which rules of others can mean it.
+fn is_known_peer(remains: &Remains) -> bool {
+    let known = |field: &str| remains.field(field) != Remnant::Unknown;
+    let none = |list: &str| remains.count(list) == Some(0);
+    known("spec.expectedIPs")
+        && known("metadata.labels")
+        && none("spec.profiles")
+        && none("spec.ports")
 }
 
 /// Traffic that meets no policy: said of the receiving end, unless only the sender is ours.

@@ -146,6 +146,7 @@ impl HostEndpoint {
                     .collect(),
                 ports: ports.collect(),
                 profiles: listed,
+                vague: None,
             },
         }
     }
@@ -180,6 +181,7 @@ impl HostEndpoint {
                 addresses,
                 ports: Vec::new(),
                 profiles: Vec::new(),
+                vague: None,
             },
         }
     }

@@ -226,10 +226,12 @@ impl Policy {
             types => types.iter().any(|each| Direction::from(*each) == direction),
         };
         let mut unreadable = None;
+        // What a host forwards, or has not translated yet, may be for anybody.
+        let own_side = |direction| (policy.stage == Stage::NORMAL).then_some(direction);
         let mut rules = |direction, own: &[v3::Rule]| {
             let read = own
                 .iter()
-                .map(|rule| Rule::calico(rule, namespace.as_deref()));
+                .map(|rule| Rule::calico(rule, namespace.as_deref(), own_side(direction)));
             let rules: Option<Vec<Rule>> = read.collect();
             if rules.is_none() {
                 unreadable = Some(UNREADABLE_RULE.into());

@@ -34,8 +34,24 @@ struct Rules {
 pub(crate) struct Profiles(BTreeMap<String, Profile>);
 
 impl Profile {
+    /// One of which nobody knows what labels it gives: it denies.
+    fn unreadable(name: String) -> Self {
+        let deny = || vec![Rule::deny_everything()];
+        Self {
+            name: name.into(),
+            rules: Some(Arc::new(Rules {
+                ingress: deny(),
+                egress: deny(),
+            })),
+            labels: None,
+        }
+    }
+
     /// A namespace's: it allows everything.
     pub(crate) fn of_namespace(namespace: &str, inheritance: &Inheritance) -> Self {
+        if inheritance.hides_namespace(namespace) {
+            return Self::unreadable(format!("kns.{namespace}"));
+        }
         let labels = inheritance.of_namespace(namespace);
         Self {
             name: format!("kns.{namespace}").into(),
@@ -46,6 +62,9 @@ impl Profile {
 
     /// A service account's: it has no rules.
     pub(crate) fn of_account(namespace: &str, account: &str, inheritance: &Inheritance) -> Self {
+        if inheritance.hides_account(namespace, account) {
+            return Self::unreadable(format!("ksa.{namespace}.{account}"));
+        }
         let labels = inheritance.of_account(namespace, account);
         Self {
             name: format!("ksa.{namespace}.{account}").into(),
@@ -64,7 +83,7 @@ impl Profile {
 
     fn of(profile: &v3::Profile) -> Self {
         let read = |rules: &[v3::Rule]| {
-            let read = rules.iter().map(|rule| Rule::calico(rule, None));
+            let read = rules.iter().map(|rule| Rule::calico(rule, None, None));
             let read: Option<Vec<Rule>> = read.collect();
             // Nobody can say what it means.
             read.unwrap_or_else(|| vec![Rule::deny_everything()])
@@ -82,14 +101,9 @@ impl Profile {
 
     /// One that the API would refuse: it denies.
     fn closed(key: &ObjectKey, remains: &Remains) -> Self {
-        let deny = || vec![Rule::deny_everything()];
         Self {
-            name: key.name.as_str().into(),
-            rules: Some(Arc::new(Rules {
-                ingress: deny(),
-                egress: deny(),
-            })),
             labels: remains.read("spec.labelsToApply"),
+            ..Self::unreadable(key.name.clone())
         }
     }
 

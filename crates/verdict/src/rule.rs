@@ -8,10 +8,10 @@ use std::net::IpAddr;
 
 use oncilla_api::v3::Action;
 use oncilla_api::{k8s, v3};
-use oncilla_net::{Family, IpNet, Packet, Protocol};
+use oncilla_net::{Direction, Family, IpNet, Packet, Protocol};
 
 use crate::endpoint::NamedPort;
-use crate::hidden::HiddenSet;
+use crate::hidden::{HiddenSet, Truth};
 use crate::labels::LabelMap;
 use crate::lists::{HiddenSlice, Lists};
 use calico::CalicoRule;
@@ -38,7 +38,7 @@ pub(crate) struct Side<'a> {
     pub(crate) may_own: Option<Owner<'a>>,
     /// The labels of the nodes that the address belongs to: only some rules can mean those.
     pub(crate) nodes: Vec<&'a LabelMap>,
-    /// The broken sets and nodes that may hold the address too.
+    /// The broken sets, pods, hosts and nodes that may hold the address too.
     pub(crate) hidden: &'a [HiddenSet],
     /// The lists that may name the address.
     pub(crate) lists: &'a Lists,
@@ -61,6 +61,14 @@ impl Bound {
             Self::Possible => Self::Certain,
         }
     }
+
+    /// Whether what is so counts.
+    fn accepts(self, truth: Truth) -> bool {
+        match self {
+            Self::Certain => truth == Truth::Yes,
+            Self::Possible => truth != Truth::No,
+        }
+    }
 }
 
 /// An endpoint or network set.
@@ -69,6 +77,8 @@ pub(crate) struct Owner<'a> {
     pub(crate) labels: &'a LabelMap,
     /// None for network sets.
     pub(crate) ports: &'a [NamedPort],
+    /// What is known of its labels, when not all is.
+    pub(crate) vague: Option<&'a HiddenSet>,
 }
 
 impl Owner<'_> {
@@ -100,9 +110,13 @@ enum Criteria {
 
 impl Rule {
     /// A rule of a Calico policy; `None` when it cannot be read. `namespace` is the policy's own, `None` for
-    /// a global one.
-    pub(crate) fn calico(rule: &v3::Rule, namespace: Option<&str>) -> Option<Self> {
-        let criteria = CalicoRule::read(rule, namespace)?;
+    /// a global one; `own` the direction, when one side is always the endpoint that is asked.
+    pub(crate) fn calico(
+        rule: &v3::Rule,
+        namespace: Option<&str>,
+        own: Option<Direction>,
+    ) -> Option<Self> {
+        let criteria = CalicoRule::read(rule, namespace, own)?;
         Some(Self {
             action: rule.action,
             goes_on: false,

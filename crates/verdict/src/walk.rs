@@ -358,12 +358,24 @@ impl Node<'_> {
         }
         let hides =
             direction == Direction::Egress && self.felix.drops_encapsulated(&self.traffic.packet);
-        let applicable = self.evaluator.applicable(index, direction);
+        let endpoint = &self.evaluator.endpoints[index];
+        // Nobody knows which policies select it.
+        let is_closed = endpoint.vague.is_some();
+        let applicable = if is_closed {
+            Vec::new()
+        } else {
+            self.evaluator.applicable(index, direction)
+        };
+        let before = if hides {
+            Some((Verdict::Deny, DecidedRule::Encapsulated))
+        } else {
+            is_closed.then_some((Verdict::Deny, DecidedRule::Unreadable))
+        };
         let asked = Asked {
-            endpoint: &self.evaluator.endpoints[index],
+            endpoint,
             direction,
             chain: Chain::Normal,
-            before: hides.then_some((Verdict::Deny, DecidedRule::Encapsulated)),
+            before,
             traffic: self.traffic,
             detail: legs.detail,
         };
@@ -424,6 +436,7 @@ fn of_host<'a>(
     side.may_own = Some(Owner {
         labels: &endpoint.labels,
         ports: &endpoint.ports,
+        vague: None,
     });
     Some(traffic)
 }

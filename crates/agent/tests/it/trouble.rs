@@ -379,3 +379,97 @@ fn a_policy_of_an_unknown_tier_denies_before_all_others_after_a_restart() {
         ("what it may select is denied", "----"),
     );
 }
+
+/// A pod of another node that has the address of the host outside.
+fn stranger(field: &Field, namespace: &str) -> (ObjectKey, Value) {
+    let addresses = [false, true].map(|v6| json!({ "ip": field.address(OUTSIDE, v6) }));
+    let key = ObjectKey::namespaced(Kind::Pod, namespace, "stranger");
+    let metadata =
+        json!({ "name": "stranger", "namespace": namespace, "labels": { "bad": "yes" } });
+    let value = json!({ "metadata": metadata,
+        "spec": { "nodeName": "elsewhere", "containers": [{ "name": "c", "image": "none" }] },
+        "status": { "podIPs": addresses } });
+    (key, value)
+}
+
+/// Lets everybody to `b` but those that one side of a rule means.
+fn deny_to_b(source: &Value) -> (ObjectKey, Value) {
+    let spec = json!({ "selector": "app == 'b'", "ingress": [
+        { "action": "Allow", "source": { "selector": "app == 'a'" } },
+        { "action": "Deny", "source": source },
+        { "action": "Allow" },
+    ]});
+    global_policy("deny", &spec)
+}
+
+#[test]
+fn a_pod_that_cannot_be_read_is_still_denied_after_a_restart() {
+    let field = field(&[deny_to_b(&json!({ "selector": "bad == 'yes'" }))]);
+    let (key, whole) = stranger(&field, "team");
+    field.world.smuggle(&key, whole.clone());
+    let mut broken = whole;
+    broken["status"]["podIPs"] = json!("nowhere");
+    check_restart(
+        &field,
+        (&key, broken),
+        "+-+-",
+        ("rules that may mean it deny all that may match", "+-+-"),
+    );
+}
+
+#[test]
+fn pods_of_a_namespace_that_cannot_be_read_are_still_denied_after_a_restart() {
+    let source = json!({ "namespaceSelector": "bad == 'yes'" });
+    let field = field(&[deny_to_b(&source)]);
+    let key = ObjectKey::cluster(Kind::Namespace, "elsewhere");
+    let value = |labels: Value| json!({ "metadata": { "name": "elsewhere", "labels": labels } });
+    field.world.smuggle(&key, value(json!({ "bad": "yes" })));
+    let (pod, whole) = stranger(&field, "elsewhere");
+    field.world.smuggle(&pod, whole);
+    check_restart(
+        &field,
+        (&key, value(json!({ "bad": 7 }))),
+        "+-+-",
+        ("rules that may mean them deny them", "+-+-"),
+    );
+}
+
+#[test]
+fn pods_here_of_a_namespace_that_cannot_be_read_are_closed_after_a_restart() {
+    let field = field(&[]);
+    let key = ObjectKey::cluster(Kind::Namespace, "team");
+    let broken = json!({ "metadata": { "name": "team", "labels": 7 } });
+    check_restart(
+        &field,
+        (&key, broken),
+        "++++",
+        ("its pods are closed", "----"),
+    );
+}
+
+/// Nobody knows its interface then, and such a one is cut off. The judge, who knows no interfaces, is not asked.
+#[test]
+fn a_pod_here_that_cannot_be_read_is_cut_off_after_a_restart() {
+    let field = field(&[]);
+    let world = &field.world;
+    let key = ObjectKey::namespaced(Kind::Pod, "team", "b");
+    let whole = world.store.object(&key).unwrap().unwrap().value;
+    let mut broken = whole.clone();
+    broken["metadata"]["labels"] = json!(7);
+    world.smuggle(&key, broken);
+    let agent = world.agent(TableOwner::Auto);
+    let status = world.wait("enforcing", |status| status.state == AgentState::Enforcing);
+    let message = &status.problems[0].message;
+    assert!(message.contains("its interface is cut off"), "{status:?}");
+    let back = Flow {
+        from: "b".to_owned(),
+        to: "a".to_owned(),
+        ..flows().remove(0)
+    };
+    let flows = [flows(), vec![back]].concat();
+    assert_eq!(field.probe(&flows), [Verdict::Deny; 5]);
+    let revision = world.smuggle(&key, whole);
+    world.in_force(revision);
+    assert_eq!(field.probe(&flows), [Verdict::Allow; 5]);
+    agent.stop();
+}

@@ -524,7 +524,7 @@ pub(crate) fn settled_by(rule: DecidedRule, verdict: Verdict) -> Option<&'static
             "pods may not send VXLAN or IPIP (allowVXLANPacketsFromWorkloads, allowIPIPPacketsFromWorkloads)"
         }
         (DecidedRule::Unreadable, _) => {
-            "the host endpoint cannot be understood, so it denies; correct it, or delete it"
+            "the endpoint, or what it inherits labels from, cannot be understood, so it denies; correct it, or delete it"
         }
         _ => return None,
     })

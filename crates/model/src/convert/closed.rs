@@ -12,6 +12,9 @@
 //!   [`Doubts`](crate::Doubts): whatever its place, its Deny comes first and its Allow does not come early.
 //! - **Network set**: the CIDRs that can be read stay, when its labels can be read; and as nobody knows
 //!   which others it holds, rules doubt, see [`Doubts`](crate::Doubts).
+//! - **Pod**: its interface is cut off; and as nobody knows which addresses and ports it has, rules doubt.
+//! - **Namespace, service account**: all that matters of them are their labels. When those cannot be read, the pods that
+//!   inherit them are closed, as nobody knows which policies select them, and rules doubt whether they mean them.
 //! - **Node**: nobody knows its addresses, so rules that may mean it doubt.
 //! - **Profile**: it denies; without its labels the host endpoints that list it are closed.
 //! - **Slice of endpoints**: it lists nothing, and rules that ask for its service doubt.
@@ -27,13 +30,14 @@ use oncilla_selector::Selector;
 
 use super::entity::in_namespace;
 use super::{
-    Converter, TIER_ORDER, cluster, host, kubernetes, network_set, policy, policy_key,
-    unconditional,
+    Converter, TIER_ORDER, account_profile, account_profile_name, cluster, host, kubernetes,
+    namespace_profile, namespace_profile_name, network_set, pod, policy, policy_key,
+    profile_change, unconditional,
 };
-use crate::doubt::{Doubt, Obscure};
+use crate::doubt::{Doubt, Heirs, Obscure};
 use crate::{
-    Action, Applies, Change, NetworkSetKey, Order, Policy, PolicyKey, PolicyKind, Rule, SliceKey,
-    Tier, TierEnd, TierName,
+    Action, Applies, Change, Labels, NetworkSetKey, Order, Policy, PolicyKey, PolicyKind, Profile,
+    ProfileName, Rule, SliceKey, Tier, TierEnd, TierName,
 };
 
 /// The tier of policies whose tier is unknown. No tier can be called so: it is no DNS label.
@@ -71,23 +75,20 @@ impl Converter {
                 doubt: None,
             },
             Kind::Tier => closed_tier(&key.name, remains),
-            Kind::HostEndpoint => Closed {
-                changes: vec![host::closed_host(key, remains)],
-                doubt: None,
-            },
+            Kind::HostEndpoint => host::closed_host(key, remains),
+            Kind::Namespace => closed_namespace(&key.name, remains),
+            Kind::ServiceAccount => closed_account(key, remains),
+            Kind::Pod => pod::closed_pod(key, remains),
+            Kind::WorkloadEndpoint => host::closed_workload(key, remains),
             Kind::GlobalNetworkSet | Kind::NetworkSet => closed_set(key, remains),
             Kind::EndpointSlice => closed_slice(key, remains),
-            Kind::Namespace
-            | Kind::ServiceAccount
-            | Kind::Service
+            Kind::Service
             | Kind::StagedGlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedKubernetesNetworkPolicy
             | Kind::ClusterInformation
             | Kind::FelixConfiguration
-            | Kind::IPPool
-            | Kind::WorkloadEndpoint
-            | Kind::Pod => Closed::default(),
+            | Kind::IPPool => Closed::default(),
             Kind::Profile => Closed {
                 changes: host::closed_profile(key, remains).into_iter().collect(),
                 doubt: None,
@@ -258,7 +259,52 @@ fn closed_set(key: &ObjectKey, remains: &Remains) -> Closed {
     };
     Closed {
         changes: vec![change.unwrap_or_else(gone)],
-        doubt: Some(Doubt::Holds(Obscure::new(namespace, labels.as_ref()))),
+        doubt: Some(Doubt::Holds(Obscure::set(namespace, labels.as_ref()))),
+    }
+}
+
+fn closed_namespace(name: &str, remains: &Remains) -> Closed {
+    let labels: Option<BTreeMap<String, String>> = remains.read("metadata.labels");
+    match labels {
+        Some(labels) => Closed {
+            changes: vec![profile_change(namespace_profile(name, &labels))],
+            doubt: None,
+        },
+        None => Closed {
+            changes: vec![profile_change(obscure(namespace_profile_name(name)))],
+            doubt: Some(Doubt::Inherits(Heirs::of_namespace(name))),
+        },
+    }
+}
+
+fn closed_account(key: &ObjectKey, remains: &Remains) -> Closed {
+    let namespace = key.namespace.as_deref().unwrap_or("default");
+    let labels: Option<BTreeMap<String, String>> = remains.read("metadata.labels");
+    match labels {
+        Some(labels) => Closed {
+            changes: vec![profile_change(account_profile(
+                namespace, &key.name, &labels,
+            ))],
+            doubt: None,
+        },
+        None => Closed {
+            changes: vec![profile_change(obscure(account_profile_name(
+                namespace, &key.name,
+            )))],
+            doubt: Some(Doubt::Inherits(Heirs::of_account(namespace, &key.name))),
+        },
+    }
+}
+
+/// A profile of which nobody knows what labels it gives.
+fn obscure(name: ProfileName) -> Profile {
+    let deny: Arc<[Rule]> = [unconditional(Action::Deny)].into();
+    Profile {
+        name,
+        labels: Labels::from([]),
+        ingress: Arc::clone(&deny),
+        egress: deny,
+        is_obscure: true,
     }
 }
 
@@ -266,7 +312,7 @@ fn closed_node(key: &ObjectKey, remains: &Remains) -> Closed {
     let labels: Option<BTreeMap<String, String>> = remains.read("metadata.labels");
     Closed {
         changes: vec![Change::Node(key.name.as_str().into(), None)],
-        doubt: Some(Doubt::Node(Obscure::new(None, labels.as_ref()))),
+        doubt: Some(Doubt::Node(Obscure::set(None, labels.as_ref()))),
     }
 }
 

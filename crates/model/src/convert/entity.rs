@@ -111,7 +111,7 @@ pub(super) fn both(operands: Vec<Selector>) -> Selector {
 }
 
 /// The selector of one namespace.
-pub(super) fn in_namespace(namespace: &str) -> Selector {
+pub(crate) fn in_namespace(namespace: &str) -> Selector {
     Selector::eq(NAMESPACE_LABEL, namespace)
 }
 

@@ -10,9 +10,10 @@ use oncilla_net::{IpNet, parse_address, parse_cidr};
 
 use super::policy::convert_rules;
 use super::{
-    ACCOUNT_LABEL, Converter, KUBERNETES, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, labels, pairs,
-    unconditional,
+    ACCOUNT_LABEL, Closed, Converter, KUBERNETES, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, labels,
+    pairs, unconditional,
 };
+use crate::doubt::{Doubt, Obscure};
 use crate::{
     Action, Change, Endpoint, EndpointKey, EndpointPort, HostEndpoint, HostInterface, Profile,
     ProfileName, Rule,
@@ -178,8 +179,8 @@ pub(super) fn removed_profile(name: &str) -> Option<Change> {
 }
 
 /// What stands for a host endpoint that was refused: it denies, wherever it may be. Where that cannot be read it is
-/// every node, and all interfaces.
-pub(super) fn closed_host(key: &ObjectKey, remains: &Remains) -> Change {
+/// every node, and all interfaces. Rules doubt whether they mean it when something is unknown by which they would.
+pub(super) fn closed_host(key: &ObjectKey, remains: &Remains) -> Closed {
     let name: Arc<str> = key.name.as_str().into();
     let own = remains.read::<BTreeMap<String, String>>("metadata.labels");
     let texts = |path| remains.items(path).iter().filter_map(|item| item.as_str());
@@ -187,6 +188,9 @@ pub(super) fn closed_host(key: &ObjectKey, remains: &Remains) -> Change {
         .filter_map(|text| parse_address(text).ok())
         .collect();
     let all_known = !matches!(remains.field("spec.expectedIPs"), Remnant::Unknown);
+    let has_none = |list| remains.count(list) == Some(0);
+    let inherits = !has_none("spec.profiles");
+    let is_known_peer = all_known && own.is_some() && !inherits && has_none("spec.ports");
     let endpoint = HostEndpoint {
         name: Arc::clone(&name),
         node: remains.text("spec.node").unwrap_or_default().into(),
@@ -201,7 +205,24 @@ pub(super) fn closed_host(key: &ObjectKey, remains: &Remains) -> Change {
         ports: Vec::new(),
         is_closed: true,
     };
-    Change::HostEndpoint(name, Some(Arc::new(endpoint)))
+    Closed {
+        changes: vec![Change::HostEndpoint(name, Some(Arc::new(endpoint)))],
+        doubt: (!is_known_peer).then(|| Doubt::Holds(Obscure::host(own.as_ref(), inherits))),
+    }
+}
+
+/// What stands for a workload of another orchestrator that was refused: it is no endpoint, and nobody knows what it
+/// has. One of Kubernetes' is a pod's, and the pod says everything.
+pub(super) fn closed_workload(key: &ObjectKey, remains: &Remains) -> Closed {
+    if remains.text("spec.orchestrator") == Some(KUBERNETES) {
+        return Closed::default();
+    }
+    let namespace: Arc<str> = key.namespace.as_deref().unwrap_or("default").into();
+    let gone = workload_key(&namespace, &key.name);
+    Closed {
+        changes: vec![Change::Endpoint(gone, None)],
+        doubt: Some(Doubt::Holds(Obscure::workload(&namespace))),
+    }
 }
 
 fn interface(name: &str) -> HostInterface {

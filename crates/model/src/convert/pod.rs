@@ -1,17 +1,19 @@
 //! Pods become endpoints (§1.10).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use oncilla_api::v1::{Container, Pod};
-use oncilla_api::{FieldError, ObjectMeta};
+use oncilla_api::{FieldError, ObjectKey, ObjectMeta, Remains};
 use oncilla_net::Protocol;
 use sha1::{Digest as _, Sha1};
 
 use super::{
-    ACCOUNT_LABEL, Converter, KUBERNETES, NAMESPACE_LABEL, ORCHESTRATOR_LABEL,
+    ACCOUNT_LABEL, Closed, Converter, KUBERNETES, NAMESPACE_LABEL, ORCHESTRATOR_LABEL,
     account_profile_name, labels, namespace_profile_name, pairs,
 };
+use crate::doubt::{Doubt, Obscure};
 use crate::{Change, Endpoint, EndpointKey, EndpointPort};
 
 /// A service account's name becomes a label only below this length, in bytes.
@@ -47,17 +49,12 @@ impl Converter {
         if pod.spec.host_network || pod.spec.node_name.is_empty() {
             return Ok(Change::Endpoint(key, None));
         }
-        let account = match (&*pod.spec.service_account_name, &*pod.spec.service_account) {
-            ("", "") => "default",
-            ("", old) => old,
-            (account, _) => account,
-        };
+        let account = account(&pod.spec.service_account_name, &pod.spec.service_account);
         let system = [
             (NAMESPACE_LABEL.into(), Arc::clone(&namespace)),
             (ORCHESTRATOR_LABEL.into(), KUBERNETES.into()),
         ];
-        let of_account =
-            (account.len() < ACCOUNT_LABEL_LENGTH).then(|| (ACCOUNT_LABEL.into(), account.into()));
+        let of_account = account_label(account).map(|name| (ACCOUNT_LABEL.into(), name.into()));
         // What the platform says of a pod, the pod cannot say of itself, also where the platform is silent.
         let is_own = |(name, _): &(Arc<str>, Arc<str>)| {
             ![NAMESPACE_LABEL, ORCHESTRATOR_LABEL, ACCOUNT_LABEL].contains(&&**name)
@@ -86,6 +83,50 @@ impl Converter {
     }
 }
 
+/// The service account of a pod that says these two; the second is the field's old name.
+fn account<'a>(name: &'a str, old_name: &'a str) -> &'a str {
+    match (name, old_name) {
+        ("", "") => "default",
+        ("", old) => old,
+        (account, _) => account,
+    }
+}
+
+/// The value of the label that tells an account; none when its name is too long for one.
+pub(crate) fn account_label(account: &str) -> Option<&str> {
+    (account.len() < ACCOUNT_LABEL_LENGTH).then_some(account)
+}
+
+/// What stands for a pod that was refused: it is no endpoint, so its interface is cut off; and of whatever has its
+/// labels nobody knows the addresses and ports. One that certainly has no network of its own, or none any more, is
+/// nobody's peer.
+pub(super) fn closed_pod(key: &ObjectKey, remains: &Remains) -> Closed {
+    let namespace = key.namespace.as_deref().unwrap_or("default");
+    let gone = EndpointKey {
+        namespace: namespace.into(),
+        name: key.name.as_str().into(),
+    };
+    let is_nobody = remains.read("spec.hostNetwork") == Some(true)
+        || remains.text("spec.nodeName") == Some("")
+        || remains.text("status.phase").is_some_and(has_ended);
+    let labels: Option<BTreeMap<String, String>> = remains.read("metadata.labels");
+    let names = ["spec.serviceAccountName", "spec.serviceAccount"];
+    let account = match names.map(|name| remains.text(name)) {
+        [Some(name), Some(old_name)] => Some(account(name, old_name)),
+        _ => None,
+    };
+    let owner = || Obscure::pod(namespace, labels.as_ref(), account);
+    Closed {
+        changes: vec![Change::Endpoint(gone, None)],
+        doubt: (!is_nobody).then(|| Doubt::Holds(owner())),
+    }
+}
+
+/// Whether a pod in this phase has no addresses any more.
+fn has_ended(phase: &str) -> bool {
+    matches!(phase, "Failed" | "Succeeded" | "Completed")
+}
+
 /// Whether the pod gave its addresses back.
 fn is_finished(pod: &Pod) -> bool {
     let released = |name| {
@@ -94,10 +135,9 @@ fn is_finished(pod: &Pod) -> bool {
             .get(name)
             .is_some_and(String::is_empty)
     };
-    matches!(
-        pod.status.phase.as_str(),
-        "Failed" | "Succeeded" | "Completed"
-    ) || (pod.metadata.deletion_timestamp.is_some() && (released(POD_IP) || released(AWS_POD_IPS)))
+    has_ended(&pod.status.phase)
+        || (pod.metadata.deletion_timestamp.is_some()
+            && (released(POD_IP) || released(AWS_POD_IPS)))
 }
 
 /// The addresses, from the first place that has any.

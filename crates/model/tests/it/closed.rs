@@ -334,3 +334,239 @@ fn a_tier_of_unknown_place_allows_nothing_early() {
     let found = read(&rules, &other, &value);
     assert_eq!(brief(&found), ["Allow 0", "Deny 1", "Pass 2"]);
 }
+
+fn pod(spec: &Value) -> Value {
+    json!({"metadata": {"name": "x", "namespace": "shop", "labels": {"zone": "a"}},
+        "spec": spec, "status": {"podIPs": 7}})
+}
+
+/// A pod asks for more than a set: orchestrator, account, ports, and the labels of its account.
+#[test]
+fn rules_doubt_a_broken_pod_by_all_that_is_known_of_it() {
+    let source = |source: &str| -> Value {
+        let source: Value = serde_json::from_str(source).unwrap();
+        json!({"action": "Deny", "protocol": "TCP", "source": source})
+    };
+    let rules = [
+        r#"{"selector": "zone == 'a'"}"#,
+        r#"{"selector": "zone == 'b'"}"#,
+        r#"{"namespaceSelector": "team == 'x'", "selector": "zone == 'a'"}"#,
+        r#"{"serviceAccounts": {"names": ["robot"]}}"#,
+        r#"{"serviceAccounts": {"names": ["other"]}}"#,
+        r#"{"serviceAccounts": {"selector": "trust == 'low'"}}"#,
+        r#"{"selector": "projectcalico.org/orchestrator == 'k8s' && has(zone)"}"#,
+        r#"{"selector": "projectcalico.org/orchestrator != 'k8s' && has(zone)"}"#,
+    ];
+    let rules = Value::Array(rules.map(source).into());
+    let broken = pod(&json!({"nodeName": "n1", "serviceAccountName": "robot"}));
+    let doubted = |value: &Value| -> Vec<u32> {
+        let found = read(&rules, &key(Kind::Pod), value);
+        let rules = found.iter().filter(|rule| rule.source.all.is_empty());
+        rules.map(|rule| rule.index).collect()
+    };
+    assert_eq!(doubted(&broken), [0, 2, 3, 5, 6]);
+    let unknown = pod(&json!({"nodeName": "n1", "serviceAccountName": 7}));
+    assert_eq!(doubted(&unknown), [0, 2, 3, 4, 5, 6]);
+    let mut any = broken;
+    any["metadata"]["labels"] = json!({"zone": 7});
+    assert_eq!(doubted(&any), [0, 1, 2, 3, 5, 6]);
+}
+
+#[test]
+fn a_broken_pod_is_no_endpoint_and_no_peer_when_it_certainly_has_no_network() {
+    let nobody = [
+        pod(&json!({"nodeName": "n1", "hostNetwork": true})),
+        pod(&json!({"containers": []})),
+        json!({"metadata": {"labels": 7}, "spec": {"nodeName": "n1"}, "status": {"phase": "Failed"}}),
+    ];
+    for value in nobody {
+        assert_eq!(closed(&key(Kind::Pod), &value).doubt, None, "{value}");
+    }
+    let perhaps = [
+        pod(&json!({"nodeName": "n1"})),
+        pod(&json!({"nodename": "n1", "hostNetwork": 7})),
+        pod(&json!({"nodeName": 7})),
+        json!({"metadata": {"labels": 7}, "spec": {"nodeName": "n1"}, "status": {"phase": 7}}),
+    ];
+    for value in perhaps {
+        let found = closed(&key(Kind::Pod), &value);
+        assert!(matches!(found.doubt, Some(Doubt::Holds(_))), "{value}");
+        let [Change::Endpoint(gone, None)] = &found.changes[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(gone.to_string(), "shop/x");
+    }
+}
+
+/// The labels of its namespace are known as soon as they are told, and until they cannot be read.
+#[test]
+fn a_broken_pod_inherits_what_its_namespace_says() {
+    let rules = json!([{"action": "Deny", "source": {"namespaceSelector": "team == 'x'"}}]);
+    let policy = json!({"metadata": {"name": "p"}, "spec": {"ingress": rules}});
+    let mut policy = Object::decode(Kind::GlobalNetworkPolicy, policy).unwrap();
+    policy.default_fields();
+    let converter = Converter::default();
+    let changes = converter.convert(&policy).unwrap();
+    let Some(Change::Policy(_, Some(policy))) = changes.first() else {
+        panic!("{changes:?}");
+    };
+    let key = key(Kind::Pod);
+    let mut doubts = Doubts::default();
+    let broken = pod(&json!({"nodeName": "n1", "serviceAccountName": "robot"}));
+    assert!(doubts.put(&key, closed(&key, &broken).doubt));
+    let doubted = |doubts: &Doubts| {
+        let read = doubts.read(policy);
+        let rules = read.ingress.clone().unwrap();
+        rules[0].source.all.is_empty()
+    };
+    assert!(doubted(&doubts), "nobody told of the namespace yet");
+    let namespace = |value: Value| Object::decode(Kind::Namespace, value).unwrap();
+    let told = |team: &str, name: &str| {
+        namespace(json!({"metadata": {"name": name, "labels": {"team": team}}}))
+    };
+    let hear = |doubts: &mut Doubts, changes: Vec<Change>| {
+        let mut changes = changes.iter();
+        changes.any(|change| doubts.hear(change))
+    };
+    let convert = |object: Object| converter.convert(&object).unwrap();
+    assert!(!hear(&mut doubts, convert(told("x", "other"))));
+    assert!(hear(&mut doubts, convert(told("y", "shop"))));
+    assert!(!doubted(&doubts));
+    assert!(hear(&mut doubts, convert(told("x", "shop"))));
+    assert!(doubted(&doubts));
+    assert!(hear(&mut doubts, convert(told("y", "shop"))));
+    let space = ObjectKey::cluster(Kind::Namespace, "shop");
+    let unread = closed(&space, &json!({"metadata": {"labels": 7}}));
+    assert!(hear(&mut doubts, unread.changes));
+    assert!(doubted(&doubts));
+    assert!(hear(&mut doubts, converter.removed(&space)));
+    assert!(doubted(&doubts));
+}
+
+/// A port's name may mean any port of a pod of which nobody knows the ports; but not on the side that is asked.
+#[test]
+fn names_of_ports_doubt_a_broken_pod() {
+    let object = json!({"metadata": {"name": "p"}, "spec": {
+        "types": ["Ingress", "Egress"],
+        "ingress": [
+            {"action": "Deny", "protocol": "TCP", "destination": {"ports": ["web"]}},
+            {"action": "Deny", "protocol": "TCP", "source": {"ports": ["web", 7]}},
+        ],
+        "egress": [
+            {"action": "Deny", "protocol": "TCP", "destination": {"ports": ["web"]}},
+            {"action": "Deny", "destination": {"ports": ["web"]}},
+            {"action": "Allow", "protocol": "TCP", "destination": {"notPorts": ["web"]}},
+            {"action": "Allow", "protocol": "TCP", "destination": {"ports": ["web"]}},
+            {"action": "Deny", "protocol": "TCP", "destination": {"selector": "zone == 'b'", "ports": ["web"]}},
+            {"action": "Allow", "destination": {"notPorts": ["web"]}},
+        ],
+    }});
+    let mut policy = Object::decode(Kind::GlobalNetworkPolicy, object).unwrap();
+    policy.default_fields();
+    let changes = Converter::default().convert(&policy).unwrap();
+    let Some(Change::Policy(_, Some(policy))) = changes.first() else {
+        panic!("{changes:?}");
+    };
+    let key = key(Kind::Pod);
+    let mut doubts = Doubts::default();
+    let broken = pod(&json!({"nodeName": "n1"}));
+    assert!(doubts.put(&key, closed(&key, &broken).doubt));
+    let read = doubts.read(policy);
+    let brief = |rule: &Rule| {
+        let (source, destination) = (&rule.source, &rule.destination);
+        let ports = [&source.ports, &destination.ports, &destination.not_ports];
+        let ports: Vec<String> = ports
+            .into_iter()
+            .flatten()
+            .map(|ports| format!("{} {}", ports.numbers.count(), ports.names.len()))
+            .collect();
+        let is = rule.protocol.is.map(|protocol| protocol.to_string());
+        format!(
+            "{} {} {}",
+            rule.index,
+            is.unwrap_or_default(),
+            ports.join(" ")
+        )
+    };
+    let briefly = |rules: &Option<Arc<[Rule]>>| -> Vec<String> {
+        rules
+            .iter()
+            .flat_map(|rules| rules.iter())
+            .map(brief)
+            .collect()
+    };
+    assert_eq!(briefly(&read.ingress), ["0 tcp 0 1", "1 tcp 65536 0"]);
+    assert_eq!(
+        briefly(&read.egress),
+        [
+            "0 tcp 65536 0",
+            "1 tcp 65536 0",
+            "1 udp 65536 0",
+            "1 sctp 65536 0",
+            "3 tcp 0 1",
+            "4 tcp 0 1",
+            "5 udplite ",
+            "5  65536 0"
+        ]
+    );
+}
+
+/// The heirs of a namespace are counted where that denies, and never where it allows.
+#[test]
+fn labels_that_nobody_can_read_are_at_their_bound() {
+    let rules = json!([
+        {"action": "Allow", "source": {"namespaceSelector": "team == 'x'"}},
+        {"action": "Allow", "source": {"notSelector": "has(pcns.team)"}},
+        {"action": "Deny", "source": {"namespaceSelector": "team != 'x' && !has(quiet)"}},
+        {"action": "Deny", "source": {"notSelector": "has(pcns.team)"}},
+        {"action": "Deny", "source": {"selector": "zone == 'b'", "namespaceSelector": "all()"}},
+    ]);
+    let space = ObjectKey::cluster(Kind::Namespace, "shop");
+    let broken = json!({"metadata": {"name": "shop", "labels": ["team"]}});
+    assert_eq!(
+        brief(&read(&rules, &space, &broken)),
+        [
+            r#"Allow 0 selector (pcns.team == "x" && !projectcalico.org/namespace == "shop")"#,
+            r#"Allow 1 not selector (has(pcns.team) || projectcalico.org/namespace == "shop")"#,
+            r#"Deny 2 selector ((pcns.team != "x" || projectcalico.org/namespace == "shop") && !(has(pcns.quiet) && !projectcalico.org/namespace == "shop"))"#,
+            r#"Deny 3 not selector (has(pcns.team) && !projectcalico.org/namespace == "shop")"#,
+            r#"Deny 4 selector (has(projectcalico.org/namespace) && zone == "b")"#,
+        ]
+    );
+    let found = closed(&space, &broken);
+    let [Change::Profile(name, Some(profile))] = &found.changes[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(
+        (name.to_string(), profile.is_obscure),
+        ("kns.shop".to_owned(), true)
+    );
+    assert_eq!(profile.ingress[0].action, Action::Deny);
+}
+
+/// Nothing else of a namespace or an account matters than its labels.
+#[test]
+fn a_broken_namespace_with_labels_is_whole() {
+    for (key, prefix) in [
+        (ObjectKey::cluster(Kind::Namespace, "shop"), "pcns."),
+        (
+            ObjectKey::namespaced(Kind::ServiceAccount, "shop", "robot"),
+            "pcsa.",
+        ),
+    ] {
+        let metadata = json!({"name": key.name, "labels": {"team": "x"}, "annotations": 7});
+        let found = closed(&key, &json!({"metadata": metadata}));
+        let [Change::Profile(_, Some(profile))] = &found.changes[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(found.doubt, None);
+        let name = format!("{prefix}team");
+        assert!(
+            profile
+                .labels
+                .iter()
+                .any(|(own, value)| **own == *name && **value == *"x")
+        );
+        assert!(!profile.is_obscure);
+    }
+}

@@ -40,6 +40,14 @@ fn selects(world: &World, selector: &Selector, own: &Labels, profiles: &[Profile
     selector.evaluate(&effective(world, own, profiles))
 }
 
+/// Whether nobody knows some of the labels that are inherited.
+fn is_obscure(world: &World, profiles: &[ProfileName]) -> bool {
+    world.values().any(|change| match change {
+        Change::Profile(name, Some(profile)) => profile.is_obscure && profiles.contains(name),
+        _ => false,
+    })
+}
+
 pub(crate) fn endpoints(world: &World) -> impl Iterator<Item = &Arc<Endpoint>> {
     world.values().filter_map(|change| match change {
         Change::Endpoint(_, Some(endpoint)) => Some(endpoint),
@@ -327,21 +335,26 @@ fn check_groups(world: &World, mirror: &Mirror) -> usize {
         assert_eq!(local.addresses, endpoint.addresses);
         for direction in Direction::ALL {
             compared += 1;
+            let is_closed = is_obscure(world, &endpoint.profiles);
             let expected = ordered(world, &tiers, (Hook::Normal, direction), &|policy| {
-                selects(
-                    world,
-                    &policy.selector,
-                    &endpoint.labels,
-                    &endpoint.profiles,
-                )
+                let (own, profiles) = (&endpoint.labels, &endpoint.profiles);
+                !is_closed && selects(world, &policy.selector, own, profiles)
             });
             let dispatch = match direction {
                 Direction::Ingress => &local.ingress,
                 Direction::Egress => &local.egress,
             };
-            let found: Vec<(String, Vec<String>)> = match dispatch {
-                Dispatch::Open => Vec::new(),
-                Dispatch::Group(id) => mirror.resolver.groups()[id]
+            let group = match dispatch {
+                Dispatch::Open => None,
+                Dispatch::Group(id) => Some(&mirror.resolver.groups()[id]),
+            };
+            if is_closed {
+                let group = group.expect("a closed endpoint is not open");
+                assert_eq!(group.profiles, [], "{} {direction}", endpoint.key);
+            }
+            let found: Vec<(String, Vec<String>)> = match group {
+                None => Vec::new(),
+                Some(group) => group
                     .tiers
                     .iter()
                     .map(|tier| {
@@ -375,7 +388,8 @@ fn host_of<'a>(world: &'a World, interface: &str) -> Option<&'a Arc<HostEndpoint
         _ => false,
     };
     let here = || hosts(world).filter(|host| &*host.node == "n0");
-    let closed = here().find(|host| host.is_closed && host.interface == HostInterface::All);
+    let is_closed = |host: &Arc<HostEndpoint>| host.is_closed || is_obscure(world, &host.profiles);
+    let closed = here().find(|host| is_closed(host) && host.interface == HostInterface::All);
     if closed.is_some() {
         return closed.filter(|_| interface == "*");
     }
@@ -384,7 +398,7 @@ fn host_of<'a>(world: &'a World, interface: &str) -> Option<&'a Arc<HostEndpoint
         HostInterface::Named(name) => **name == *interface,
         HostInterface::ByAddress => own(host),
     };
-    let closed = here().filter(|host| host.is_closed).find(&is_about);
+    let closed = here().filter(|host| is_closed(host)).find(&is_about);
     closed.or_else(|| here().find(&is_about))
 }
 
@@ -406,7 +420,7 @@ fn check_hosts(world: &World, mirror: &Mirror) -> usize {
             compared += 1;
             let policies = ordered(world, &tiers, way, &|policy| {
                 let (own, profiles) = (&expected.labels, &expected.profiles);
-                !expected.is_closed
+                !(expected.is_closed || is_obscure(world, profiles))
                     && policy.key.kind == PolicyKind::GlobalNetworkPolicy
                     && selects(world, &policy.selector, own, profiles)
             });

@@ -270,7 +270,7 @@ fn profile(dice: &mut Dice, namespace: usize, size: Size) -> Change {
         labels: labels(&[("pcns.env", &env)]),
         ingress: Arc::clone(&rules),
         egress: rules,
-        is_obscure: false,
+        is_obscure: dice.chance(10),
     };
     Change::Profile(name, Some(Arc::new(profile)))
 }

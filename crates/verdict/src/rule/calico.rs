@@ -1,7 +1,7 @@
 //! A rule of a Calico policy: every criterion must hold, lists hold when one member does.
 
 use oncilla_api::v3;
-use oncilla_net::{Family, Icmp, IpNet, PortRange, Protocol, parse_cidr};
+use oncilla_net::{Direction, Family, Icmp, IpNet, PortRange, Protocol, parse_cidr};
 use oncilla_selector::{Selector, parse};
 
 use super::{Bound, Owner, Side, Traffic, nets_hold};
@@ -46,6 +46,8 @@ struct Entity {
     service: Option<(String, String)>,
     /// Whether the service's ports are meant as well: at the destination.
     with_ports: bool,
+    /// Whether it is the endpoint that is asked, whose ports are known whoever else is broken.
+    is_own: bool,
 }
 
 /// The owners that the selectors of a side mean; everything must hold of one and the same owner.
@@ -75,7 +77,11 @@ enum Port {
 
 impl CalicoRule {
     /// Reads a rule; `None` when some part of it cannot be read or is not supported.
-    pub(super) fn read(rule: &v3::Rule, namespace: Option<&str>) -> Option<Self> {
+    pub(super) fn read(
+        rule: &v3::Rule,
+        namespace: Option<&str>,
+        own: Option<Direction>,
+    ) -> Option<Self> {
         if rule.http.is_some() {
             return None;
         }
@@ -94,8 +100,15 @@ impl CalicoRule {
             not_protocol: protocol(&rule.not_protocol)?,
             icmp: Messages::read(rule.icmp, rule)?,
             not_icmp: Messages::read(rule.not_icmp, rule)?,
-            source: Entity::read(&rule.source, namespace, false)?,
-            destination: Entity::read(&rule.destination, namespace, true)?,
+            source: Entity {
+                is_own: own == Some(Direction::Egress),
+                ..Entity::read(&rule.source, namespace)?
+            },
+            destination: Entity {
+                is_own: own == Some(Direction::Ingress),
+                with_ports: true,
+                ..Entity::read(&rule.destination, namespace)?
+            },
         })
     }
 
@@ -131,9 +144,12 @@ impl CalicoRule {
 
     /// Whether one of the sides asks about owners that a broken set may be.
     pub(super) fn may_mean(&self, set: &HiddenSet) -> bool {
-        [&self.source, &self.destination]
-            .into_iter()
-            .any(|side| side.may_mean(set) || (side.peers.is_none() && side.may_exclude(set)))
+        [&self.source, &self.destination].into_iter().any(|side| {
+            let excludes = side.peers.is_none() && side.may_exclude(set);
+            let names = side.ports.iter().chain(&side.not_ports);
+            let asks_name = !side.is_own && names.into_iter().any(Port::is_name);
+            side.may_mean(set) || excludes || (asks_name && set.has_ports)
+        })
     }
 }
 
@@ -169,11 +185,7 @@ impl Messages {
 }
 
 impl Entity {
-    fn read(
-        entity: &v3::EntityRule,
-        namespace: Option<&str>,
-        is_destination: bool,
-    ) -> Option<Self> {
+    fn read(entity: &v3::EntityRule, namespace: Option<&str>) -> Option<Self> {
         let service = match &entity.services {
             None => None,
             Some(services) => {
@@ -197,7 +209,8 @@ impl Entity {
             ports: ports(&entity.ports),
             not_ports: ports(&entity.not_ports),
             service,
-            with_ports: is_destination,
+            with_ports: false,
+            is_own: false,
         })
     }
 
@@ -232,17 +245,22 @@ impl Entity {
     fn owners_hold(&self, side: &Side<'_>, bound: Bound) -> bool {
         let mut hidden = side.hidden.iter();
         if self.peers.is_some() {
-            side.owners.iter().any(|owner| self.means(owner))
+            side.owners.iter().any(|owner| self.means(owner, bound))
                 || (bound == Bound::Possible && hidden.any(|set| self.may_mean(set)))
         } else {
-            !side.owners.iter().any(|owner| self.excludes(owner))
+            let mut owners = side.owners.iter();
+            !owners.any(|owner| self.excludes(owner, bound.not()))
                 && (bound == Bound::Possible || !hidden.any(|set| self.may_exclude(set)))
         }
     }
 
     fn may_mean(&self, set: &HiddenSet) -> bool {
-        self.peers.as_ref().is_some_and(|peers| {
-            Truth::all([peers.mean_set(set), self.excludes_set(set).not()]) != Truth::No
+        self.peers.is_some() && self.means_set(set) != Truth::No
+    }
+
+    fn means_set(&self, set: &HiddenSet) -> Truth {
+        self.peers.as_ref().map_or(Truth::Yes, |peers| {
+            Truth::all([peers.mean_set(set), self.excludes_set(set).not()])
         })
     }
 
@@ -256,20 +274,26 @@ impl Entity {
             .map_or(Truth::No, |selector| set.matches(selector, Reading::PLAIN))
     }
 
-    fn means(&self, owner: &Owner<'_>) -> bool {
-        match &self.peers {
-            Some(peers) => peers.mean(owner) && !self.excludes(owner),
-            None => true,
+    fn means(&self, owner: &Owner<'_>, bound: Bound) -> bool {
+        match (&self.peers, owner.vague) {
+            (Some(peers), None) => peers.mean(owner) && !self.excludes(owner, bound.not()),
+            (Some(_), Some(known)) => bound.accepts(self.means_set(known)),
+            (None, _) => true,
         }
     }
 
-    fn excludes(&self, owner: &Owner<'_>) -> bool {
-        self.not_selector
-            .as_ref()
-            .is_some_and(|selector| matches(selector, owner.labels, Reading::PLAIN))
+    fn excludes(&self, owner: &Owner<'_>, bound: Bound) -> bool {
+        match owner.vague {
+            Some(known) => bound.accepts(self.excludes_set(known)),
+            None => self
+                .not_selector
+                .as_ref()
+                .is_some_and(|selector| matches(selector, owner.labels, Reading::PLAIN)),
+        }
     }
 
-    /// A name means the ports that the side's own peers call so, and possibly those that the host endpoint does.
+    /// A name means the ports that the side's own peers call so, and possibly those that the host endpoint does, and any
+    /// that a broken pod may.
     fn has_port(
         &self,
         ports: &[Port],
@@ -277,11 +301,19 @@ impl Entity {
         protocol: Protocol,
     ) -> bool {
         let possible = side.may_own.iter().filter(|_| bound == Bound::Possible);
+        let is_hidden = |set: &HiddenSet| set.has_ports && self.means_set(set) != Truth::No;
+        let may_hide =
+            bound == Bound::Possible && !self.is_own && side.hidden.iter().any(is_hidden);
         PORT_PROTOCOLS.contains(&protocol)
             && ports.iter().any(|port| match port {
                 Port::Range(range) => range.contains(side.port),
-                Port::Name(name) => { side.owners.iter().chain(possible.clone()) }
-                    .any(|owner| self.means(owner) && owner.serves(name, protocol, side.port)),
+                Port::Name(name) => {
+                    let mut owners = side.owners.iter().chain(possible.clone());
+                    may_hide
+                        || owners.any(|owner| {
+                            self.means(owner, bound) && owner.serves(name, protocol, side.port)
+                        })
+                }
             })
     }
 }
@@ -373,6 +405,12 @@ const OF_ACCOUNT: Reading = Reading {
     prefix: SERVICE_ACCOUNT_PREFIX,
     ..Reading::PLAIN
 };
+
+impl Port {
+    const fn is_name(&self) -> bool {
+        matches!(self, Self::Name(_))
+    }
+}
 
 impl From<&v3::Port> for Port {
     fn from(port: &v3::Port) -> Self {

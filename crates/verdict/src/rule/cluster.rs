@@ -1,8 +1,8 @@
 //! A rule of a `ClusterNetworkPolicy`: one of the peers, by one of the protocols.
 
+use oncilla_api::LabelSelector;
 use oncilla_api::npa::{self, NamespacedPod, Transport};
 use oncilla_api::v3::Action;
-use oncilla_api::{LabelOperator, LabelSelector};
 use oncilla_net::{Direction, IpNet, Protocol, parse_cidr_masking};
 
 use super::{Bound, Criteria, Owner, Rule, Side, Traffic, nets_hold};
@@ -112,7 +112,7 @@ impl ClusterRule {
         };
         self.peers
             .iter()
-            .any(|peer| peer.matches(side, bound) && self.protocols_hold(peer, traffic))
+            .any(|peer| peer.matches(side, bound) && self.protocols_hold(peer, (traffic, bound)))
     }
 
     /// Whether a peer may mean a broken set.
@@ -121,7 +121,7 @@ impl ClusterRule {
     }
 
     /// A port's name means what the rule's own peers call so, which matters for egress only.
-    fn protocols_hold(&self, peer: &Peer, traffic: &Traffic<'_>) -> bool {
+    fn protocols_hold(&self, peer: &Peer, (traffic, bound): (&Traffic<'_>, Bound)) -> bool {
         let Some(protocols) = &self.protocols else {
             return true;
         };
@@ -132,11 +132,16 @@ impl ClusterRule {
                 *wanted == protocol && (*first..=*last).contains(&i64::from(destination.port))
             }
             Kind::Name(name) => {
+                let is_own = self.direction == Direction::Ingress;
+                let mut owners = destination.owners.iter();
+                let mut hidden = destination.hidden.iter();
                 NAMED.contains(&protocol)
-                    && destination.owners.iter().any(|owner| {
-                        (self.direction == Direction::Ingress || peer.means(owner))
+                    && (owners.any(|owner| {
+                        (is_own || peer.means(owner, bound))
                             && owner.serves(name, protocol, destination.port)
-                    })
+                    }) || (bound == Bound::Possible
+                        && !is_own
+                        && hidden.any(|set| set.has_ports && peer.may_mean(set))))
             }
         })
     }
@@ -174,12 +179,12 @@ impl Pods {
         let namespaces = if self.namespaces == LabelSelector::default() {
             set.has("", NAMESPACE, |namespace| namespace.is_some())
         } else {
-            kubernetes_truth(&self.namespaces, set, NAMESPACE_PREFIX)
+            set.meets(&self.namespaces, NAMESPACE_PREFIX)
         };
         Truth::all([
             set.has("", ORCHESTRATOR, |by| by == Some("k8s")),
             namespaces,
-            kubernetes_truth(&self.pods, set, ""),
+            set.meets(&self.pods, ""),
         ])
     }
 }
@@ -207,7 +212,7 @@ impl Peer {
     fn matches(&self, side: &Side<'_>, bound: Bound) -> bool {
         match self {
             Self::Pods(_) => {
-                side.owners.iter().any(|owner| self.means(owner))
+                side.owners.iter().any(|owner| self.means(owner, bound))
                     || (bound == Bound::Possible
                         && side.hidden.iter().any(|set| self.may_mean(set)))
             }
@@ -225,14 +230,17 @@ impl Peer {
     fn may_mean(&self, set: &HiddenSet) -> bool {
         match self {
             Self::Pods(pods) => !set.is_node && pods.mean_set(set) != Truth::No,
-            Self::Nodes(nodes) => set.is_node && kubernetes_truth(nodes, set, "") != Truth::No,
+            Self::Nodes(nodes) => set.is_node && set.meets(nodes, "") != Truth::No,
             Self::Networks(_) => false,
         }
     }
 
-    fn means(&self, owner: &Owner<'_>) -> bool {
+    fn means(&self, owner: &Owner<'_>, bound: Bound) -> bool {
         match self {
-            Self::Pods(pods) => pods.mean(owner.labels),
+            Self::Pods(pods) => match owner.vague {
+                Some(known) => bound.accepts(pods.mean_set(known)),
+                None => pods.mean(owner.labels),
+            },
             Self::Networks(_) | Self::Nodes(_) => false,
         }
     }
@@ -253,20 +261,4 @@ impl Kind {
             _ => None,
         }
     }
-}
-
-fn kubernetes_truth(selector: &LabelSelector, set: &HiddenSet, prefix: &str) -> Truth {
-    let equal = selector.match_labels.iter();
-    let equal = equal.map(|(name, wanted)| set.has(prefix, name, |v| v == Some(&**wanted)));
-    let required = selector.match_expressions.iter().map(|requirement| {
-        let listed = |value: &str| requirement.values.iter().any(|each| each == value);
-        let key = &requirement.key;
-        match requirement.operator {
-            LabelOperator::In => set.has(prefix, key, |v| v.is_some_and(listed)),
-            LabelOperator::NotIn => set.has(prefix, key, |v| !v.is_some_and(listed)),
-            LabelOperator::Exists => set.has(prefix, key, |v| v.is_some()),
-            LabelOperator::DoesNotExist => set.has(prefix, key, |v| v.is_none()),
-        }
-    });
-    Truth::all(equal.chain(required))
 }

@@ -4,6 +4,7 @@ use oncilla_api::{IntOrString, LabelSelector, k8s};
 use oncilla_net::{Direction, IpNet, Protocol, parse_cidr_masking};
 
 use super::{Owner, Side, Traffic, nets_hold};
+use crate::hidden::Truth;
 use crate::labels::{NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR, kubernetes_matches};
 
 #[derive(Debug)]
@@ -133,7 +134,7 @@ impl Peer {
         }
     }
 
-    /// Whether an owner is one of the pods; for a block its addresses are judged, not its owners.
+    /// Whether an owner is certainly one of the pods; for a block its addresses are judged, not its owners.
     fn may_name(&self, owner: &Owner<'_>) -> bool {
         let Self::Pods {
             own,
@@ -143,6 +144,17 @@ impl Peer {
         else {
             return true;
         };
+        if let Some(known) = owner.vague {
+            let in_namespace = match namespaces {
+                None => known.has("", NAMESPACE, |namespace| namespace == Some(own)),
+                Some(all) if *all == LabelSelector::default() => {
+                    known.has("", NAMESPACE, |namespace| namespace.is_some())
+                }
+                Some(selector) => known.meets(selector, NAMESPACE_PREFIX),
+            };
+            let is_pod = known.has("", ORCHESTRATOR, |by| by == Some("k8s"));
+            return Truth::all([in_namespace, is_pod, known.meets(pods, "")]) == Truth::Yes;
+        }
         let labels = owner.labels;
         let in_namespace = match namespaces {
             None => labels.get(NAMESPACE) == Some(own),

@@ -193,14 +193,19 @@ fn the_trace_names_the_broken_set_and_the_broken_tier() {
     );
 }
 
-/// Adds what a store holds although nobody can decode it.
-fn with_stored(manifests: &str, kind: Kind, name: &str, value: &Value) -> Cluster {
-    let mut cluster = cluster(manifests);
-    let key = if kind.namespaced() {
+/// The key of an object, of the namespace `red` when its kind has namespaces.
+fn key_of(kind: Kind, name: &str) -> ObjectKey {
+    if kind.namespaced() {
         ObjectKey::namespaced(kind, "red", name)
     } else {
         ObjectKey::cluster(kind, name)
-    };
+    }
+}
+
+/// Adds what a store holds although nobody can decode it.
+fn with_stored(manifests: &str, kind: Kind, name: &str, value: &Value) -> Cluster {
+    let mut cluster = cluster(manifests);
+    let key = key_of(kind, name);
     cluster.insert_stored(&key, value);
     assert_eq!(cluster.object(&key), None, "{value} can be decoded");
     cluster
@@ -272,7 +277,7 @@ fn is_allowed(cluster: &Cluster, question: &str) -> bool {
 /// Whatever the author of the broken object meant, nothing is allowed that would be denied then.
 fn check_never_wider(manifests: &str, (kind, name): (Kind, &str), broken: &Value, meant: &[Value]) {
     let broken = with_stored(manifests, kind, name, broken);
-    let key = ObjectKey::cluster(kind, name);
+    let key = key_of(kind, name);
     let mut differences = 0;
     for value in meant {
         let mut mended = broken.clone();
@@ -393,4 +398,145 @@ fn a_broken_policy_never_widens_access() {
         &meant[..2],
     );
     check_never_wider(&early, (Kind::GlobalNetworkPolicy, "p"), &broken[3], &meant);
+}
+
+/// A pod with the address 203.0.113.1 that nobody but policies for `app == 'db'` police.
+#[test]
+fn a_broken_pod_never_widens_access() {
+    let labels = json!({"zone": "x"});
+    let value = |labels: &Value, addresses: &[&str]| {
+        let addresses: Vec<Value> = addresses.iter().map(|ip| json!({"ip": ip})).collect();
+        let ports = json!([{"name": "odd", "containerPort": 1}]);
+        json!({"metadata": {"name": "evil", "namespace": "red", "labels": labels},
+            "spec": {"nodeName": "n2", "serviceAccountName": "robot", "containers": [{"name": "c", "ports": ports}]},
+            "status": {"podIPs": addresses}})
+    };
+    for rules in [
+        "{action: Deny, source: {selector: zone == 'x'}}, {action: Allow}",
+        "{action: Allow, source: {notSelector: zone == 'x'}}",
+        "{action: Pass, source: {selector: zone == 'x'}}",
+        "{action: Deny, source: {namespaceSelector: team == 'red', notSelector: app == 'web'}}, {action: Allow}",
+        "{action: Deny, source: {serviceAccounts: {selector: trust == 'high'}, notSelector: app == 'db'}}, {action: Allow}",
+        "{action: Deny, source: {serviceAccounts: {names: [robot]}, notSelector: app == 'db'}}, {action: Allow}",
+        "{action: Deny, protocol: TCP, source: {ports: [odd]}}, {action: Allow}",
+        "{action: Allow, protocol: TCP, source: {notPorts: [odd]}}",
+    ] {
+        let policy = gnp(
+            "p",
+            &format!("{{selector: app == 'db', types: [Ingress], ingress: [{rules}]}}"),
+        );
+        let meant = [
+            value(&labels, &["203.0.113.1"]),
+            value(&labels, &["198.51.100.1"]),
+            value(&json!({}), &["203.0.113.1"]),
+        ];
+        let mut broken = value(&labels, &["203.0.113.1"]);
+        broken["spec"]["serviceAccountName"] = json!(7);
+        check_never_wider(&policy, (Kind::Pod, "evil"), &broken, &meant);
+        let mut broken = value(&labels, &["203.0.113.1"]);
+        broken["metadata"]["labels"]["app"] = json!(7);
+        check_never_wider(&policy, (Kind::Pod, "evil"), &broken, &meant);
+    }
+    let policy = gnp(
+        "p",
+        "{selector: app == 'db', types: [Egress], egress: [{action: Deny, protocol: TCP, destination: {ports: [odd]}}, {action: Allow}]}",
+    );
+    let mut broken = value(&labels, &[]);
+    broken["status"]["podIPs"] = json!("203.0.113.1");
+    let meant = [value(&labels, &["203.0.113.1"])];
+    check_never_wider(&policy, (Kind::Pod, "evil"), &broken, &meant);
+}
+
+/// What is known of a broken pod is asked: its namespace, its account, and the labels of both.
+#[test]
+fn rules_that_cannot_mean_a_broken_pod_do_as_they_did() {
+    let broken = json!({"metadata": {"name": "evil", "labels": {"zone": "x"}},
+        "spec": {"nodeName": "n2", "serviceAccountName": "robot"}, "status": {"podIPs": 7}});
+    let decided = |rule: &str, value: &Value| {
+        let rules = format!("{{action: Deny, source: {{{rule}}}}}, {{action: Allow}}");
+        let policy = gnp(
+            "p",
+            &format!("{{selector: app == 'db', types: [Ingress], ingress: [{rules}]}}"),
+        );
+        let cluster = with_stored(&policy, Kind::Pod, "evil", value);
+        ask(&cluster, "203.0.113.1 -> red/db tcp/1")
+            .unwrap()
+            .verdict
+    };
+    for (rule, verdict) in [
+        ("selector: zone == 'y'", Verdict::Allow),
+        ("selector: zone == 'x'", Verdict::Deny),
+        ("namespaceSelector: team == 'blue'", Verdict::Allow),
+        ("namespaceSelector: team == 'red'", Verdict::Deny),
+        ("serviceAccounts: {names: [other]}", Verdict::Allow),
+        (
+            "serviceAccounts: {selector: trust == 'low'}",
+            Verdict::Allow,
+        ),
+        (
+            "serviceAccounts: {selector: trust == 'high'}",
+            Verdict::Deny,
+        ),
+        (
+            "selector: zone == 'x', namespaceSelector: global()",
+            Verdict::Allow,
+        ),
+    ] {
+        assert_eq!(decided(rule, &broken), verdict, "{rule}");
+    }
+    for (field, value) in [("hostNetwork", json!(true)), ("nodeName", json!(""))] {
+        let mut nobody = broken.clone();
+        nobody["spec"][field] = value;
+        assert_eq!(
+            decided("selector: zone == 'x'", &nobody),
+            Verdict::Allow,
+            "{field}"
+        );
+    }
+}
+
+#[test]
+fn a_broken_namespace_or_account_never_widens_access() {
+    for rules in [
+        "{action: Deny, source: {namespaceSelector: team == 'red'}}, {action: Allow}",
+        "{action: Deny, source: {notSelector: '!has(pcns.team)', namespaceSelector: all()}}, {action: Allow}",
+        "{action: Allow, source: {namespaceSelector: '!has(tier)'}}",
+        "{action: Allow, source: {notSelector: has(pcns.tier)}}",
+        "{action: Pass, source: {namespaceSelector: tier == 'gold', selector: app == 'web'}}, {action: Allow}",
+        "{action: Deny, source: {serviceAccounts: {selector: trust == 'high'}}}, {action: Allow}",
+        "{action: Allow, source: {serviceAccounts: {selector: '!has(trust)'}}}",
+    ] {
+        let policy = gnp("p", &format!("{{types: [Ingress], ingress: [{rules}]}}"));
+        let value = |labels: Value| json!({"metadata": {"name": "red", "labels": labels}});
+        let meant = [
+            value(json!({"team": "red", "tier": "gold"})),
+            value(json!({})),
+        ];
+        let broken = value(json!({"team": 7}));
+        check_never_wider(&policy, (Kind::Namespace, "red"), &broken, &meant);
+        let value = |labels: Value| json!({"metadata": {"name": "robot", "namespace": "red", "labels": labels}});
+        let meant = [value(json!({"trust": "high"})), value(json!({}))];
+        let broken = value(json!(["trust"]));
+        check_never_wider(&policy, (Kind::ServiceAccount, "robot"), &broken, &meant);
+    }
+}
+
+#[test]
+fn pods_that_inherit_what_cannot_be_read_are_closed() {
+    let broken = json!({"metadata": {"name": "red", "labels": 7}});
+    let cluster = with_stored("", Kind::Namespace, "red", &broken);
+    for question in [
+        "red/web -> blue/db tcp/1",
+        "blue/db -> red/web tcp/1",
+        "203.0.113.1 -> red/bare tcp/1",
+    ] {
+        let answer = ask(&cluster, question).unwrap();
+        assert_eq!(answer.verdict, Verdict::Deny, "{question}");
+        assert_eq!(answer.decided_by.rule, crate::DecidedRule::Unreadable);
+    }
+    assert!(is_allowed(&cluster, "blue/web -> blue/db tcp/1"));
+    // All that matters of it can be read.
+    let broken = json!({"metadata": {"name": "red", "annotations": 7}});
+    let cluster = with_stored("", Kind::Namespace, "red", &broken);
+    assert!(is_allowed(&cluster, "red/web -> blue/db tcp/1"));
 }
