@@ -94,6 +94,7 @@ fn asked(arguments: &args::Why) -> Result<Asked> {
                 .map(|text| hop(text))
                 .collect::<Result<_>>()?,
             original: arguments.sent_to,
+            first_out_by: None,
         },
     })
 }

@@ -142,6 +142,10 @@ impl Engine {
                 continue;
             };
             let passage = match original.take() {
+                Some(sent) if passage.in_interface.is_none() => {
+                    let passage = passage.translated_from(sent.ip(), sent.port());
+                    passage.first_out_by(&flight.first_out_by)
+                }
                 Some(sent) => passage.translated_from(sent.ip(), sent.port()),
                 None => passage,
             };

@@ -242,11 +242,14 @@ impl<'a> Places<'a> {
                 (ends.0, ends.1, Way::Forward)
             }
         };
+        let first = original.filter(|_| way == Way::Output);
+        let first = first.and_then(|(addr, _)| self.abroad(addr));
         let passage = Passage {
             in_interface: in_interface.as_deref(),
             out_interface: out_interface.as_deref(),
             way,
             original,
+            first_out_interface: first.as_deref(),
         };
         let is_known = match way {
             Way::Forward => in_interface.is_some() && out_interface.is_some(),

@@ -26,6 +26,9 @@ pub struct Passage<'a> {
     pub way: Way,
     /// Address and port before destination NAT; none when nothing was translated.
     pub original: Option<(IpAddr, u16)>,
+    /// Of what the host itself sends, the interface that the way to `original` leads to; none where it is the same
+    /// as behind the translation.
+    pub first_out_interface: Option<&'a str>,
 }
 
 impl<'a> Passage<'a> {
@@ -36,6 +39,7 @@ impl<'a> Passage<'a> {
             out_interface: Some(out_interface),
             way: Way::Forward,
             original: None,
+            first_out_interface: None,
         }
     }
 
@@ -46,6 +50,7 @@ impl<'a> Passage<'a> {
             out_interface: None,
             way: Way::Input,
             original: None,
+            first_out_interface: None,
         }
     }
 
@@ -56,6 +61,7 @@ impl<'a> Passage<'a> {
             out_interface: Some(out_interface),
             way: Way::Output,
             original: None,
+            first_out_interface: None,
         }
     }
 
@@ -64,5 +70,20 @@ impl<'a> Passage<'a> {
     pub const fn translated_from(mut self, dst: IpAddr, port: u16) -> Self {
         self.original = Some((dst, port));
         self
+    }
+
+    /// The same for a packet of the host itself that would have gone out by this interface untranslated.
+    #[must_use]
+    pub const fn first_out_by(mut self, interface: &'a str) -> Self {
+        self.first_out_interface = Some(interface);
+        self
+    }
+
+    /// By which interface the packet passes the hooks before translation, when it does.
+    pub(crate) fn early_interface(&self) -> Option<&'a str> {
+        match self.way {
+            Way::Output => self.first_out_interface.or(self.out_interface),
+            Way::Forward | Way::Input => self.in_interface,
+        }
     }
 }

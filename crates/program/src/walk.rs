@@ -37,12 +37,12 @@ impl Program {
         if let Some((dst, port)) = passage.original {
             (sent.dst, sent.dst_port) = (dst, port);
         }
-        let (direction, interface) = match passage.way {
-            Way::Output => (Direction::Egress, passage.out_interface),
-            Way::Forward | Way::Input => (Direction::Ingress, passage.in_interface),
+        let direction = match passage.way {
+            Way::Output => Direction::Egress,
+            Way::Forward | Way::Input => Direction::Ingress,
         };
         let mut outcome = Outcome::unpoliced();
-        let Some(interface) = interface else {
+        let Some(interface) = passage.early_interface() else {
             return outcome;
         };
         for hook in [Hook::Untracked, Hook::PreDnat] {
@@ -248,10 +248,11 @@ impl Program {
         let is_workload = |interface: &&str| self.settings.is_workload(interface);
         let (from, to) = (passage.in_interface, passage.out_interface);
         let mut ends = Vec::new();
-        let (first, early) = match passage.way {
-            Way::Output => (Direction::Egress, to),
-            Way::Forward | Way::Input => (Direction::Ingress, from),
+        let first = match passage.way {
+            Way::Output => Direction::Egress,
+            Way::Forward | Way::Input => Direction::Ingress,
         };
+        let early = passage.early_interface();
         for hook in [Hook::Untracked, Hook::PreDnat] {
             if hook.directions().contains(&first) {
                 ends.extend(self.host_end(early, (hook, first)));

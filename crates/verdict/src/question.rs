@@ -75,6 +75,9 @@ pub struct Way {
     pub in_by: Option<String>,
     /// Where it was sent to before the first node on its way translated the destination.
     pub original: Option<SocketAddr>,
+    /// Of what a node itself sends there: the interface by which it would leave untranslated. `None`: the one that has
+    /// the node's address.
+    pub first_out_by: Option<String>,
 }
 
 /// A node that forwards a packet.

@@ -140,7 +140,7 @@ fn question(text: &str) -> Question {
     }
 }
 
-/// `out eth1`, `in eth1`, `through n2 eth0 eth1`, `original 192.0.2.1:80`.
+/// `out eth1`, `in eth1`, `through n2 eth0 eth1`, `original 192.0.2.1:80`, `first eth1`.
 fn way(words: &[&str]) -> Way {
     let behind = |word: &str, at: usize| {
         let found = words.iter().position(|each| *each == word);
@@ -158,6 +158,7 @@ fn way(words: &[&str]) -> Way {
             .into_iter()
             .collect(),
         original: behind("original", 1).map(|text| text.parse().expect("an address and a port")),
+        first_out_by: behind("first", 1).map(str::to_owned),
     }
 }
 

@@ -4,7 +4,7 @@
 //!   comes by an interface ─▶ untracked ─▶ preDNAT ─┬─▶ the host's: normal in
 //!                              │ allowed  │ allowed ├─▶ on: forward in ─▶ workload out ─▶ workload in ─▶ forward out
 //!                              └──────────┴─ skip ──┴─▶ … what the interface by which it came would ask later
-//!   the host sends it ─▶ untracked ─▶ normal out
+//!   the host sends it ─▶ untracked, where it would leave untranslated ─▶ normal out
 //! ```
 
 use oncilla_api::v3::EndpointToHostAction;
@@ -33,6 +33,8 @@ pub(crate) struct Walk {
     node: String,
     from: Side,
     to: Side,
+    /// Where the node would send what it sends itself, without the translation.
+    first_to: Option<Interface>,
 }
 
 /// Where a packet comes from or goes to, seen from a node.
@@ -100,8 +102,15 @@ impl Evaluator {
         destination: &End,
         way: &Way,
     ) -> Result<Vec<Walk>, QuestionError> {
-        // A pod's traffic to itself never leaves it, nor does a host's.
-        if source.place == destination.place && source.place != Place::Outside {
+        let mut first_to = match &source.place {
+            Place::Node(node) if way.original.is_some() => {
+                Some(self.interface(node, way.first_out_by.as_deref()))
+            }
+            _ => None,
+        };
+        // A pod's traffic to itself never leaves it, nor does a host's that nobody translates.
+        let is_own = source.place == destination.place && source.place != Place::Outside;
+        if is_own && first_to.is_none() {
             return Ok(Vec::new());
         }
         let (from, to) = (self.home(&source.place), self.home(&destination.place));
@@ -114,6 +123,7 @@ impl Evaluator {
                 node: node.clone(),
                 from: from.side(),
                 to: to.side(),
+                first_to,
             });
             return Ok(walks);
         }
@@ -123,6 +133,7 @@ impl Evaluator {
                 node,
                 from: home.side(),
                 to,
+                first_to: first_to.take(),
             });
         }
         for hop in &way.through {
@@ -134,6 +145,7 @@ impl Evaluator {
                 node: hop.node.clone(),
                 from: self.wire(&hop.node, hop.in_by.as_deref()),
                 to: self.wire(&hop.node, hop.out_by.as_deref()),
+                first_to: None,
             });
         }
         if let Some((node, home)) = to {
@@ -142,6 +154,7 @@ impl Evaluator {
                 node,
                 from,
                 to: home.side(),
+                first_to: None,
             });
         }
         Ok(walks)
@@ -157,13 +170,18 @@ impl Evaluator {
     }
 
     fn wire(&self, node: &str, interface: Option<&str>) -> Side {
+        Side::Wire(self.interface(node, interface))
+    }
+
+    /// An interface of a node; without a name the one that has the node's address.
+    fn interface(&self, node: &str, name: Option<&str>) -> Interface {
         let unknown = Host::default();
         let known = self.nodes.get(node).unwrap_or(&unknown);
         let main = host::main_interface(node, known, &self.hosts);
-        Side::Wire(match interface {
+        match name {
             Some(name) => host::interface(name, known, &main),
             None => main,
-        })
+        }
     }
 
     /// Asks everybody on one node. `before` is the packet as it came, the other as it goes on.
@@ -255,7 +273,7 @@ impl Node<'_> {
     /// The chains before connection tracking and destination NAT; `true` when one of them allowed.
     fn early(&self, walk: &Walk, before: &Traffic<'_>, legs: &mut Legs) -> bool {
         let (direction, interface) = match (&walk.from, &walk.to) {
-            (Side::Host, to) => (Direction::Egress, to.wire()),
+            (Side::Host, to) => (Direction::Egress, walk.first_to.as_ref().or(to.wire())),
             (from, _) => (Direction::Ingress, from.wire()),
         };
         let packet = &before.packet;

@@ -206,6 +206,7 @@ impl Denials {
             out_interface: ways.1.as_deref(),
             way: way_of(logged, ways),
             original: None,
+            first_out_interface: None,
         };
         let ends = program.ends(&passage);
         let direction = direction_of(logged);

@@ -362,6 +362,7 @@ fn passage<'a>(from: End<'a>, to: End<'a>) -> Passage<'a> {
         out_interface: to.interface(),
         way,
         original: None,
+        first_out_interface: None,
     }
 }
 

@@ -74,6 +74,7 @@ impl Level for ProgramLevel {
                 in_by: FABRIC_INTERFACE.to_owned(),
                 through: None,
                 original: None,
+                first_out_by: FABRIC_INTERFACE.to_owned(),
             };
             Ok(Judgement::bare(engine.judge_flight(&flight).verdict))
         };

@@ -53,6 +53,7 @@ pub(crate) fn question(flight: &Flight) -> Question {
                 })
                 .collect(),
             original: flight.original,
+            first_out_by: Some(flight.first_out_by.clone()),
         },
         ..Question::from(flight.packet)
     }

@@ -349,6 +349,21 @@ fn what_a_host_sends_to_a_service_is_judged_behind_the_translation() {
     assert!(!reaches(&world.node, service, 80, (&world.far, FAR, 8080)));
 }
 
+/// Where the service's address is routed to, also when its packets leave elsewhere behind the translation.
+#[test]
+fn what_a_host_sends_to_a_service_is_judged_untracked_before_translation() {
+    let service = ["10.96.0.1", "fd96::1"];
+    let denies = |port| {
+        let raw: &[Judged<'_>] = &[(Hook::Untracked, OUT, &[(port, DENY)], TierEnd::Pass)];
+        program(&[("eth0", raw)])
+    };
+    let mut world = World::new(&denies(80));
+    translate(&world.node, "output", 80, POD, 8080);
+    assert!(!reaches(&world.node, service, 80, (&world.pod, POD, 8080)));
+    world.become_program(&denies(8080));
+    assert!(reaches(&world.node, service, 80, (&world.pod, POD, 8080)));
+}
+
 #[test]
 fn a_host_reaches_its_workload_through_a_service() {
     let out: &[Judged<'_>] = &[(Hook::Normal, OUT, &[], TierEnd::Deny)];

@@ -391,6 +391,34 @@ fn translated_output_is_judged_behind_the_translation() {
 }
 
 #[test]
+fn translated_output_is_judged_untracked_before_the_translation() {
+    let program = hosts(&[
+        ("eth0", &[(Hook::Untracked, OUT, denies(80))]),
+        ("eth1", &[(Hook::Untracked, OUT, denies(8080))]),
+    ]);
+    let service = "10.96.0.1".parse().unwrap();
+    let said = |passage: Passage<'_>, to: &str| {
+        let passage = passage.translated_from(service, 80);
+        let at = |first: &'static str| {
+            let passage = passage.first_out_by(first);
+            let ends = program.ends(&passage).len();
+            let verdict = program.judge(&passage, &tcp(NODE, to, 8080)).verdict;
+            (verdict, ends)
+        };
+        [at("eth0"), at("eth1"), at("eth2")]
+    };
+    // To another machine, to a workload of its own, and to itself.
+    let expected = [(Verdict::Deny, 1), (Verdict::Allow, 1), (Verdict::Allow, 0)];
+    assert_eq!(said(Passage::output("eth1"), FAR), expected);
+    assert_eq!(said(Passage::output("calia"), POD), expected);
+    assert_eq!(said(Passage::output("lo"), NODE), expected);
+    // The same interface, when nothing else is said.
+    let same = Passage::output("eth0").translated_from(service, 80);
+    let outcome = program.judge(&same, &tcp(NODE, FAR, 8080));
+    assert_eq!(outcome.verdict, Verdict::Deny);
+}
+
+#[test]
 fn a_host_is_never_judged_towards_itself() {
     let closed = [
         (Hook::Normal, IN, denies(80)),

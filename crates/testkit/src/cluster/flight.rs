@@ -26,6 +26,8 @@ pub struct Flight {
     pub through: Option<(String, String, String)>,
     /// Where it was sent to before the first node on its way translated the destination.
     pub original: Option<SocketAddr>,
+    /// Of what a host sends there: the interface by which it would leave untranslated.
+    pub first_out_by: String,
 }
 
 /// An end of a flight.
@@ -144,5 +146,6 @@ fn flight(rng: &mut Rng, range: Range, (from, to): (End, End), family: Family) -
         in_by: interface(rng),
         through,
         original,
+        first_out_by: interface(rng),
     }
 }

@@ -447,6 +447,31 @@ fn untracked_policies_need_rules_for_both_directions() {
     );
 }
 
+/// What a host sends to a service leaves elsewhere behind the translation, or not at all.
+#[test]
+fn untracked_policies_judge_where_a_host_would_send_a_packet_untranslated() {
+    let raw = gnp(
+        "raw",
+        "{selector: has(host), doNotTrack: true, applyOnForward: true, types: [Egress], egress: [{action: Deny, protocol: TCP, destination: {ports: [80]}}]}",
+    );
+    let at = |name: &str, interface: &str| {
+        let spec = format!(
+            "{{node: n2, interfaceName: {interface}, profiles: [projectcalico-default-allow]}}"
+        );
+        hep(name, "{host: n2}", &spec)
+    };
+    check(
+        &(at("first", "eth0") + &raw),
+        "host:n2 -> 203.0.113.1 tcp/8080 original 10.96.0.1:80 first eth0 out eth1 = deny host:n2 egress default gnp/raw 0 untracked
+         host:n2 -> 203.0.113.1 tcp/8080 original 10.96.0.1:80 first eth1 out eth1 = allow host:n2 egress
+         host:n2 -> 203.0.113.1 tcp/8080 original 10.96.0.1:81 first eth0 out eth0 = allow host:n2 egress pro/projectcalico-default-allow profile
+         host:n2 -> blue/web tcp/8080 original 10.96.0.1:80 first eth0 = deny host:n2 egress default gnp/raw 0 untracked
+         host:n2 -> blue/web tcp/8080 original 10.96.0.1:80 = deny host:n2 egress default gnp/raw 0 untracked
+         host:n2 -> host:n2 tcp/8080 original 10.96.0.1:80 = deny host:n2 egress default gnp/raw 0 untracked
+         host:n2 -> blue/web tcp/80 = allow blue/web",
+    );
+}
+
 #[test]
 fn profiles_are_asked_in_order_behind_the_tiers() {
     let host = |profiles: &str| {

@@ -81,6 +81,7 @@ pub(crate) fn flight(packet: Packet) -> Flight {
         in_by: INTERFACES[0].to_owned(),
         through: None,
         original: None,
+        first_out_by: INTERFACES[0].to_owned(),
     }
 }
 
@@ -126,6 +127,8 @@ pub(crate) fn stage(world: &World, seed: u64, flights: Vec<Flight>) -> (Vec<Flig
     for mut flight in flights {
         let packet = flight.packet;
         flight.original = None;
+        // All services are behind the first interface.
+        INTERFACES[0].clone_into(&mut flight.first_out_by);
         let is_translated = [Protocol::TCP, Protocol::UDP, Protocol::SCTP]
             .contains(&packet.protocol)
             && rng.chance(1, 3);
@@ -140,14 +143,6 @@ pub(crate) fn stage(world: &World, seed: u64, flights: Vec<Flight>) -> (Vec<Flig
             Some(node)
         });
         if !route(world, &mut flight, first.as_deref()) {
-            continue;
-        }
-        // What a host sends to a service is judged untracked where it would leave without translation: by the first
-        // interface. Judge and interpreter know the way behind the translation only.
-        let is_local = world.engine.home(packet.dst).map(|(node, _)| node);
-        let is_own = is_local.is_some() && is_local == flight.from_host.as_deref();
-        let leaves_elsewhere = is_own || flight.out_by != INTERFACES[0];
-        if flight.from_host.is_some() && flight.original.is_some() && leaves_elsewhere {
             continue;
         }
         if let Some(front) = flight.original {
