@@ -98,8 +98,10 @@ impl HiddenSet {
             .into(),
         };
         if key.kind == Kind::HostEndpoint {
-            // Its profiles may give it any label.
-            hidden.open.push("");
+            if remains.count("spec.profiles") != Some(0) {
+                // They may give it any label.
+                hidden.open.push("");
+            }
             return hidden;
         }
         hidden.told.insert(NAMESPACE, key.namespace.clone());

@@ -58,6 +58,8 @@ enum Stage {
     PreDnat,
     /// Those before connection tracking.
     Untracked,
+    /// All of these: nobody can say which.
+    Everywhere,
 }
 
 impl Stage {
@@ -345,11 +347,13 @@ impl Policy {
 
     /// Whether a chain of an endpoint asks the policy.
     pub(crate) fn is_asked(&self, endpoint: &Endpoint, chain: Chain) -> bool {
-        let belongs = match chain {
-            Chain::Normal => matches!(self.stage, Stage::Normal { .. }),
-            Chain::Forward => self.stage == Stage::Normal { forward: true },
-            Chain::PreDnat => self.stage == Stage::PreDnat,
-            Chain::Untracked => self.stage == Stage::Untracked,
+        let belongs = match (self.stage, chain) {
+            (Stage::Everywhere, _)
+            | (Stage::Normal { .. }, Chain::Normal)
+            | (Stage::Normal { forward: true }, Chain::Forward)
+            | (Stage::PreDnat, Chain::PreDnat)
+            | (Stage::Untracked, Chain::Untracked) => true,
+            (Stage::Normal { .. } | Stage::PreDnat | Stage::Untracked, _) => false,
         };
         // Only policies of the whole cluster are for hosts, whatever labels these have.
         let is_for_hosts = self.key.kind == oncilla_api::Kind::GlobalNetworkPolicy;

@@ -148,18 +148,18 @@ fn subject(key: &ObjectKey, remains: &Remains) -> Option<Subject> {
     })
 }
 
-/// Which packets of hosts the policy judges: when nobody can say, all but those before NAT and tracking, and
-/// workloads'.
+/// Which packets of hosts the policy judges: when nobody can say, all, and workloads'.
 fn stage(key: &ObjectKey, remains: &Remains) -> Stage {
     if key.kind != Kind::GlobalNetworkPolicy {
         return Stage::NORMAL;
     }
-    let is = |field: &str, unknown: bool| remains.read(field).unwrap_or(unknown);
-    Stage::new([
-        is("spec.doNotTrack", false),
-        is("spec.preDNAT", false),
-        is("spec.applyOnForward", true),
-    ])
+    let flags = ["spec.doNotTrack", "spec.preDNAT", "spec.applyOnForward"];
+    match flags.map(|flag| remains.read::<bool>(flag)) {
+        [Some(true), Some(false), _] => Stage::Untracked,
+        [Some(false), Some(true), _] => Stage::PreDnat,
+        [Some(false), Some(false), Some(forward)] => Stage::Normal { forward },
+        _ => Stage::Everywhere,
+    }
 }
 
 /// Whether the policy may govern a direction: it says so, or its rules do, or nobody can say.

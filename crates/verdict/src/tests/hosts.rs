@@ -1,8 +1,10 @@
 //! Host endpoints: which interface they are, which chains they ask, failsafes, profiles, what nodes do.
 
+use oncilla_api::{Kind, ObjectKey};
 use oncilla_net::{Direction, Family, Icmp, Protocol};
+use serde_json::json;
 
-use super::{ask, check, cluster, gnp, kcnp, knp, np, tier};
+use super::{ask, check, cluster, gnp, kcnp, knp, line, np, tier};
 use crate::{Evaluator, Party, Question, Way};
 
 fn hep(name: &str, labels: &str, spec: &str) -> String {
@@ -79,14 +81,14 @@ fn failsafes_are_configured_field_by_field() {
     let broken = "[{protocol: TCP, port: ssh}, {protocol: TCP, port: 2222}]";
     let mut faulty = cluster(&both());
     faulty.insert_stored(
-        &oncilla_api::ObjectKey::cluster(oncilla_api::Kind::FelixConfiguration, "default"),
+        &ObjectKey::cluster(Kind::FelixConfiguration, "default"),
         &serde_saphyr::from_str(&format!(
             "{{metadata: {{name: default}}, spec: {}}}",
             inbound(broken)
         ))
         .expect("the fixture is YAML"),
     );
-    let verdict = |text| ask(&faulty, text).map(|answer| super::line(&answer));
+    let verdict = |text| ask(&faulty, text).map(|answer| line(&answer));
     assert_eq!(
         verdict("203.0.113.1 -> host:n2 tcp/22"),
         Ok("deny host:n2 ingress default".to_owned())
@@ -447,6 +449,18 @@ fn untracked_policies_need_rules_for_both_directions() {
     );
 }
 
+#[test]
+fn a_policy_of_which_nobody_knows_the_chain_is_asked_in_all() {
+    let spec = "{node: n2, interfaceName: eth0, profiles: [projectcalico-default-allow]}";
+    let mut cluster = cluster(&hep("two", "{}", spec));
+    let key = ObjectKey::cluster(Kind::GlobalNetworkPolicy, "p");
+    let spec = json!({"doNotTrack": 7, "types": ["Egress"]});
+    cluster.insert_stored(&key, &json!({"metadata": {"name": "p"}, "spec": spec}));
+    let answer = ask(&cluster, "host:n2 -> blue/web tcp/1 original 10.96.0.1:1").unwrap();
+    let expected = "deny host:n2 egress default gnp/p 0 untracked";
+    assert_eq!(line(&answer), expected);
+}
+
 /// What a host sends to a service leaves elsewhere behind the translation, or not at all.
 #[test]
 fn untracked_policies_judge_where_a_host_would_send_a_packet_untranslated() {
@@ -669,7 +683,7 @@ fn hosts_get_and_send_neighbour_discovery_whatever_policy_says() {
                 icmp: Some(Icmp { kind, code: 0 }),
                 way: Way::default(),
             });
-            super::line(&answer.expect("both are there"))
+            line(&answer.expect("both are there"))
         };
         for kind in [130, 132, 133, 136, 143] {
             assert_eq!(said(kind), format!("allow host:n2 {way} neighbour"));

@@ -16,6 +16,7 @@ use oncilla_verdict::{Cluster, Evaluator, Question};
 use serde_json::{Map, Value, json};
 
 use super::super::differential::{feed, new_engine, say};
+use super::super::hosts::question;
 
 /// Clusters of a run of the tests.
 const CLUSTERS: u64 = 160;
@@ -24,13 +25,15 @@ const OBJECTS_A_CLUSTER: usize = 6;
 /// Objects of other kinds that are tried behind them.
 const STRANGERS_A_CLUSTER: usize = 2;
 const PACKETS: usize = 60;
+/// Flights of hosts and through hosts besides.
+const FLIGHTS: usize = 40;
 /// Changes of one object.
 const CHANGES_MAX: u64 = 4;
 const SMALL: Size = Size {
     pods: 8,
     policies: 12,
     sets: 4,
-    hosts: 0,
+    hosts: 4,
 };
 /// Texts that mean something somewhere, or nearly.
 const TEXTS: [&str; 40] = [
@@ -124,9 +127,14 @@ const FIELDS: [&str; 30] = [
     "unknown",
     "defaultAction",
 ];
-/// Kinds that are closed when they cannot be understood. The rest, pods for example, only say what is there.
+/// Kinds that are closed when they cannot be understood. The rest, pods for example, also say what is there.
 /// Staged policies change nothing, whatever they say.
-const CLOSED: [Kind; 11] = [
+const CLOSED: [Kind; 16] = [
+    Kind::HostEndpoint,
+    Kind::Profile,
+    Kind::FelixConfiguration,
+    Kind::Namespace,
+    Kind::ServiceAccount,
     Kind::EndpointSlice,
     Kind::StagedGlobalNetworkPolicy,
     Kind::StagedNetworkPolicy,
@@ -157,6 +165,8 @@ struct Seen {
     denied: u64,
     /// Packets that a closed policy stops.
     stopped: u64,
+    /// Objects of each kind that cannot be understood.
+    closed: BTreeMap<Kind, u64>,
 }
 
 /// A random value, of any shape and of no great size.
@@ -270,12 +280,14 @@ impl Street {
 
     /// Puts an arbitrary object in the place of a real one, judges packets, and puts the real one back.
     fn judge(&mut self, rng: &mut Rng, seen: &mut Seen) {
-        let objects: Vec<&Object> = self.random.objects().values().collect();
-        let closed: Vec<&Object> = objects
-            .into_iter()
-            .filter(|object| CLOSED.contains(&object.kind()))
-            .collect();
-        let original = (*rng.pick(&closed)).clone();
+        let mut kinds: BTreeMap<Kind, Vec<&Object>> = BTreeMap::new();
+        for object in self.random.objects().values() {
+            kinds.entry(object.kind()).or_default().push(object);
+        }
+        kinds.retain(|kind, _| CLOSED.contains(kind));
+        let kinds: Vec<_> = kinds.into_values().collect();
+        let kind = rng.pick(&kinds);
+        let original = (*rng.pick(kind)).clone();
         let key = original.key();
         let stored = arbitrary(rng, &original);
         // An agent that starts knows no version before it.
@@ -290,6 +302,7 @@ impl Street {
         self.lower();
         let with = verdicts(&self.cluster, &packets);
         let is_understood = count(&key, &stored, seen);
+        self.judge_flights(&stored);
         for ((packet, with), without) in packets.iter().zip(&with).zip(&without) {
             let found = self.engine.judge(packet).verdict;
             assert_eq!(found, *with, "{packet:?} with {stored}");
@@ -307,6 +320,17 @@ impl Street {
         self.cluster.insert(original.clone());
         let back = feed(&mut self.engine, &[Change::Apply(original)]);
         back.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Sends packets of hosts, to hosts and through them as well.
+    fn judge_flights(&mut self, stored: &Value) {
+        let evaluator = Evaluator::new(&self.cluster);
+        for flight in self.random.any_flights(FLIGHTS) {
+            let answer = evaluator.decide(&question(&flight));
+            let answer = answer.unwrap_or_else(|error| panic!("{flight:?}: {error}"));
+            let found = self.engine.judge_flight(&flight).verdict;
+            assert_eq!(found, answer.verdict, "{flight:?} with {stored}");
+        }
     }
 
     /// Puts an arbitrary object of a kind that is not closed, a pod for example, in the place of a real one. What a
@@ -367,6 +391,7 @@ fn count(key: &ObjectKey, stored: &Value, seen: &mut Seen) -> bool {
         (true, false) => seen.invalid += 1,
         (false, false) => seen.unreadable += 1,
     }
+    *seen.closed.entry(key.kind).or_default() += u64::from(!is_valid);
     is_valid
 }
 
@@ -390,6 +415,9 @@ fn arbitrary_objects() {
         ("unreadable", seen.unreadable),
     ] {
         assert!(found * 50 > count, "hardly any object was {what}: {seen:?}");
+    }
+    for kind in CLOSED {
+        assert!(seen.closed.contains_key(&kind), "{kind:?}: {seen:?}");
     }
     assert!(
         seen.stopped > 50 && seen.allowed > 1_000 && seen.denied > 1_000,
