@@ -276,7 +276,7 @@ impl Enforcer {
         }
         self.list_interfaces();
         let changes = std::mem::take(&mut self.pending);
-        self.pipeline.compiler.set_settings(self.intake.settings());
+        self.put_settings();
         let started = self.pipeline.apply(&changes, self.clock.now_ms());
         drop(changes);
         if self.absorb(started, begun_us) {
@@ -302,7 +302,7 @@ impl Enforcer {
     /// Puts what was told in force.
     fn advance(&mut self, begun_us: u64) {
         let changes = std::mem::take(&mut self.pending);
-        let resettled = self.pipeline.compiler.set_settings(self.intake.settings());
+        let resettled = self.put_settings();
         if changes.is_empty() {
             if resettled {
                 let applied = self.pipeline.apply(&[], self.clock.now_ms());
@@ -318,6 +318,20 @@ impl Enforcer {
             let applied = self.pipeline.apply(run, self.clock.now_ms());
             self.absorb(applied, begun_us);
         }
+    }
+
+    /// How packets are treated from the next change on; whether that is new.
+    fn put_settings(&mut self) -> bool {
+        let settings = self.intake.settings();
+        let prefixes = settings.interface_prefixes.clone();
+        if prefixes != self.pipeline.program().settings.interface_prefixes {
+            let prefixes: Vec<&str> = prefixes.iter().collect();
+            tracing::info!(
+                prefixes = prefixes.join(","),
+                "interfaces that begin so are workloads', and cut off where no workload is known"
+            );
+        }
+        self.pipeline.compiler.set_settings(settings)
     }
 
     /// What follows from an attempt to put things in force: true when it worked.

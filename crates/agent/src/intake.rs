@@ -7,7 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use oncilla_api::{FieldError, Kind, Object, ObjectKey, Remains};
-use oncilla_model::{Change, Configuration, Converter, Doubt, Doubts, Policy};
+use oncilla_model::{Change, Configuration, Converter, Doubt, Doubts, HostInterface, Policy};
 use oncilla_program::Settings;
 use oncilla_store::{Revision, StoredObject};
 use serde_json::Value;
@@ -36,6 +36,10 @@ pub(crate) struct Intake {
     problems: BTreeMap<ObjectKey, Problem>,
     /// The policies whose tier does not exist, since when.
     without_tier: BTreeMap<ObjectKey, u64>,
+    /// The interfaces that host endpoints of this node name.
+    named: BTreeMap<ObjectKey, Arc<str>>,
+    /// The host endpoints whose interface is called like a workload's, since when.
+    on_workloads: BTreeMap<ObjectKey, u64>,
     /// The newest revision of a change that is more than an agent's report.
     wanted: u64,
     /// Since when the store is away.
@@ -58,7 +62,7 @@ struct Heard {
 impl Intake {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            converter: Converter::new(&options.interface_prefix),
+            converter: Converter::new(options.interface_prefixes.first()),
             configurations: Configurations::new(options.node.as_str(), options.settings()),
             kinds: Kind::ALL.map(|kind| (kind, Heard::default())).into(),
             policies: BTreeMap::new(),
@@ -66,6 +70,8 @@ impl Intake {
             doubts: Doubts::default(),
             problems: BTreeMap::new(),
             without_tier: BTreeMap::new(),
+            named: BTreeMap::new(),
+            on_workloads: BTreeMap::new(),
             wanted: 0,
             away_since_unix_ms: None,
             problems_version: 0,
@@ -176,7 +182,18 @@ impl Intake {
                 since_unix_ms: *since_unix_ms,
             }
         });
-        self.problems.values().cloned().chain(tierless)
+        let idle = self.on_workloads.iter().map(|(key, since_unix_ms)| {
+            let interface = self.named.get(key).map_or("", |name| name);
+            Problem {
+                object: key.to_string(),
+                message: format!(
+                    "spec.interfaceName: {interface:?} is called like a workload's interface, so no host endpoint is \
+                     about it; give it another name, or change interfacePrefix (kept: it judges nothing)"
+                ),
+                since_unix_ms: *since_unix_ms,
+            }
+        });
+        self.problems.values().cloned().chain(tierless).chain(idle)
     }
 
     fn heard(&mut self, kind: Kind) -> &mut Heard {
@@ -219,6 +236,7 @@ impl Intake {
             Ok(converted) => {
                 self.solved(&key);
                 self.closed.remove(&key);
+                self.note_interface(&key, &converted);
                 for change in converted {
                     self.inherited(&change, changes);
                     changes.push(match change {
@@ -242,6 +260,7 @@ impl Intake {
             }
         }
         self.look_for_tiers(&key, unix_ms);
+        self.look_at_interfaces(key.kind, unix_ms);
         true
     }
 
@@ -264,6 +283,8 @@ impl Intake {
         }
         changes.extend(removed);
         self.look_for_tiers(key, unix_ms);
+        self.named.remove(key);
+        self.look_at_interfaces(key.kind, unix_ms);
     }
 
     fn solved(&mut self, key: &ObjectKey) {
@@ -336,6 +357,40 @@ impl Intake {
                 since_unix_ms,
             },
         );
+    }
+
+    /// Notes the interface that a host endpoint of this node names.
+    fn note_interface(&mut self, key: &ObjectKey, converted: &[Change]) {
+        for change in converted {
+            let Change::HostEndpoint(_, Some(endpoint)) = change else {
+                continue;
+            };
+            match &endpoint.interface {
+                HostInterface::Named(name) if *endpoint.node == *self.configurations.node() => {
+                    self.named.insert(key.clone(), Arc::clone(name));
+                }
+                _ => drop(self.named.remove(key)),
+            }
+        }
+    }
+
+    /// Finds the host endpoints that are about no interface, because theirs is called like a workload's.
+    fn look_at_interfaces(&mut self, kind: Kind, unix_ms: u64) {
+        let concerned = [Kind::HostEndpoint, Kind::FelixConfiguration, Kind::Node];
+        if self.named.is_empty() && self.on_workloads.is_empty() || !concerned.contains(&kind) {
+            return;
+        }
+        let settings = self.settings();
+        let named = self.named.iter();
+        let idle = named.filter(|(_, interface)| settings.is_workload(interface));
+        let idle: BTreeMap<ObjectKey, u64> = idle
+            .map(|(key, _)| {
+                let since = self.on_workloads.get(key).copied();
+                (key.clone(), since.unwrap_or(unix_ms))
+            })
+            .collect();
+        self.problems_version += u64::from(idle != self.on_workloads);
+        self.on_workloads = idle;
     }
 
     /// Finds the policies whose tier does not exist: of one policy that changed, or of all when a tier did.
@@ -480,6 +535,40 @@ mod tests {
             _ => "other",
         });
         kinds.collect()
+    }
+
+    /// Also when the configuration came later, and no longer once it is gone.
+    #[test]
+    fn a_host_endpoint_of_an_interface_that_became_a_workloads_is_told() {
+        let mut intake = Intake::new(&Options::new("n1".parse().unwrap(), "/run/none"));
+        let object = |kind: &str, name: &str, spec: Value| {
+            json!({ "apiVersion": "projectcalico.org/v3", "kind": kind,
+                "metadata": { "name": name }, "spec": spec })
+        };
+        for (name, node, interface) in [
+            ("here", "n1", "tap0"),
+            ("there", "n2", "tap0"),
+            ("own", "n1", "eth0"),
+        ] {
+            let spec = json!({ "node": node, "interfaceName": interface });
+            let key = ObjectKey::cluster(Kind::HostEndpoint, name);
+            taken(&mut intake, key, object("HostEndpoint", name, spec));
+        }
+        let told = |intake: &Intake| -> Vec<String> {
+            intake.problems().map(|problem| problem.object).collect()
+        };
+        assert_eq!(told(&intake), [""; 0]);
+        let key = ObjectKey::cluster(Kind::FelixConfiguration, "default");
+        let spec = json!({ "interfacePrefix": "cali,tap" });
+        let felix = object("FelixConfiguration", "default", spec);
+        let before = intake.problems_version();
+        taken(&mut intake, key.clone(), felix);
+        assert_eq!(told(&intake), ["HostEndpoint here"]);
+        assert!(intake.problems_version() > before);
+        assert!(intake.settings().is_workload("tap0"));
+        intake.take(News::Deleted(key, Revision(2)), 0, &mut Vec::new());
+        assert_eq!(told(&intake), [""; 0]);
+        assert!(!intake.settings().is_workload("tap0"));
     }
 
     /// What these changes say goes in force one after the other: rules doubt as long as the set is not whole.

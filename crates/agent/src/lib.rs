@@ -33,7 +33,7 @@ pub use flow_log::{flow_socket, flow_sockets};
 pub use oncilla_dataplane::TableOwner;
 pub use oncilla_dataplane::{Fault, Finding};
 pub use oncilla_program::EndpointToHost;
-pub use options::{InterfacePrefixError, NodeName, NodeNameError, Options, interface_prefix};
+pub use options::{InterfacePrefixError, NodeName, NodeNameError, Options, PrefixList};
 pub use run::{remove, run};
 pub use status::{
     AGENT_ANNOTATION, AgentState, AgentStatus, Isolated, KernelStatus, PROBLEMS_MAX, Problem,

@@ -10,18 +10,22 @@ use oncilla_kernel::link::{LinkError, Links};
 use oncilla_model::Change;
 use oncilla_net::IpNet;
 
+use crate::options::PrefixList;
+
 /// Interfaces by name, with their addresses, sorted.
 pub(crate) type Interfaces = BTreeMap<Arc<str>, Arc<[IpAddr]>>;
 
-/// All interfaces that are no workload's.
+/// All interfaces that are none of the agent's own workloads'. Those that Felix's configuration calls workloads' are among
+/// them: what it says may change, and then a host endpoint must not miss its interface for a moment.
 ///
 /// # Errors
 /// When interfaces cannot be listed.
-pub(crate) fn own_interfaces(workload_prefix: &str) -> Result<Interfaces, LinkError> {
+pub(crate) fn own_interfaces(workloads: &PrefixList) -> Result<Interfaces, LinkError> {
+    let workloads = workloads.in_force();
     let mut links = Links::open()?;
     let mut interfaces = Interfaces::new();
     for link in links.list()? {
-        if link.name.starts_with(workload_prefix) {
+        if workloads.cover(&link.name) {
             continue;
         }
         match links.addresses(&link.name) {
@@ -65,20 +69,35 @@ impl Routes {
     /// The interface by which an address is reached; none when it is not, or when nobody can say: see
     /// [`Self::checked`].
     pub(crate) fn way_to(&self, addr: IpAddr) -> Option<Arc<str>> {
-        self.ask(addr).unwrap_or_else(|error| {
+        let found = self.with(|routes| {
+            let index = routes.links.way_to(addr)?;
+            Ok(index.and_then(|index| routes.names.get(&index).cloned()))
+        });
+        self.told(found)
+    }
+
+    fn with<T>(
+        &self,
+        ask: impl FnOnce(&mut Opened) -> Result<T, LinkError>,
+    ) -> Result<T, LinkError> {
+        let mut opened = self.opened.borrow_mut();
+        match &mut *opened {
+            Some(routes) => ask(routes),
+            none => ask(none.insert(Opened::new()?)),
+        }
+    }
+
+    fn told<T: Default>(&self, answer: Result<T, LinkError>) -> T {
+        answer.unwrap_or_else(|error| {
             self.failure.borrow_mut().get_or_insert(error);
-            None
+            T::default()
         })
     }
 
-    fn ask(&self, addr: IpAddr) -> Result<Option<Arc<str>>, LinkError> {
-        let mut opened = self.opened.borrow_mut();
-        let routes = match &mut *opened {
-            Some(routes) => routes,
-            none => none.insert(Opened::new()?),
-        };
-        let index = routes.links.way_to(addr)?;
-        Ok(index.and_then(|index| routes.names.get(&index).cloned()))
+    /// All interfaces there are; see [`Self::checked`].
+    pub(crate) fn interfaces(&self) -> Vec<Arc<str>> {
+        let listed = self.with(|routes| Ok(routes.names.values().cloned().collect()));
+        self.told(listed)
     }
 
     /// # Errors

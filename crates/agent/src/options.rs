@@ -6,12 +6,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use oncilla_api::names::{NameError, dns_subdomain};
+use oncilla_api::v3::{INTERFACE_PREFIX_BYTES_MAX, INTERFACE_PREFIXES_MAX, is_interface_prefix};
 use oncilla_dataplane::TableOwner;
 use oncilla_net::MarkMask;
-use oncilla_program::{EndpointToHost, Settings};
-
-/// Interface names have at most 15 bytes; one must be left to tell workloads apart.
-const PREFIX_BYTES_MAX: usize = 14;
+use oncilla_program::{EndpointToHost, InterfacePrefixes, Settings};
 
 /// What an agent is told at its start.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,8 +18,8 @@ pub struct Options {
     pub node: NodeName,
     /// The API server's socket.
     pub server: PathBuf,
-    /// Workload interfaces start with this; see [`interface_prefix`].
-    pub interface_prefix: Arc<str>,
+    /// Which interfaces are workloads', beside those of Felix's configuration.
+    pub interface_prefixes: PrefixList,
     /// The mark bits that are ours.
     pub mark_mask: MarkMask,
     /// From a workload to its own host.
@@ -38,7 +36,7 @@ impl Options {
         Self {
             node,
             server: server.into(),
-            interface_prefix: "cali".into(),
+            interface_prefixes: PrefixList::default(),
             mark_mask: MarkMask::default(),
             endpoint_to_host: EndpointToHost::Accept,
             table_owner: TableOwner::Auto,
@@ -49,7 +47,7 @@ impl Options {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             mask: self.mark_mask,
-            interface_prefix: Arc::clone(&self.interface_prefix),
+            interface_prefixes: self.interface_prefixes.in_force(),
             endpoint_to_host: self.endpoint_to_host,
             ..Settings::default()
         }
@@ -100,33 +98,100 @@ pub struct NodeNameError {
     pub rule: NameError,
 }
 
-/// A prefix that would catch no interface, or all of them.
+/// What the names of workloads' interfaces begin with: `cali`, or several, separated by commas.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PrefixList {
+    /// How the interfaces of pods are called.
+    first: Arc<str>,
+    more: Vec<Arc<str>>,
+}
+
+impl PrefixList {
+    /// The beginning of the names of pods' interfaces.
+    pub fn first(&self) -> &str {
+        &self.first
+    }
+
+    /// All of them.
+    pub fn in_force(&self) -> InterfacePrefixes {
+        InterfacePrefixes::from(self.first()).with(self.more.iter().cloned())
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let more = self.more.iter().map(|prefix| &**prefix);
+        std::iter::once(self.first()).chain(more)
+    }
+}
+
+impl Default for PrefixList {
+    /// Calico's.
+    fn default() -> Self {
+        Self {
+            first: "cali".into(),
+            more: Vec::new(),
+        }
+    }
+}
+
+impl FromStr for PrefixList {
+    type Err = InterfacePrefixError;
+
+    fn from_str(text: &str) -> Result<Self, InterfacePrefixError> {
+        let mut all = Vec::new();
+        for prefix in text.split(',') {
+            if !is_interface_prefix(prefix) || all.len() == INTERFACE_PREFIXES_MAX {
+                let text = prefix.to_owned();
+                return Err(InterfacePrefixError { text });
+            }
+            all.push(Arc::from(prefix));
+        }
+        let first = all.remove(0);
+        Ok(Self { first, more: all })
+    }
+}
+
+/// A prefix that would catch no interface, or all of them, or one too many.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "interface prefix {text:?} must have 1 to 14 characters, letters, digits, `-`, `_` or `.`, as in \"cali\""
+    "interface prefix {text:?}: write one to {INTERFACE_PREFIXES_MAX}, separated by commas, of 1 to \
+     {INTERFACE_PREFIX_BYTES_MAX} letters, digits, `-`, `_` or `.` each, as in \"cali\" or \"cali,tap\""
 )]
 pub struct InterfacePrefixError {
     /// The prefix as given.
     pub text: String,
 }
 
-/// Checks a prefix of workload interfaces.
-///
-/// # Errors
-/// When it is empty, too long, or has characters that interface names do not have.
-pub fn interface_prefix(text: &str) -> Result<Arc<str>, InterfacePrefixError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if text.is_empty() || text.len() > PREFIX_BYTES_MAX || !text.bytes().all(plain) {
-        return Err(InterfacePrefixError {
-            text: text.to_owned(),
-        });
-    }
-    Ok(text.into())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::NodeName;
+    use super::{NodeName, PrefixList};
+
+    #[test]
+    fn the_first_prefix_is_that_of_pods_and_all_are_workloads() {
+        let list: PrefixList = "veth,cali,tap-".parse().unwrap();
+        assert_eq!(list.first(), "veth");
+        let listed: Vec<&str> = list.iter().collect();
+        assert_eq!(listed, ["veth", "cali", "tap-"]);
+        let in_force = list.in_force();
+        assert_eq!(
+            in_force.iter().collect::<Vec<_>>(),
+            ["cali", "tap-", "veth"]
+        );
+        assert_eq!(PrefixList::default(), "cali".parse().unwrap());
+        let many = ["a"; 33].join(",");
+        for text in [
+            "",
+            "cali,",
+            ",cali",
+            "cali, tap",
+            "a/b",
+            "fifteen--bytes-",
+            &many,
+        ] {
+            let error = text.parse::<PrefixList>().unwrap_err().to_string();
+            assert!(error.contains("write one to 32"), "{text}: {error}");
+        }
+    }
 
     #[test]
     fn node_names_are_dns_subdomains() {

@@ -28,6 +28,11 @@ impl Configurations {
         }
     }
 
+    /// Whose they are.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
     /// A configuration came, changed or went.
     pub(crate) fn put(&mut self, name: &str, configuration: Option<Configuration>) {
         match configuration {
@@ -199,6 +204,81 @@ mod tests {
         older["nodeSelector"] = json!("rack == 'b'");
         all.put("older", Some(oldest(&older, "2026-01-01T00:00:00Z")));
         assert_eq!(all.settings().endpoint_to_host, EndpointToHost::Drop);
+    }
+
+    fn prefixes(all: &Configurations) -> Vec<String> {
+        let settings = all.settings();
+        settings
+            .interface_prefixes
+            .iter()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn broken(name: &str, spec: &serde_json::Value) -> Configuration {
+        let written = json!({ "apiVersion": "projectcalico.org/v3", "kind": "FelixConfiguration",
+            "metadata": { "name": name }, "spec": spec });
+        Configuration::closed(&Remains::new(Kind::FelixConfiguration, &written, &[]))
+    }
+
+    #[test]
+    fn interface_prefixes_are_those_of_the_narrowest_and_the_agents_own() {
+        let mut all = Configurations::new("n1", Settings::default());
+        assert_eq!(prefixes(&all), ["cali"]);
+        all.put(
+            "default",
+            Some(configuration(&json!({ "interfacePrefix": "tap,veth" }))),
+        );
+        assert_eq!(
+            prefixes(&all),
+            ["cali", "tap", "veth"],
+            "pods are called cali…"
+        );
+        all.put("node.n1", Some(configuration(&json!({ "logPrefix": "p" }))));
+        assert_eq!(
+            prefixes(&all),
+            ["cali", "tap", "veth"],
+            "it says nothing of them"
+        );
+        all.put(
+            "node.n1",
+            Some(configuration(&json!({ "interfacePrefix": "cali,eni" }))),
+        );
+        assert_eq!(prefixes(&all), ["cali", "eni"]);
+        all.put("node.n1", None);
+        all.put("default", None);
+        assert_eq!(prefixes(&all), ["cali"]);
+    }
+
+    #[test]
+    fn interface_prefixes_that_cannot_be_read_take_nothing_away() {
+        let mut all = Configurations::new("n1", Settings::default());
+        all.put(
+            "default",
+            Some(configuration(&json!({ "interfacePrefix": "tap" }))),
+        );
+        for (spec, expected) in [
+            (
+                json!({ "interfacePrefix": "eni,a/b" }),
+                vec!["cali", "eni", "tap"],
+            ),
+            (json!({ "interfacePrefix": "" }), vec!["cali", "tap"]),
+            (json!({ "interfacePrefix": 7 }), vec!["cali", "tap"]),
+            (json!({ "interfacePrefixes": "eni" }), vec!["cali", "tap"]),
+            (json!("interfacePrefix"), vec!["cali", "tap"]),
+            (
+                json!({ "interfacePrefix": "eni", "vxlanPort": "x" }),
+                vec!["cali", "eni"],
+            ),
+        ] {
+            all.put("node.n1", Some(broken("node.n1", &spec)));
+            assert_eq!(prefixes(&all), expected, "{spec}");
+        }
+        all.put("node.n1", None);
+        // Whether it is this node's nobody knows.
+        let doubtful = json!({ "nodeSelector": "rack ==", "interfacePrefix": "eni" });
+        all.put("racks", Some(broken("racks", &doubtful)));
+        assert_eq!(prefixes(&all), ["cali", "eni", "tap"]);
     }
 
     #[test]

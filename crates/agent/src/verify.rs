@@ -120,7 +120,7 @@ pub fn verify(
     let mut intake = Intake::new(options);
     let objects: Vec<StoredObject> = objects.into_iter().collect();
     let mut news = changes(&mut intake, objects.iter().cloned());
-    let interfaces = own_interfaces(&options.interface_prefix).map_err(AgentError::Interfaces)?;
+    let interfaces = own_interfaces(&options.interface_prefixes).map_err(AgentError::Interfaces)?;
     news.extend(links::changes(&Interfaces::new(), &interfaces));
     let program = expected(options, intake.settings(), &news, &inspection)?;
     let compared = inspection.compare(&program);

@@ -68,6 +68,13 @@ impl Remains {
         self.outline(path)
     }
 
+    /// The text in a field, at fault or not: only for what cannot open anything, whatever it says.
+    pub fn written(&self, path: &str) -> Option<&str> {
+        let mut names = path.split('.');
+        let found = names.try_fold(&self.value, |found, name| found.get(name))?;
+        found.as_str()
+    }
+
     /// How many items a list has, also when some of them are at fault; none when it is certainly not given,
     /// `None` when nobody can say.
     pub fn count(&self, path: &str) -> Option<usize> {

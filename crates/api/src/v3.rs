@@ -24,7 +24,8 @@ pub use cluster::{
 };
 pub use felix::{
     AllowAction, EndpointToHostAction, FailsafePort, Failsafes, FelixConfiguration,
-    FelixConfigurationSpec, SourceSpoofing,
+    FelixConfigurationSpec, INTERFACE_PREFIX_BYTES_MAX, INTERFACE_PREFIXES_MAX, SourceSpoofing,
+    is_interface_prefix,
 };
 pub use host::{
     ALL_INTERFACES, DEFAULT_ALLOW_PROFILE, EndpointPort, HostEndpoint, HostEndpointSpec, Profile,

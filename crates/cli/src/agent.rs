@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
-use oncilla_agent::{EndpointToHost, Options, TableOwner, interface_prefix};
+use oncilla_agent::{EndpointToHost, Options, TableOwner};
 use oncilla_net::MarkMask;
 
 use crate::args::{Agent, Global, HostAction, When};
@@ -53,8 +53,8 @@ fn options(global: &Global, arguments: &Agent) -> Result<Options> {
         .with_context(|| format!("--mark-mask {}", arguments.mark_mask))?;
     let node = node.parse().context("--node")?;
     let mut options = Options::new(node, server);
-    options.interface_prefix =
-        interface_prefix(&arguments.interface_prefix).context("--interface-prefix")?;
+    let prefixes = arguments.interface_prefix.parse();
+    options.interface_prefixes = prefixes.context("--interface-prefix")?;
     options.mark_mask = mask;
     options.endpoint_to_host = match arguments.endpoint_to_host {
         HostAction::Drop => EndpointToHost::Drop,

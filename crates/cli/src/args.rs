@@ -232,8 +232,9 @@ pub(crate) struct Agent {
     /// Remove our table from the kernel and end. Nothing is enforced afterwards
     #[arg(long, conflicts_with = "node")]
     pub(crate) remove: bool,
-    /// Workload interfaces start with this
-    #[arg(long, value_name = "PREFIX", default_value = "cali")]
+    /// Workload interfaces start with one of these, those of pods with the first. `interfacePrefix` of the
+    /// Felix configuration adds others, and takes none of these away
+    #[arg(long, value_name = "PREFIX,...", default_value = "cali")]
     pub(crate) interface_prefix: String,
     /// The packet mark bits that are ours: contiguous, at least 8
     #[arg(long, value_name = "MASK", default_value = "0xffff0000")]
@@ -404,7 +405,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "NAME")]
     pub(crate) node: String,
     /// What the agent was told: how workload interfaces begin
-    #[arg(long, value_name = "TEXT", default_value = "cali")]
+    #[arg(long, value_name = "PREFIX,...", default_value = "cali")]
     pub(crate) interface_prefix: String,
     /// What the agent was told: the mark bits for classes
     #[arg(long, value_name = "MASK", default_value = "0xffff0000")]

@@ -3,7 +3,7 @@
 //! difference where it takes from ours what it judges by, and with `--strict` also where it may drop what policy allows.
 
 use anyhow::{Context as _, Result};
-use oncilla_agent::{EndpointToHost, Finding, Misjudged, Options, Verified, interface_prefix};
+use oncilla_agent::{EndpointToHost, Finding, Misjudged, Options, Verified};
 use oncilla_api::Kind;
 use oncilla_net::Verdict;
 use oncilla_store::StoredObject;
@@ -51,8 +51,8 @@ async fn list(client: &Client) -> Result<Vec<StoredObject>, RestError> {
 fn answer(global: &Global, arguments: &args::Verify, objects: Vec<StoredObject>) -> Result<Exit> {
     let node = arguments.node.parse().context("--node")?;
     let mut options = Options::new(node, "");
-    options.interface_prefix =
-        interface_prefix(&arguments.interface_prefix).context("--interface-prefix")?;
+    let prefixes = arguments.interface_prefix.parse();
+    options.interface_prefixes = prefixes.context("--interface-prefix")?;
     options.mark_mask = mask(&arguments.mark_mask)
         .with_context(|| format!("--mark-mask {}", arguments.mark_mask))?;
     options.endpoint_to_host = match arguments.endpoint_to_host {

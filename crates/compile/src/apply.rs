@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use oncilla_model::{Families, Predicate};
 use oncilla_program::{
-    ClassId, ClassPort, ClassSet, GroupId, PortSetOfClasses, Program, ProgramDelta, SetName,
-    Settings,
+    ClassId, ClassPort, ClassSet, GroupId, HostEndpoint, PortSetOfClasses, Program, ProgramDelta,
+    SetName, Settings,
 };
 use oncilla_resolve::node::{GroupDef, NodeDelta, NodeState};
 
@@ -23,6 +23,8 @@ use crate::group::{Compiled, compile, peer_predicates};
 #[derive(Debug, Default)]
 pub struct Compiler {
     program: Program,
+    /// All host endpoints. Those of workloads' interfaces are not in the program.
+    hosts: BTreeMap<Arc<str>, HostEndpoint>,
     sources: BTreeMap<GroupId, Source>,
     answers: Answers,
     /// Which groups ask a predicate of their peers.
@@ -72,9 +74,18 @@ impl Compiler {
     pub fn set_settings(&mut self, settings: Settings) -> bool {
         let is_new = self.program.settings != settings;
         let rewords = self.program.settings.log_prefix != settings.log_prefix;
+        let prefixes = &self.program.settings.interface_prefixes;
+        let renames = *prefixes != settings.interface_prefixes;
         self.program.settings = settings;
+        // Other settings make another table, so nobody needs to be told what else changed.
+        if renames {
+            let settings = &self.program.settings;
+            let own = self.hosts.iter();
+            let own = own.filter(|(interface, _)| !settings.is_workload(interface));
+            let own = own.map(|(interface, host)| (Arc::clone(interface), host.clone()));
+            self.program.hosts = own.collect();
+        }
         if rewords {
-            // Other settings make another table, so nobody needs to be told which groups changed.
             let compiled = self.sources.iter();
             let compiled = compiled.map(|(id, source)| (id.clone(), self.compile_now(&source.def)));
             let groups: Vec<_> = compiled
@@ -119,16 +130,27 @@ impl Compiler {
                         .insert(Arc::clone(interface), endpoint.clone());
                 }
             }
-            for (interface, host) in &delta.hosts {
-                if self.program.hosts.get(interface) != host.as_ref() {
-                    let change = (Arc::clone(interface), host.clone());
-                    program_delta.hosts.extend([change]);
-                }
-            }
+            self.place_hosts(delta, &mut program_delta);
             self.retired.retain(|class| state.class(*class).is_some());
         }
         self.program.apply(&program_delta);
         program_delta
+    }
+
+    /// Host endpoints of interfaces that are no workload's.
+    fn place_hosts(&mut self, delta: &NodeDelta, program_delta: &mut ProgramDelta) {
+        for (interface, host) in &delta.hosts {
+            match host {
+                Some(host) => drop(self.hosts.insert(Arc::clone(interface), host.clone())),
+                None => drop(self.hosts.remove(interface)),
+            }
+            let is_workload = self.program.settings.is_workload(interface);
+            let host = host.as_ref().filter(|_| !is_workload);
+            if self.program.hosts.get(interface) != host {
+                let change = (Arc::clone(interface), host.cloned());
+                program_delta.hosts.extend([change]);
+            }
+        }
     }
 
     /// Keeps the set of retired classes. Returns those that an address has again without having been added:

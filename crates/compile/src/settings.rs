@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oncilla_model::{FailsafePort, NodeSettings, ToHost};
+use oncilla_net::fault;
 use oncilla_program::{EncapDrop, EndpointToHost, Failsafe, Failsafes, LogRate, Settings};
 
 /// How many lines a Log rule may write at once when only their rate is given: upstream's default.
@@ -18,6 +19,13 @@ pub fn settings_of(said: &[NodeSettings], base: &Settings) -> Settings {
 
 fn settings_with(said: &NodeSettings, base: &Settings) -> Settings {
     let mut settings = base.clone();
+    if let Some(said) = &said.interface_prefixes
+        && !fault::is("compile/interface-prefixes-forgotten")
+    {
+        // Those of the base stay: they are what the node's own pods are called by.
+        let said = said.listed.iter().map(|prefix| prefix.as_str().into());
+        settings.interface_prefixes = base.interface_prefixes.with(said);
+    }
     if let Some(action) = said.endpoint_to_host {
         settings.endpoint_to_host = match action {
             ToHost::Drop => EndpointToHost::Drop,

@@ -44,6 +44,8 @@ pub struct Ways<'a> {
     pub host: &'a BTreeMap<IpAddr, Arc<str>>,
     /// The interface by which the node's routes reach an address; none when they do not.
     pub route: &'a dyn Fn(IpAddr) -> Option<Arc<str>>,
+    /// All interfaces that the node has.
+    pub interfaces: &'a dyn Fn() -> Vec<Arc<str>>,
 }
 
 impl fmt::Debug for Ways<'_> {
@@ -180,8 +182,10 @@ struct Places<'a> {
     ways: &'a Ways<'a>,
     /// What the routes said. As many as connections have ends, which the kernel limits.
     routed: RefCell<BTreeMap<IpAddr, Option<Arc<str>>>>,
-    /// Whether one host endpoint is for all interfaces: then it does not matter which one is taken.
+    /// Whether no interface has a host endpoint of its own: at most one is here, for all of them.
     is_one: bool,
+    /// Whether there are interfaces of workloads that nobody knows.
+    has_strangers: bool,
 }
 
 impl<'a> Places<'a> {
@@ -191,29 +195,31 @@ impl<'a> Places<'a> {
             let addresses = endpoint.addresses.iter();
             addresses.map(|addr| (*addr, interface.as_ref()))
         });
+        let is_stranger = |interface: &Arc<str>| {
+            program.settings.is_workload(interface) && !program.endpoints.contains_key(interface)
+        };
         Self {
             program,
             workloads: workloads.collect(),
             ways,
             routed: RefCell::default(),
             is_one: program.hosts.keys().all(|key| **key == *ALL_INTERFACES),
+            has_strangers: (ways.interfaces)().iter().any(is_stranger),
         }
     }
 
     /// The interface that leads to an address of another machine. What comes from there comes by it as well, unless
     /// routing is not the same both ways, which nobody can see.
     fn abroad(&self, addr: IpAddr) -> Option<Arc<str>> {
-        if self.is_one {
-            return Some(ALL_INTERFACES.into());
-        }
-        if !is_of_one_machine(addr) {
-            return None;
+        let any = || self.is_one.then(|| ALL_INTERFACES.into());
+        if (self.is_one && !self.has_strangers) || !is_of_one_machine(addr) {
+            return any();
         }
         let mut routed = self.routed.borrow_mut();
         let found = routed
             .entry(addr)
             .or_insert_with(|| (self.ways.route)(addr));
-        found.clone()
+        found.clone().or_else(any)
     }
 
     /// What policy says of the packet that opened a flow; none where nobody can say which way it took.
@@ -234,7 +240,9 @@ impl<'a> Places<'a> {
             (Place::Host(own), _) => (None, reach(&to, packet.dst, Some(own)), Way::Output),
             (_, Place::Host(own)) => (reach(&from, packet.src, Some(own)), None, Way::Input),
             // Nobody judges what passes between other machines where no host endpoint does.
-            (Place::Abroad, Place::Abroad) if self.program.hosts.is_empty() => {
+            (Place::Abroad, Place::Abroad)
+                if self.program.hosts.is_empty() && !self.has_strangers =>
+            {
                 return Some(Verdict::Allow);
             }
             _ => {

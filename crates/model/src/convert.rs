@@ -124,7 +124,7 @@ impl Converter {
             | Object::FelixConfiguration(_) => {
                 let object = validated(object).map_err(|reasons| refused(object, reasons))?;
                 let change = match &object {
-                    Object::HostEndpoint(endpoint) => self.host(endpoint).map(Some),
+                    Object::HostEndpoint(found) => host::host_endpoint(found).map(Some),
                     Object::Profile(profile) => host::profile(profile),
                     Object::WorkloadEndpoint(workload) => host::workload(workload),
                     // Not of the cluster but of nodes: see [`crate::Configuration`].

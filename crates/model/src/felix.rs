@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use oncilla_api::v3::{self, EndpointToHostAction, SourceSpoofing};
+use oncilla_api::v3::{
+    self, EndpointToHostAction, INTERFACE_PREFIXES_MAX, SourceSpoofing, is_interface_prefix,
+};
 use oncilla_api::{FieldError, Remains, Remnant};
 use oncilla_net::{IpNet, Protocol, parse_address, parse_cidr};
 use oncilla_selector::{Selector, parse};
@@ -23,6 +25,16 @@ pub enum ToHost {
     Return,
 }
 
+impl From<EndpointToHostAction> for ToHost {
+    fn from(action: EndpointToHostAction) -> Self {
+        match action {
+            EndpointToHostAction::Drop => Self::Drop,
+            EndpointToHostAction::Accept => Self::Accept,
+            EndpointToHostAction::Return => Self::Return,
+        }
+    }
+}
+
 /// A port of the host that no policy closes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FailsafePort {
@@ -34,6 +46,42 @@ pub struct FailsafePort {
     pub net: Option<IpNet>,
 }
 
+/// What the names of workloads' interfaces begin with, as one configuration or several under each other say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct InterfacePrefixes {
+    /// The beginnings.
+    pub listed: Vec<String>,
+    /// Not all that is written can be read: what would be in force without it is, too.
+    pub is_partial: bool,
+}
+
+impl InterfacePrefixes {
+    /// What a text lists, separated by commas. What cannot be read of it takes nothing away: an interface that nobody
+    /// knows as a workload's is open.
+    fn read(text: &str) -> Self {
+        let listed = text.split(',').filter(|prefix| is_interface_prefix(prefix));
+        let listed: Vec<String> = listed
+            .take(INTERFACE_PREFIXES_MAX)
+            .map(str::to_owned)
+            .collect();
+        Self {
+            is_partial: listed.len() != text.split(',').count(),
+            listed,
+        }
+    }
+
+    /// These over wider ones.
+    fn over(mut self, wider: Option<Self>) -> Self {
+        if self.is_partial
+            && let Some(wider) = wider
+        {
+            self.listed.extend(wider.listed);
+            self.is_partial = wider.is_partial;
+        }
+        self
+    }
+}
+
 /// What one configuration says; `None`: nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeSettings {
@@ -41,6 +89,8 @@ pub struct NodeSettings {
     pub failsafe_inbound: Option<Vec<FailsafePort>>,
     /// What a host always reaches.
     pub failsafe_outbound: Option<Vec<FailsafePort>>,
+    /// What the names of workloads' interfaces begin with.
+    pub interface_prefixes: Option<InterfacePrefixes>,
     /// From a workload to its own host.
     pub endpoint_to_host: Option<ToHost>,
     /// Whether packets that connection tracking cannot place are dropped.
@@ -69,6 +119,10 @@ impl NodeSettings {
         Self {
             failsafe_inbound: over.failsafe_inbound.or(self.failsafe_inbound),
             failsafe_outbound: over.failsafe_outbound.or(self.failsafe_outbound),
+            interface_prefixes: match over.interface_prefixes {
+                Some(prefixes) => Some(prefixes.over(self.interface_prefixes)),
+                None => self.interface_prefixes,
+            },
             endpoint_to_host: over.endpoint_to_host.or(self.endpoint_to_host),
             drop_invalid: over.drop_invalid.or(self.drop_invalid),
             allow_vxlan: over.allow_vxlan.or(self.allow_vxlan),
@@ -143,16 +197,12 @@ impl Configuration {
             errors.push(FieldError::new("spec.vxlanPort", "is no port number"));
             None
         });
+        let prefixes = spec.interface_prefix.as_deref();
         let settings = NodeSettings {
             failsafe_inbound,
             failsafe_outbound,
-            endpoint_to_host: spec
-                .default_endpoint_to_host_action
-                .map(|action| match action {
-                    EndpointToHostAction::Drop => ToHost::Drop,
-                    EndpointToHostAction::Accept => ToHost::Accept,
-                    EndpointToHostAction::Return => ToHost::Return,
-                }),
+            interface_prefixes: prefixes.map(InterfacePrefixes::read),
+            endpoint_to_host: spec.default_endpoint_to_host_action.map(ToHost::from),
             drop_invalid: spec
                 .disable_conntrack_invalid_check
                 .map(|disabled| !disabled),
@@ -223,6 +273,13 @@ impl Configuration {
             let text = remains.text(&format!("spec.{name}"));
             text.filter(|text| !text.is_empty())
         };
+        let prefixes = match remains.field("spec.interfacePrefix") {
+            Remnant::Absent => None,
+            Remnant::Is(_) | Remnant::Unknown => {
+                let text = remains.written("spec.interfacePrefix");
+                Some(InterfacePrefixes::read(text.unwrap_or_default()))
+            }
+        };
         let created = remains.text("metadata.creationTimestamp");
         Self {
             nodes,
@@ -230,6 +287,7 @@ impl Configuration {
             settings: NodeSettings {
                 failsafe_inbound: list("failsafeInboundHostPorts"),
                 failsafe_outbound: list("failsafeOutboundHostPorts"),
+                interface_prefixes: prefixes,
                 endpoint_to_host: action,
                 drop_invalid: flag("disableConntrackInvalidCheck", false).map(|off| !off),
                 allow_vxlan: flag("allowVXLANPacketsFromWorkloads", false),

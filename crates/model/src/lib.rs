@@ -22,7 +22,7 @@ pub use endpoint::{
     DEFAULT_ALLOW, Endpoint, EndpointKey, EndpointPort, HostEndpoint, HostInterface, Labels,
     NetworkSet, NetworkSetKey, Node, Profile, ProfileName,
 };
-pub use felix::{Configuration, FailsafePort, NodeSettings, ToHost, settings};
+pub use felix::{Configuration, FailsafePort, InterfacePrefixes, NodeSettings, ToHost, settings};
 pub use listed::{ServiceKey, Slice, SliceKey};
 pub use policy::{
     Action, Applies, Families, Order, Policy, PolicyKey, PolicyKind, Ports, ProtocolMatch, Rule,

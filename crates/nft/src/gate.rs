@@ -40,13 +40,15 @@ impl HostHooks {
     pub fn of(program: &Program) -> Self {
         let hooks = program.hosts.values().flat_map(|host| {
             let asked = host.groups.keys().map(|(hook, _)| *hook);
+            // A host endpoint without groups is open, and there.
             std::iter::once(Hook::Normal).chain(asked)
         });
         let groups = program.groups.values().map(|group| group.hook);
         // Workloads have normal groups too.
         let groups = groups.filter(|hook| *hook != Hook::Normal);
         hooks.chain(groups).fold(Self::default(), |hooks, hook| {
-            Self(hooks.0 | Self::bit(hook))
+            // Also beside groups whose interface became a workload's: chains of any hook count on those of this one.
+            Self(hooks.0 | Self::bit(hook) | Self::bit(Hook::Normal))
         })
     }
 
@@ -145,4 +147,33 @@ pub(crate) fn host_dispatch(
             element: Element::verdict(key, verdict.clone()).comment(&host.name),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use oncilla_net::Direction;
+    use oncilla_program::{Group, GroupId, Hook, ProfileEnd, Program};
+
+    use super::HostHooks;
+
+    #[test]
+    fn a_group_that_no_interface_leads_to_has_normal_policy_beside_it() {
+        let (hook, direction) = (Hook::Forward, Direction::Ingress);
+        let id = GroupId("0".into());
+        let group = Group {
+            id: id.clone(),
+            hook,
+            direction,
+            tiers: Vec::new(),
+            profiles: ProfileEnd::Continue,
+        };
+        let mut program = Program::default();
+        assert!(!HostHooks::of(&program).any());
+        program.groups.insert(id, Arc::new(group));
+        let hooks = HostHooks::of(&program);
+        assert!(hooks.has(Hook::Normal) && hooks.has(Hook::Forward));
+        assert!(!hooks.has(Hook::PreDnat) && !hooks.has(Hook::Untracked));
+    }
 }

@@ -16,7 +16,7 @@ use crate::object::{
     Set, Value, priority,
 };
 use crate::ruleset::Ruleset;
-use crate::skeleton::{clear, established, invalid, neighbours, tomb_rules};
+use crate::skeleton::{clear, established, invalid, neighbours, tomb_rules, workload_prefixes};
 
 /// The mark of packets that an early hook has accepted (`engine.md` §1).
 fn accepted(settings: &Settings) -> u32 {
@@ -196,11 +196,13 @@ fn dispatch_rules(
 
 /// From the host itself. A translated packet is judged behind routing, where its interface is known.
 fn output_chains(ruleset: &mut Ruleset, settings: &Settings, hooks: HostHooks) {
-    let prefix = &settings.interface_prefix;
+    let prefixes = workload_prefixes(settings);
     let mut rules = vec![established()];
     if !fault::is("nft/host-to-workload-policed") {
-        let own = Rule::new().oifname_prefix(prefix).accept();
-        rules.push(own.comment("a host always reaches its own workloads"));
+        rules.extend(prefixes.clone().map(|prefix| {
+            let own = Rule::new().oifname_prefix(prefix).accept();
+            own.comment("a host always reaches its own workloads")
+        }));
     }
     rules.push(Rule::new().ct_status(CtStatus::DNAT).accept());
     if hooks.has(Hook::Untracked) {
@@ -213,9 +215,9 @@ fn output_chains(ruleset: &mut Ruleset, settings: &Settings, hooks: HostHooks) {
     let translated = Rule::new()
         .eq(Load::Iif, Value::word(0))
         .ct_status(CtStatus::DNAT)
-        .ct_state(CtState::NEW)
-        .oifname_prefix_not(prefix)
-        .goto("host_dnat");
+        .ct_state(CtState::NEW);
+    let translated = prefixes.fold(translated, Rule::oifname_prefix_not);
+    let translated = translated.goto("host_dnat");
     let rules = vec![translated];
     ruleset.put_chain(
         Chain::filter("post_dnat_out", At::Postrouting, priority::MANGLE),

@@ -119,16 +119,29 @@ pub(crate) fn established() -> Rule {
         .accept()
 }
 
+/// What workloads' interfaces begin with: a rule for each, and an interface meets one of them at most.
+pub(crate) fn workload_prefixes(settings: &Settings) -> impl Iterator<Item = &str> + Clone {
+    let count = if fault::is("nft/first-interface-prefix-only") {
+        1
+    } else {
+        usize::MAX
+    };
+    settings.interface_prefixes.iter().take(count)
+}
+
 fn base_chains(ruleset: &mut Ruleset, settings: &Settings, hosts: HostHooks) {
-    let prefix = &settings.interface_prefix;
+    let prefixes = workload_prefixes(settings);
     ruleset.put_chain(
         Chain::filter("raw_prerouting", Hook::Prerouting, PRIORITY_RAW),
         raw_rules(settings, hosts),
     );
-    let mut rules = vec![
-        established(),
-        Rule::new().iifname_prefix(prefix).goto("wl_to_host"),
-    ];
+    let mut rules = vec![established()];
+    let from = |prefix| Rule::new().iifname_prefix(prefix);
+    rules.extend(
+        prefixes
+            .clone()
+            .map(|prefix| from(prefix).goto("wl_to_host")),
+    );
     if hosts.has_early() {
         rules.push(is_accepted(settings).goto("done"));
     }
@@ -152,8 +165,8 @@ fn base_chains(ruleset: &mut Ruleset, settings: &Settings, hosts: HostHooks) {
         };
         rules.push(fresh.jump(host_map(Asked::Forward, Direction::Ingress)));
     }
-    rules.push(Rule::new().iifname_prefix(prefix).jump("from_wl"));
-    rules.push(Rule::new().oifname_prefix(prefix).jump("to_wl"));
+    rules.extend(prefixes.clone().map(|prefix| from(prefix).jump("from_wl")));
+    rules.extend(prefixes.map(|prefix| Rule::new().oifname_prefix(prefix).jump("to_wl")));
     if hosts.has(Asked::Forward) {
         rules.push(Rule::new().jump(host_map(Asked::Forward, Direction::Egress)));
     }
@@ -170,19 +183,19 @@ fn base_chains(ruleset: &mut Ruleset, settings: &Settings, hosts: HostHooks) {
 
 /// Before connection tracking: our bits, source addresses, untracked policy.
 fn raw_rules(settings: &Settings, hosts: HostHooks) -> Vec<Rule> {
-    let prefix = &settings.interface_prefix;
+    let prefixes = workload_prefixes(settings);
     let mut rules = vec![clear(settings)];
     if settings.drop_spoofed {
-        rules.push(
+        rules.extend(prefixes.clone().map(|prefix| {
             Rule::new()
                 .iifname_prefix(prefix)
                 .eq(Load::FibSrcMarkIifOif, Value::word(0))
                 .drop()
-                .comment("source address that is not this workload's"),
-        );
+                .comment("source address that is not this workload's")
+        }));
     }
     if hosts.has(Asked::Untracked) {
-        let own = Rule::new().iifname_prefix_not(prefix);
+        let own = prefixes.fold(Rule::new(), Rule::iifname_prefix_not);
         rules.push(own.jump(host_map(Asked::Untracked, Direction::Ingress)));
         rules.push(Rule::new().goto("done"));
     }

@@ -53,7 +53,7 @@ impl Sets<'_> {
 impl Settings {
     /// Whether an interface is named like a workload's.
     pub fn is_workload(&self, interface: &str) -> bool {
-        interface.starts_with(&*self.interface_prefix)
+        self.interface_prefixes.cover(interface)
     }
 
     fn drops_encapsulated(&self, packet: &Packet) -> bool {

@@ -21,6 +21,7 @@ mod host;
 mod interpret;
 mod outcome;
 mod passage;
+mod prefixes;
 mod render;
 mod rule;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use host::{ALL_INTERFACES, Failsafe, Failsafes, Hook, HostEndpoint, LOOPBACK
 pub use interpret::Sets;
 pub use outcome::{BankPlace, Decided, Judgement, Outcome, Place, Tally};
 pub use passage::{Passage, Way};
+pub use prefixes::InterfacePrefixes;
 pub use rule::{
     LocalMatch, LocalPortMatch, NamedPortMatch, Peer, PeerMatch, PortSide, Rule, RuleVerdict,
     SetRef,
@@ -119,8 +121,8 @@ impl Default for LogRate {
 pub struct Settings {
     /// The mark bits that carry class numbers.
     pub mask: MarkMask,
-    /// Workload interfaces start with this text (Calico: `interfacePrefix`). At most 14 bytes.
-    pub interface_prefix: Arc<str>,
+    /// Which interfaces are workloads' (Calico: `interfacePrefix`).
+    pub interface_prefixes: InterfacePrefixes,
     /// From a workload to its own host.
     pub endpoint_to_host: EndpointToHost,
     /// Encapsulated packets from workloads.
@@ -150,6 +152,7 @@ impl Settings {
             .flat_map(|drop| drop.vxlan_ports.iter().copied())
             .collect();
         Self {
+            interface_prefixes: self.interface_prefixes.and(&other.interface_prefixes),
             endpoint_to_host: self.endpoint_to_host.and(other.endpoint_to_host),
             encap_drop: EncapDrop {
                 vxlan_ports: ports.into_iter().collect(),
@@ -167,7 +170,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             mask: MarkMask::default(),
-            interface_prefix: "cali".into(),
+            interface_prefixes: InterfacePrefixes::default(),
             endpoint_to_host: EndpointToHost::default(),
             encap_drop: EncapDrop::default(),
             failsafes: Failsafes::default(),
@@ -183,7 +186,7 @@ impl Default for Settings {
 /// class numbers are history, so compare programs of two runs after renumbering.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Program {
-    /// Mark bits, interface prefix, host action, failsafes.
+    /// Mark bits, interface prefixes, host action, failsafes.
     pub settings: Settings,
     /// Address to class, both families.
     pub addresses: AddressMap,

@@ -244,6 +244,16 @@ fn unknown_interfaces_and_tunnels_are_denied() {
             (Verdict::Deny, Place::UnknownInterface)
         );
     }
+    let by_tap = [Passage::input("tap0"), Passage::forward("eth0", "tap0")];
+    for passage in by_tap {
+        assert_eq!(program.judge(&passage, &plain).verdict, Verdict::Allow);
+    }
+    let prefixes = &mut program.settings.interface_prefixes;
+    *prefixes = prefixes.with(["tap".into()]);
+    for passage in by_tap {
+        let outcome = program.judge(&passage, &plain);
+        assert_eq!(outcome.decided.place, Place::UnknownInterface);
+    }
     let vxlan = packet("10.0.0.2", "10.9.9.9", Protocol::UDP, 4789);
     let ipip = Packet {
         src_port: 0,

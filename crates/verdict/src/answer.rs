@@ -93,12 +93,14 @@ pub enum DecidedRule {
     EndpointToHost,
     /// Workloads may not send packets that may hide others.
     Encapsulated,
+    /// The interface is called like a workload's, and no workload is known there.
+    UnknownInterface,
     /// The host endpoint cannot be understood.
     Unreadable,
 }
 
 /// The number, `end-of-tier`, `profile`, `no-policy`, `failsafe`, `neighbour`, `default`, `endpoint-to-host`,
-/// `encapsulated` or `unreadable`.
+/// `encapsulated`, `unknown-interface` or `unreadable`.
 impl fmt::Display for DecidedRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -111,6 +113,7 @@ impl fmt::Display for DecidedRule {
             Self::Default => f.write_str("default"),
             Self::EndpointToHost => f.write_str("endpoint-to-host"),
             Self::Encapsulated => f.write_str("encapsulated"),
+            Self::UnknownInterface => f.write_str("unknown-interface"),
             Self::Unreadable => f.write_str("unreadable"),
         }
     }

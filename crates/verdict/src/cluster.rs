@@ -17,6 +17,8 @@ pub struct Cluster {
     unreadable: BTreeMap<ObjectKey, Remains>,
     /// What becomes of a workload's packet to its own host where no configuration says; `None`: Drop.
     host_action: Option<EndpointToHostAction>,
+    /// How the names of workloads' interfaces begin besides what configurations say; `None`: `cali`.
+    interface_prefixes: Option<Vec<String>>,
 }
 
 impl Cluster {
@@ -26,6 +28,7 @@ impl Cluster {
             objects: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             host_action: None,
+            interface_prefixes: None,
         }
     }
 
@@ -54,6 +57,16 @@ impl Cluster {
     /// What nodes do with a workload's packet to its own host where no `FelixConfiguration` says.
     pub const fn set_host_action(&mut self, action: EndpointToHostAction) {
         self.host_action = Some(action);
+    }
+
+    /// How agents were told that the names of workloads' interfaces begin; `cali` where nobody says.
+    pub fn set_interface_prefixes(&mut self, prefixes: impl IntoIterator<Item = String>) {
+        self.interface_prefixes = Some(prefixes.into_iter().collect());
+    }
+
+    pub(crate) fn interface_prefixes(&self) -> Vec<String> {
+        let told = self.interface_prefixes.clone();
+        told.unwrap_or_else(|| vec!["cali".to_owned()])
     }
 
     pub(crate) fn host_action(&self) -> EndpointToHostAction {

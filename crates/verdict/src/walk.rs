@@ -34,7 +34,7 @@ pub(crate) struct Walk {
     from: Side,
     to: Side,
     /// Where the node would send what it sends itself, without the translation.
-    first_to: Option<Interface>,
+    first_to: Option<Side>,
 }
 
 /// Where a packet comes from or goes to, seen from a node.
@@ -46,6 +46,8 @@ enum Side {
     Workload(usize),
     /// Another machine.
     Wire(Interface),
+    /// A workload that nobody knows: behind an interface that is called like one's.
+    Stranger,
 }
 
 impl Side {
@@ -53,14 +55,14 @@ impl Side {
     const fn wire(&self) -> Option<&Interface> {
         match self {
             Self::Wire(interface) => Some(interface),
-            Self::Host | Self::Workload(_) => None,
+            Self::Host | Self::Workload(_) | Self::Stranger => None,
         }
     }
 
     const fn workload(&self) -> Option<usize> {
         match self {
             Self::Workload(index) => Some(*index),
-            Self::Host | Self::Wire(_) => None,
+            Self::Host | Self::Wire(_) | Self::Stranger => None,
         }
     }
 }
@@ -104,7 +106,7 @@ impl Evaluator {
     ) -> Result<Vec<Walk>, QuestionError> {
         let mut first_to = match &source.place {
             Place::Node(node) if way.original.is_some() => {
-                Some(self.interface(node, way.first_out_by.as_deref()))
+                Some(self.wire(node, way.first_out_by.as_deref()))
             }
             _ => None,
         };
@@ -169,19 +171,18 @@ impl Evaluator {
         }
     }
 
+    /// What is behind an interface of a node; without a name behind the one that has the node's address.
     fn wire(&self, node: &str, interface: Option<&str>) -> Side {
-        Side::Wire(self.interface(node, interface))
-    }
-
-    /// An interface of a node; without a name the one that has the node's address.
-    fn interface(&self, node: &str, name: Option<&str>) -> Interface {
         let unknown = Host::default();
         let known = self.nodes.get(node).unwrap_or(&unknown);
+        if interface.is_some_and(|name| known.felix.is_workloads(name)) {
+            return Side::Stranger;
+        }
         let main = host::main_interface(node, known, &self.hosts);
-        match name {
+        Side::Wire(match interface {
             Some(name) => host::interface(name, known, &main),
             None => main,
-        }
+        })
     }
 
     /// Asks everybody on one node. `before` is the packet as it came, the other as it goes on.
@@ -204,7 +205,7 @@ impl Evaluator {
         };
         let accepted = node.early(walk, before, legs);
         match (&walk.from, &walk.to) {
-            (Side::Host, Side::Host | Side::Workload(_)) => {}
+            (Side::Host, Side::Host | Side::Workload(_) | Side::Stranger) => {}
             (Side::Host, Side::Wire(interface)) => {
                 if !accepted {
                     node.host(Some(interface), (Direction::Egress, Chain::Normal), legs);
@@ -215,22 +216,30 @@ impl Evaluator {
                     node.host(Some(interface), (Direction::Ingress, Chain::Normal), legs);
                 }
             }
-            (Side::Workload(_), Side::Host) if is_neighbour(&traffic.packet) => {
-                node.let_in(Verdict::Allow, DecidedRule::Neighbour, legs);
+            (Side::Workload(_) | Side::Stranger, Side::Host) if is_neighbour(&traffic.packet) => {
+                let what = (DecidedRule::Neighbour, Direction::Ingress);
+                node.itself(Verdict::Allow, what, legs);
             }
             (Side::Workload(pod), Side::Host) => {
                 node.workload(*pod, Direction::Egress, legs);
                 node.to_host(legs);
             }
+            (Side::Stranger, Side::Host) => node.stranger(Direction::Egress, legs),
             (from, to) => {
                 if !accepted {
                     node.host(from.wire(), (Direction::Ingress, Chain::Forward), legs);
+                }
+                if matches!(from, Side::Stranger) {
+                    node.stranger(Direction::Egress, legs);
                 }
                 if let Some(pod) = from.workload() {
                     node.workload(pod, Direction::Egress, legs);
                 }
                 if let Some(pod) = to.workload() {
                     node.workload(pod, Direction::Ingress, legs);
+                }
+                if matches!(to, Side::Stranger) {
+                    node.stranger(Direction::Ingress, legs);
                 }
                 node.host(to.wire(), (Direction::Egress, Chain::Forward), legs);
             }
@@ -273,7 +282,10 @@ impl Node<'_> {
     /// The chains before connection tracking and destination NAT; `true` when one of them allowed.
     fn early(&self, walk: &Walk, before: &Traffic<'_>, legs: &mut Legs) -> bool {
         let (direction, interface) = match (&walk.from, &walk.to) {
-            (Side::Host, to) => (Direction::Egress, walk.first_to.as_ref().or(to.wire())),
+            (Side::Host, to) => {
+                let first = walk.first_to.as_ref().unwrap_or(to);
+                (Direction::Egress, first.wire())
+            }
             (from, _) => (Direction::Ingress, from.wire()),
         };
         let packet = &before.packet;
@@ -409,21 +421,37 @@ impl Node<'_> {
             EndpointToHostAction::Drop => Verdict::Deny,
             EndpointToHostAction::Accept | EndpointToHostAction::Return => Verdict::Allow,
         };
-        self.let_in(verdict, DecidedRule::EndpointToHost, legs);
+        let what = (DecidedRule::EndpointToHost, Direction::Ingress);
+        self.itself(verdict, what, legs);
     }
 
-    /// The node itself decides on what comes from its own workloads.
-    fn let_in(&self, verdict: Verdict, rule: DecidedRule, legs: &mut Legs) {
+    /// What a workload sends or gets that nobody knows: there is no policy that could allow it.
+    fn stranger(&self, direction: Direction, legs: &mut Legs) {
+        if legs.is_done() {
+            return;
+        }
+        let what = (DecidedRule::UnknownInterface, direction);
+        self.itself(Verdict::Deny, what, legs);
+    }
+
+    /// The node itself decides on what its workloads send and get.
+    fn itself(
+        &self,
+        verdict: Verdict,
+        (rule, direction): (DecidedRule, Direction),
+        legs: &mut Legs,
+    ) {
+        let chain = Chain::Normal;
         legs.push(Leg {
             endpoint: ObjectKey::cluster(Kind::Node, self.name),
-            direction: Direction::Ingress,
-            chain: Chain::Normal,
+            direction,
+            chain,
             verdict,
             reached: true,
             decided_by: Decision {
                 at: format!("host:{}", self.name).into(),
-                direction: Direction::Ingress,
-                chain: Chain::Normal,
+                direction,
+                chain,
                 tier: None,
                 policy: None,
                 key: None,

@@ -59,7 +59,7 @@ impl Enforcer {
 
     /// Notes what is new of the node's own interfaces.
     pub(super) fn list_interfaces(&mut self) {
-        match own_interfaces(&self.options.interface_prefix) {
+        match own_interfaces(&self.options.interface_prefixes) {
             Ok(now) => {
                 self.pending.extend(changes(&self.interfaces, &now));
                 self.interfaces = now;
@@ -181,6 +181,7 @@ impl Enforcer {
         let ways = Ways {
             host: &hosts,
             route: &|addr| routes.way_to(addr),
+            interfaces: &|| routes.interfaces(),
         };
         let dataplane = &mut self.pipeline.dataplane;
         let revoked = dataplane

@@ -41,6 +41,8 @@ pub(super) fn cluster(
         EndpointToHost::Accept => EndpointToHostAction::Accept,
         EndpointToHost::Return => EndpointToHostAction::Return,
     });
+    let prefixes = options.interface_prefixes.iter();
+    cluster.set_interface_prefixes(prefixes.map(str::to_owned));
     let own = ObjectKey::cluster(Kind::Node, options.node.as_str());
     let mut node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": own.name } });
     for object in objects {
@@ -145,11 +147,10 @@ impl<'a> Trips<'a> {
                 .iter()
                 .filter_map(|text| text.parse::<IpAddr>().ok()),
         );
-        let prefix = &expected.settings.interface_prefix;
         let named = interfaces.keys().chain(expected.hosts.keys());
         let mut wires: BTreeSet<&str> = named.map(|name| &**name).collect();
         wires.retain(|name| {
-            ![LOOPBACK, ALL_INTERFACES].contains(name) && !name.starts_with(&**prefix)
+            ![LOOPBACK, ALL_INTERFACES].contains(name) && !expected.settings.is_workload(name)
         });
         wires.insert(OTHER_INTERFACE);
         Self {

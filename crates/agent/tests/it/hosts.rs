@@ -5,14 +5,17 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oncilla_agent::{AgentState, TableOwner};
+use oncilla_agent::{AgentState, Problem, TableOwner};
 use oncilla_api::{Kind, ObjectKey};
 use oncilla_kernel::link::Links;
+use oncilla_kernel::netns::Netns;
 use oncilla_testkit::connect::{Connection, connect, listen};
+use oncilla_testkit::topology::PodSpec;
 use serde_json::{Value, json};
 
 use super::field::{Field, OUTSIDE};
 use super::harness::NODE;
+use super::verify::look;
 
 /// How long what is denied is waited for, and what is allowed at most.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -218,6 +221,89 @@ fn a_host_endpoint_that_breaks_while_it_is_in_force_stays_as_it_was() {
     );
     assert!(reaches(&field, 8000));
     assert!(!reaches(&field, 8001));
+    agent.stop();
+}
+
+/// Whether one end reaches another's port, at each of its addresses.
+fn connects(from: &Netns, to: &Netns, at: [IpAddr; 2]) -> [bool; 2] {
+    at.map(|addr| {
+        let at = SocketAddr::new(addr, 8000);
+        let _listener = listen(to, at).unwrap();
+        connect(from, at, SILENCE).unwrap() == Connection::Connected
+    })
+}
+
+/// Real packets of a virtual machine that is no pod, before and behind the configuration that calls its interface a
+/// workload's; the agent goes on all the while.
+#[test]
+fn an_interface_is_cut_off_as_soon_as_the_configuration_calls_it_a_workloads() {
+    let mut field = field();
+    let machine: [IpAddr; 2] = [[10, 65, 9, 9].into(), "fd65::9:9".parse().unwrap()];
+    let spec = PodSpec {
+        name: "machine".to_owned(),
+        node: NODE.to_owned(),
+        host_iface: Some("tap0".to_owned()),
+        addresses: machine.into(),
+    };
+    field.topology.add_pod(&spec).unwrap();
+    let tap = Arc::clone(&field.topology.pod("machine").unwrap().netns);
+    let pod = Arc::clone(&field.topology.pod("a").unwrap().netns);
+    let far = Arc::clone(&field.topology.outside(OUTSIDE).unwrap().netns);
+    let addresses = |name: &str| [false, true].map(|v6| field.address(name, v6));
+    let (of_pod, of_far) = (addresses("a"), addresses(OUTSIDE));
+    let ways = || {
+        [
+            connects(&far, &tap, machine),
+            connects(&pod, &tap, machine),
+            connects(&tap, &far, of_far),
+            connects(&tap, &pod, of_pod),
+        ]
+    };
+    let told = field.world.create(&policy(), allow(8000));
+    let agent = field.world.agent(TableOwner::Auto);
+    field.world.in_force(told);
+    assert_eq!(ways(), [[true; 2]; 4], "no workload's");
+    let at = SocketAddr::new(machine[0], 9000);
+    let listener = listen(&tap, at).unwrap();
+    let mut near = far
+        .run(|| TcpStream::connect_timeout(&at, PATIENCE))
+        .unwrap()
+        .unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    for stream in [&near, &server] {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+    exchange(&mut near, &mut server).unwrap();
+
+    let felix = ObjectKey::cluster(Kind::FelixConfiguration, "default");
+    let spec = json!({ "spec": { "interfacePrefix": "cali,tap" } });
+    let told = field.world.create(&felix, spec);
+    field.world.in_force(told);
+    assert_eq!(ways(), [[false; 2]; 4]);
+    let verified = look(&field.world);
+    assert!(verified.is_same(), "{verified:?}");
+    let error = exchange(&mut server, &mut near).unwrap_err();
+    assert!(is_cut(error.kind()), "what was open is cut: {error}");
+    let own = exchange(&mut near, &mut server).unwrap_err();
+    assert!(is_cut(own.kind()));
+    assert_eq!(
+        connects(&far, &pod, of_pod),
+        [true; 2],
+        "pods are as they were"
+    );
+
+    // What cannot be read takes nothing away.
+    let broken =
+        json!({ "metadata": { "name": "default" }, "spec": { "interfacePrefix": "cali,a/b" } });
+    let told = field.world.smuggle(&felix, broken);
+    let status = field.world.in_force(told);
+    let kept = |problem: &Problem| problem.message.contains("kept: the version before");
+    assert!(status.problems.iter().any(kept), "{status:?}");
+    assert_eq!(ways(), [[false; 2]; 4]);
+    let spec = json!({ "metadata": { "name": "default" }, "spec": { "interfacePrefix": "cali" } });
+    let told = field.world.smuggle(&felix, spec);
+    field.world.in_force(told);
+    assert_eq!(ways(), [[true; 2]; 4], "no workload's any more");
     agent.stop();
 }
 

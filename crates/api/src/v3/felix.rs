@@ -23,6 +23,17 @@ pub struct FelixConfiguration {
     pub spec: FelixConfigurationSpec,
 }
 
+/// The longest beginning of interface names, in bytes: Linux has 15 for a name, and the rest tells interfaces apart.
+pub const INTERFACE_PREFIX_BYTES_MAX: usize = 14;
+/// Most beginnings of interface names in one configuration: packets are asked about them one after the other.
+pub const INTERFACE_PREFIXES_MAX: usize = 32;
+
+/// Whether a text can be the beginning of workloads' interface names: neither of all of them nor of none.
+pub fn is_interface_prefix(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !text.is_empty() && text.len() <= INTERFACE_PREFIX_BYTES_MAX && text.bytes().all(plain)
+}
+
 macro_rules! specification {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $name:literal,)*) => {
         /// How nodes treat packets; what is not given is upstream's default.

@@ -7,14 +7,14 @@ use oncilla_net::parse_cidr;
 use super::table::felix as table;
 use super::{Errors, host, selector};
 use crate::field::FieldError;
-use crate::v3::{Failsafes, FelixConfiguration};
+use crate::v3::{
+    Failsafes, FelixConfiguration, INTERFACE_PREFIX_BYTES_MAX, INTERFACE_PREFIXES_MAX,
+};
 
 /// The largest number of lines that Log rules may write at once.
 const BURST_MAX: i64 = 9999;
 /// The largest count of a rate.
 const RATE_MAX: u32 = 9999;
-/// The longest beginning of an interface name, in bytes: the rest tells interfaces apart.
-const INTERFACE_PREFIX_LENGTH_MAX: usize = 14;
 const RATE_UNITS: [&str; 4] = ["second", "minute", "hour", "day"];
 
 pub(super) fn check(configuration: &FelixConfiguration, errors: &mut Errors) {
@@ -63,9 +63,12 @@ pub(super) fn check(configuration: &FelixConfiguration, errors: &mut Errors) {
         errors.broken(&table::VXLAN_PORT, "spec.vxlanPort");
     }
     if let Some(prefixes) = &spec.interface_prefix {
+        let path = "spec.interfacePrefix";
+        if prefixes.split(',').count() > INTERFACE_PREFIXES_MAX {
+            errors.push(table::INTERFACE_PREFIXES.with(path, &[&INTERFACE_PREFIXES_MAX]));
+        }
         for prefix in prefixes.split(',') {
-            let path = "spec.interfacePrefix";
-            if prefix.len() > INTERFACE_PREFIX_LENGTH_MAX {
+            if prefix.len() > INTERFACE_PREFIX_BYTES_MAX {
                 let prefix = format_args!("{prefix:?}");
                 errors.push(table::INTERFACE_ROOM.with(path, &[&prefix]));
             } else {

@@ -69,7 +69,7 @@ pub(crate) struct DecidedBy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) chain: Option<String>,
     /// A number, `end-of-tier`, `profile`, `failsafe`, `neighbour`, `default`, `endpoint-to-host`, `encapsulated`,
-    /// `unreadable` or `no-policy`.
+    /// `unknown-interface`, `unreadable` or `no-policy`.
     pub(crate) rule: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<String>,
@@ -88,7 +88,7 @@ pub(crate) struct LegReport {
     /// `normal`, `forward`, `pre-dnat` or `untracked`.
     pub(crate) chain: String,
     /// What settled it when no policy and no profile did: `failsafe`, `neighbour`, `default`, `endpoint-to-host`,
-    /// `encapsulated`, `unreadable`.
+    /// `encapsulated`, `unknown-interface`, `unreadable`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) settled_by: Option<String>,
     /// Whether that decided the packet.
@@ -248,6 +248,7 @@ impl Reader<'_> {
             DecidedRule::Default => Some("default"),
             DecidedRule::EndpointToHost => Some("endpoint-to-host"),
             DecidedRule::Encapsulated => Some("encapsulated"),
+            DecidedRule::UnknownInterface => Some("unknown-interface"),
             DecidedRule::Unreadable => Some("unreadable"),
             DecidedRule::Number(_)
             | DecidedRule::EndOfTier
@@ -522,6 +523,9 @@ pub(crate) fn settled_by(rule: DecidedRule, verdict: Verdict) -> Option<&'static
         }
         (DecidedRule::Encapsulated, _) => {
             "pods may not send VXLAN or IPIP (allowVXLANPacketsFromWorkloads, allowIPIPPacketsFromWorkloads)"
+        }
+        (DecidedRule::UnknownInterface, _) => {
+            "the interface is called like a workload's (interfacePrefix), and no pod is known there"
         }
         (DecidedRule::Unreadable, _) => {
             "the endpoint, or what it inherits labels from, cannot be understood, so it denies; correct it, or delete it"

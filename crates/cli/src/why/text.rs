@@ -234,6 +234,7 @@ fn settled_words(settled: &str) -> &'static str {
         "default" => "no policy and no profile decided, so Deny",
         "endpoint-to-host" => "defaultEndpointToHostAction of the node",
         "encapsulated" => "pods may not send VXLAN or IPIP",
+        "unknown-interface" => "called like a workload's interface, and no pod is known there",
         _ => "the endpoint or what it inherits from cannot be understood, so Deny",
     }
 }

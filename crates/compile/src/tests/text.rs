@@ -11,7 +11,8 @@ use oncilla_model::{
 };
 use oncilla_net::{Direction, Family, PortRange, Protocol};
 use oncilla_program::{
-    AddressSet, ClassId, Dispatch, GroupId, Hook, LocalEndpoint, Program, ServiceSet, Settings,
+    AddressSet, ClassId, Dispatch, GroupId, Hook, HostEndpoint, LocalEndpoint, Program, ServiceSet,
+    Settings,
 };
 use oncilla_resolve::node::{
     Class, GroupDef, LocalPorts, NodeDelta, NodeState, PredicateMode, TierDef,
@@ -350,6 +351,36 @@ fn the_prefix_of_log_rules_has_its_words_filled_in() {
             "also of groups that nobody changed"
         );
     }
+}
+
+/// Whatever comes first: the host endpoint, or the setting that makes its interface a workload's.
+#[test]
+fn no_host_endpoint_is_about_a_workloads_interface() {
+    let told = |name: &str, host: Option<HostEndpoint>| NodeDelta {
+        hosts: [(name.into(), host)].into(),
+        ..NodeDelta::default()
+    };
+    let (state, host) = (Small::default(), HostEndpoint::default());
+    let with_tap = Settings {
+        interface_prefixes: Settings::default().interface_prefixes.with(["tap".into()]),
+        ..Settings::default()
+    };
+    let names = |compiler: &Compiler| -> Vec<String> {
+        let hosts = compiler.program().hosts.keys();
+        hosts.map(ToString::to_string).collect()
+    };
+    let mut compiler = Compiler::new(Settings::default());
+    for name in ["eth0", "tap0", "cali0", "*"] {
+        compiler.apply(&state, &told(name, Some(host.clone())));
+    }
+    assert_eq!(names(&compiler), ["*", "eth0", "tap0"]);
+    assert!(compiler.set_settings(with_tap));
+    assert_eq!(names(&compiler), ["*", "eth0"]);
+    let delta = compiler.apply(&state, &told("tap1", Some(host)));
+    assert!(delta.hosts.is_empty());
+    compiler.apply(&state, &told("tap0", None));
+    assert!(compiler.set_settings(Settings::default()));
+    assert_eq!(names(&compiler), ["*", "eth0", "tap1"]);
 }
 
 #[test]

@@ -165,6 +165,7 @@ fn count_other(at: At, leg: &Leg, answer: &Answer, coverage: &mut Coverage) {
             Direction::Egress => "felix failsafeOutboundHostPorts",
         },
         (DecidedRule::EndpointToHost, _) => "felix defaultEndpointToHostAction",
+        (DecidedRule::UnknownInterface, _) => "felix interfacePrefix",
         (DecidedRule::Encapsulated, Protocol::UDP) => "felix allowVXLANPacketsFromWorkloads",
         (DecidedRule::Encapsulated, _) => "felix allowIPIPPacketsFromWorkloads",
         // Allowed all the way: nobody dropped it for what it may hide.

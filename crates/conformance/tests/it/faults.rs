@@ -94,7 +94,7 @@ const FAULTS: [(&str, By); 49] = [
 ];
 
 /// The faults of host endpoints, each with the test file that catches it: those judges have hosts.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 11] = [
     (
         "resolve/early-hook-ends-tiers",
         "resolve/tests/it/faults.rs",
@@ -110,6 +110,14 @@ const ELSEWHERE: [(&str, &str); 9] = [
     (
         "compile/possible-port-names-ignored",
         "conformance/tests/it/hosts.rs",
+    ),
+    (
+        "compile/interface-prefixes-forgotten",
+        "conformance/tests/it/hosts.rs",
+    ),
+    (
+        "nft/first-interface-prefix-only",
+        "dataplane/tests/it/faults.rs",
     ),
     ("nft/failsafes-forgotten", "dataplane/tests/it/faults.rs"),
     ("nft/star-covers-nothing", "dataplane/tests/it/faults.rs"),

@@ -198,7 +198,13 @@ fn assert_often(decisions: &Decisions) {
         often(&chain.to_string(), Verdict::Allow);
         often(&chain.to_string(), Verdict::Deny);
     }
-    for what in ["normal end", "forward end", "default", "encapsulated"] {
+    for what in [
+        "normal end",
+        "forward end",
+        "default",
+        "encapsulated",
+        "unknown-interface",
+    ] {
         often(what, Verdict::Deny);
     }
     for what in ["workload", "profile", "endpoint-to-host"] {
@@ -236,6 +242,11 @@ impl Small {
 
     /// What the engine and the judge say of a packet from outside to a TCP port of the node.
     fn verdicts(&self, port: u16) -> [Verdict; 2] {
+        self.verdicts_by("eth0", port)
+    }
+
+    /// The same of a packet that comes by another interface.
+    fn verdicts_by(&self, interface: &str, port: u16) -> [Verdict; 2] {
         let packet = Packet {
             src: [203, 0, 113, 1].into(),
             dst: [172, 31, 1, 1].into(),
@@ -244,9 +255,16 @@ impl Small {
             dst_port: port,
             icmp: None,
         };
-        let answer = self.judge.decide(&Question::from(packet));
+        let question = Question {
+            way: Way {
+                in_by: Some(interface.to_owned()),
+                ..Way::default()
+            },
+            ..Question::from(packet)
+        };
+        let answer = self.judge.decide(&question);
         let program = self.engine.program("n1").expect("a program");
-        let outcome = program.judge(&Passage::input("eth0"), &packet);
+        let outcome = program.judge(&Passage::input(interface), &packet);
         [outcome.verdict, answer.expect("an answer").verdict]
     }
 }
@@ -274,6 +292,52 @@ fn a_port_name_that_may_be_the_hosts_is_denied_and_the_fault_of_it_is_caught() {
     let _armed = fault::arm("compile/possible-port-names-ignored");
     let faulty = Small::new(&stored).verdicts(8080);
     assert_eq!(faulty, [Verdict::Allow, Verdict::Deny]);
+}
+
+/// An interface that only the configuration calls a workload's, with a host endpoint that lets everything in.
+#[test]
+fn an_interface_that_became_a_workloads_is_cut_off_and_the_fault_of_it_is_caught() {
+    let host = json!({ "node": "n1", "interfaceName": "tap0" });
+    let stored = |prefixes: Value| {
+        [
+            calico("HostEndpoint", "host", &host),
+            calico(
+                "GlobalNetworkPolicy",
+                "open",
+                &json!({ "ingress": [{ "action": "Allow" }] }),
+            ),
+            calico(
+                "FelixConfiguration",
+                "default",
+                &json!({ "interfacePrefix": prefixes }),
+            ),
+        ]
+    };
+    let by_tap = |prefixes: Value| Small::new(&stored(prefixes)).verdicts_by("tap0", 80);
+    for prefixes in [
+        json!("cali"),
+        json!("tap1,eni"),
+        json!("tap0/"),
+        json!(["tap"]),
+    ] {
+        assert_eq!(by_tap(prefixes.clone()), [Verdict::Allow; 2], "{prefixes}");
+    }
+    for prefixes in ["tap", "cali,tap", "tap0", "tap,a/b", "t,cali"] {
+        let small = Small::new(&stored(json!(prefixes)));
+        assert_eq!(
+            small.verdicts_by("tap0", 80),
+            [Verdict::Deny; 2],
+            "{prefixes}"
+        );
+        assert_eq!(
+            small.verdicts_by("tap0", 22),
+            [Verdict::Deny; 2],
+            "no failsafe for workloads"
+        );
+        assert_eq!(small.verdicts(80), [Verdict::Allow; 2]);
+    }
+    let _armed = fault::arm("compile/interface-prefixes-forgotten");
+    assert_eq!(by_tap(json!("cali,tap")), [Verdict::Allow, Verdict::Deny]);
 }
 
 /// What cannot be understood of hosts: the engine closes what the judge closes.

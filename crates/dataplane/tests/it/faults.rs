@@ -142,3 +142,24 @@ fn every_fault_of_host_endpoints_is_caught() {
         assert!(difference(Some(name)).is_some(), "{name} is not caught");
     }
 }
+
+/// Whether the pod is reached whose interface nobody knows, and is of the second of two prefixes.
+fn reaches_unknown(name: Option<&'static str>) -> bool {
+    let first = program(&[]);
+    let mut world = World::start(&first, None);
+    let _armed = name.map(fault::arm);
+    let mut both = first.clone();
+    both.settings.interface_prefixes = first.settings.interface_prefixes.with(["aa".into()]);
+    let dataplane = world.dataplane.as_mut().unwrap();
+    let delta = ProgramDelta::between(dataplane.program(), &both);
+    dataplane.apply(&delta, &both).unwrap();
+    let at = SocketAddr::new(POD[0].parse().unwrap(), 8000);
+    let _listener = listen(&world.pod, at).unwrap();
+    connect(&world.far, at, SILENCE).unwrap() == Connection::Connected
+}
+
+#[test]
+fn a_prefix_of_workloads_that_is_forgotten_is_caught() {
+    assert!(!reaches_unknown(None));
+    assert!(reaches_unknown(Some("nft/first-interface-prefix-only")));
+}

@@ -15,7 +15,7 @@ use oncilla_program::{
 };
 use oncilla_testkit::connect::{Connection, connect, listen};
 use oncilla_testkit::prober::Probe;
-use oncilla_testkit::topology::Topology;
+use oncilla_testkit::topology::{PodSpec, Topology};
 
 use super::support::nft;
 
@@ -584,7 +584,7 @@ fn stray_answer(world: &World, family: usize) -> Verdict {
 fn what_connection_tracking_cannot_place_does_not_pass_a_host_endpoint_without_forward_policy() {
     let closed = || {
         let mut program = program(&[("eth0", &[])]);
-        program.settings.interface_prefix = "workload".into();
+        program.settings.interface_prefixes = "workload".into();
         program
     };
     let mut world = World::new(&closed());
@@ -638,6 +638,114 @@ fn an_unknown_workload_interface_is_cut_off() {
         connect(&world.far, addr, SILENCE).unwrap(),
         Connection::Silent
     );
+}
+
+/// A second workload of the node, behind an interface that is not called as pods' are.
+fn machine(world: &mut World) -> (Arc<Netns>, [&'static str; 2]) {
+    let addresses = ["10.0.9.9", "fd00::9:9"];
+    let spec = PodSpec {
+        name: "machine".to_owned(),
+        node: "node-1".to_owned(),
+        host_iface: Some("tap0".to_owned()),
+        addresses: addresses.map(|addr| addr.parse().unwrap()).into(),
+    };
+    world.topology.add_pod(&spec).unwrap();
+    let pod = world.topology.pod("machine").unwrap();
+    (Arc::clone(&pod.netns), addresses)
+}
+
+/// What becomes of a packet of the machine from an address that is not its own.
+fn spoofed(world: &World) -> Verdict {
+    let mut prober = world.topology.prober().unwrap();
+    let point = |name| prober.point(name).unwrap();
+    let probe = Probe {
+        from: point("machine"),
+        to: point("outside"),
+        src: "192.0.2.7".parse().unwrap(),
+        dst: FAR[0].parse().unwrap(),
+        protocol: Protocol::UDP,
+        src_port: None,
+        dst_port: 53,
+        icmp: None,
+    };
+    prober.run_one(&probe).unwrap().verdict()
+}
+
+#[test]
+fn an_interface_of_a_second_prefix_is_a_workloads_from_the_moment_that_it_is_told() {
+    let mut world = World::new(&program(&[]));
+    let (tap, own) = machine(&mut world);
+    let ways = |world: &World| {
+        [
+            connects(&world.far, (&tap, own), 80),
+            connects(&world.pod, (&tap, own), 80),
+            connects(&tap, (&world.far, FAR), 80),
+            connects(&tap, (&world.pod, POD), 80),
+            connects(&tap, (&world.node, NODE), 80),
+            connects(&world.node, (&tap, own), 80),
+        ]
+    };
+    assert_eq!(ways(&world), [true; 6], "no workload's");
+    let mut told = program(&[]);
+    told.settings.endpoint_to_host = EndpointToHost::Accept;
+    told.settings.interface_prefixes = told.settings.interface_prefixes.with(["tap".into()]);
+    assert!(world.become_program(&told));
+    let only_from_host = [false, false, false, false, false, true];
+    assert_eq!(ways(&world), only_from_host);
+    assert!(world.far_to_pod(80), "those of the first are as they were");
+    let known = LocalEndpoint {
+        name: "team/machine eth0".into(),
+        addresses: own.map(|addr| addr.parse().unwrap()).into(),
+        ingress: Dispatch::Open,
+        egress: Dispatch::Open,
+    };
+    let mut with_machine = told.clone();
+    with_machine.endpoints.insert("tap0".into(), known);
+    assert!(!world.become_program(&with_machine));
+    assert_eq!(ways(&world), [true; 6], "a known one");
+    assert_eq!(spoofed(&world), Verdict::Deny, "not its own address");
+    let mut lax = with_machine.clone();
+    lax.settings.drop_spoofed = false;
+    assert!(world.become_program(&lax));
+    assert_eq!(spoofed(&world), Verdict::Allow);
+    assert!(world.become_program(&told));
+    assert_eq!(ways(&world), only_from_host, "gone again");
+    assert!(world.become_program(&program(&[])));
+    assert_eq!(ways(&world), [true; 6]);
+}
+
+/// With every hook of host endpoints, and their rules that ask for other interfaces than workloads'.
+#[test]
+fn several_prefixes_and_host_endpoints_are_read_back_and_adopted_without_a_write() {
+    let all: Vec<(Hook, Direction)> = Hook::ways().collect();
+    let ways: Vec<Judged<'_>> = all
+        .iter()
+        .map(|(hook, way)| (*hook, *way, &[(80, ALLOW)][..], TierEnd::Deny))
+        .collect();
+    let mut program = program(&[("*", &ways)]);
+    let prefixes = ["tap".into(), "veth".into()];
+    program.settings.interface_prefixes = program.settings.interface_prefixes.with(prefixes);
+    let mut world = World::new(&program);
+    let (tap, own) = machine(&mut world);
+    assert!(world.far_to_pod(80) && !world.far_to_pod(81));
+    assert!(!connects(&world.far, (&tap, own), 80));
+    assert!(
+        connects(&world.node, (&tap, own), 81),
+        "a host reaches its own workloads"
+    );
+    let program = world.with_pod(&program);
+    let first = world.dataplane.take();
+    world
+        .node
+        .run(|| {
+            drop(first);
+            let settings = program.settings.clone();
+            let mut again = Dataplane::open(settings, TableOwner::Off).unwrap();
+            let applied = again.start(&program).unwrap();
+            assert_eq!((applied.transactions, again.writes()), (0, 0));
+            assert_eq!(again.verify().unwrap(), []);
+        })
+        .unwrap();
 }
 
 #[test]

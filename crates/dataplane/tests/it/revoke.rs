@@ -108,7 +108,7 @@ impl World {
     /// the one that the client is behind has a host endpoint with forward policy.
     fn forwarding(&self, allow: bool) -> Program {
         let mut program = self.program(allow);
-        program.settings.interface_prefix = "workload".into();
+        program.settings.interface_prefixes = "workload".into();
         program.endpoints.clear();
         let groups: Vec<GroupId> = program.groups.keys().cloned().collect();
         for group in program.groups.values_mut() {
@@ -180,6 +180,7 @@ fn cut(take: impl Fn(&[IpAddr]) -> IpAddr, program: impl Fn(&World, bool) -> Pro
     let host = Ways {
         host: &BTreeMap::new(),
         route: &|addr| world.way_to(addr),
+        interfaces: &Vec::new,
     };
     assert_eq!(
         dataplane.revoke(&mut conntrack, &host).unwrap().cut,

@@ -10,8 +10,8 @@ use oncilla_net::{IpNet, parse_address, parse_cidr};
 
 use super::policy::convert_rules;
 use super::{
-    ACCOUNT_LABEL, Closed, Converter, KUBERNETES, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, labels,
-    pairs, unconditional,
+    ACCOUNT_LABEL, Closed, KUBERNETES, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, labels, pairs,
+    unconditional,
 };
 use crate::doubt::{Doubt, Obscure};
 use crate::{
@@ -22,44 +22,32 @@ use crate::{
 /// The beginnings of names of profiles that namespaces and service accounts have.
 const DERIVED: [&str; 2] = ["kns.", "ksa."];
 
-impl Converter {
-    /// The endpoint of a host's interface.
-    pub(super) fn host(&self, host: &v3::HostEndpoint) -> Result<Change, Vec<FieldError>> {
-        let spec = &host.spec;
-        let interface = interface(&spec.interface_name);
-        if let HostInterface::Named(name) = &interface
-            && name.starts_with(&*self.interface_prefix)
-        {
-            let message = format!(
-                "interfaces that start with {:?} are workloads': no host endpoint is about them",
-                self.interface_prefix
-            );
-            return Err(vec![FieldError::new("spec.interfaceName", message)]);
-        }
-        let addresses = spec.expected_ips.iter().enumerate().map(|(index, text)| {
-            let fault = |error: oncilla_net::AddressError| {
-                one(format!("spec.expectedIPs[{index}]"), error.to_string())
-            };
-            parse_address(text).map_err(fault)
-        });
-        let addresses = all(addresses)?;
-        let name: Arc<str> = host.metadata.name.as_str().into();
-        let endpoint = HostEndpoint {
-            name: Arc::clone(&name),
-            node: spec.node.as_str().into(),
-            interface,
-            labels: labels(pairs("", &host.metadata.labels)),
-            profiles: profiles(&spec.profiles),
-            addresses: sorted(addresses),
-            ports: ports(
-                spec.ports
-                    .iter()
-                    .map(|port| (&*port.name, &port.protocol, port.port)),
-            )?,
-            is_closed: false,
+/// The endpoint of a host's interface.
+pub(super) fn host_endpoint(host: &v3::HostEndpoint) -> Result<Change, Vec<FieldError>> {
+    let spec = &host.spec;
+    let addresses = spec.expected_ips.iter().enumerate().map(|(index, text)| {
+        let fault = |error: oncilla_net::AddressError| {
+            one(format!("spec.expectedIPs[{index}]"), error.to_string())
         };
-        Ok(Change::HostEndpoint(name, Some(Arc::new(endpoint))))
-    }
+        parse_address(text).map_err(fault)
+    });
+    let addresses = all(addresses)?;
+    let name: Arc<str> = host.metadata.name.as_str().into();
+    let endpoint = HostEndpoint {
+        name: Arc::clone(&name),
+        node: spec.node.as_str().into(),
+        interface: interface(&spec.interface_name),
+        labels: labels(pairs("", &host.metadata.labels)),
+        profiles: profiles(&spec.profiles),
+        addresses: sorted(addresses),
+        ports: ports(
+            spec.ports
+                .iter()
+                .map(|port| (&*port.name, &port.protocol, port.port)),
+        )?,
+        is_closed: false,
+    };
+    Ok(Change::HostEndpoint(name, Some(Arc::new(endpoint))))
 }
 
 /// A workload of another orchestrator. Of Kubernetes' workloads the pods say everything.

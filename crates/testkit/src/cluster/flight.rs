@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use oncilla_net::{Family, Packet, Protocol, family_of};
 
-use super::hosts::{INTERFACES, host_address};
+use super::hosts::{INTERFACES, TAP, host_address};
 use super::traffic::{FAILSAFE_PORTS, Range, SOURCE_PORTS, packet};
 use super::{NODES, RandomCluster};
 use crate::rng::Rng;
@@ -115,7 +115,12 @@ fn flight(rng: &mut Rng, range: Range, (from, to): (End, End), family: Family) -
         End::Pod(_) | End::Outside(_) => None,
     };
     // Most of the time the interface that everybody takes.
-    let interface = |rng: &mut Rng| INTERFACES[usize::from(rng.chance(1, 6))].to_owned();
+    let interface = |rng: &mut Rng| match rng.below(24) {
+        // Nothing that is sent passes it: no address is behind it.
+        0 if range == Range::Any => TAP.to_owned(),
+        0..=3 => INTERFACES[1].to_owned(),
+        _ => INTERFACES[0].to_owned(),
+    };
     let is_outside = |end| matches!(end, End::Outside(_));
     let mut packet = packet(rng, range, address(from), address(to));
     if matches!(packet.protocol, Protocol::TCP | Protocol::UDP) {

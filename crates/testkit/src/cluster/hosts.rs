@@ -19,6 +19,8 @@ use crate::rng::Rng;
 
 /// The interfaces of every node; the first has the addresses that the node is known by.
 pub const INTERFACES: [&str; 2] = ["eth0", "eth1"];
+/// An interface of every node that is a workload's where `interfacePrefix` says so, and no workload is ever known there.
+pub(super) const TAP: &str = "tap0";
 /// Where a node's own interfaces are listed.
 const LIST: &str = "projectcalico.org/Interfaces";
 /// The profile that is an object.
@@ -102,6 +104,7 @@ impl RandomCluster {
         match rng.below(5) {
             0 => ALL_INTERFACES.clone_into(&mut spec.interface_name),
             1 => {}
+            2 if rng.chance(1, 3) => TAP.clone_into(&mut spec.interface_name),
             _ => interface.clone_into(&mut spec.interface_name),
         }
         if spec.interface_name.is_empty() || rng.chance(2, 3) {
@@ -173,6 +176,8 @@ impl RandomCluster {
         spec.allow_vxlan_packets_from_workloads = *rng.pick(&[None, Some(true), Some(false)]);
         spec.allow_ipip_packets_from_workloads = *rng.pick(&[None, Some(true), Some(false)]);
         spec.vxlan_port = *rng.pick(&[None, None, Some(9000)]);
+        let prefixes = *rng.pick(&[None, None, Some("cali,tap"), Some("tap"), Some("cali")]);
+        spec.interface_prefix = prefixes.map(str::to_owned);
         felix.into()
     }
 }

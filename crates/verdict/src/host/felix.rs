@@ -1,6 +1,8 @@
 //! What Felix's configuration says of one node, field by field.
 
-use oncilla_api::v3::{EndpointToHostAction, FailsafePort, Failsafes};
+use oncilla_api::v3::{
+    EndpointToHostAction, FailsafePort, Failsafes, INTERFACE_PREFIXES_MAX, is_interface_prefix,
+};
 use oncilla_api::{Kind, Object, ObjectKey, Remains, Remnant};
 use oncilla_net::{Direction, IpNet, Packet, Protocol, parse_cidr};
 use oncilla_selector::parse;
@@ -24,6 +26,8 @@ pub(crate) struct Felix {
     /// The ports of VXLAN, unless workloads may send it.
     vxlan: Vec<u16>,
     ipip: bool,
+    /// How the names of workloads' interfaces begin.
+    prefixes: Vec<String>,
 }
 
 /// A port that no policy closes on hosts.
@@ -39,7 +43,7 @@ struct Layers(Vec<Remains>);
 
 impl Default for Felix {
     fn default() -> Self {
-        Self::read(&Layers(Vec::new()), EndpointToHostAction::Drop)
+        Self::read(&Layers(Vec::new()), &Cluster::new())
     }
 }
 
@@ -47,7 +51,7 @@ impl Felix {
     /// Where nobody knows which configurations are the node's, only what each of the answers would let through is.
     pub(crate) fn of(node: &str, labels: &LabelMap, cluster: &Cluster) -> Self {
         let all = Layers::possible(node, labels, cluster).into_iter();
-        let all = all.map(|layers| Self::read(&layers, cluster.host_action()));
+        let all = all.map(|layers| Self::read(&layers, cluster));
         all.reduce(Self::and).unwrap_or_default()
     }
 
@@ -72,10 +76,11 @@ impl Felix {
             outbound: both(self.outbound, &other.outbound),
             vxlan: [self.vxlan, other.vxlan].concat(),
             ipip: self.ipip || other.ipip,
+            prefixes: [self.prefixes, other.prefixes].concat(),
         }
     }
 
-    fn read(layers: &Layers, to_host: EndpointToHostAction) -> Self {
+    fn read(layers: &Layers, told: &Cluster) -> Self {
         let tcp = TCP_BOTH_WAYS.map(|port| (Protocol::TCP, port));
         let with = |own: [(Protocol, u16); 2]| [&tcp[..], &own[..]].concat();
         let inbound = with([(Protocol::TCP, 22), (Protocol::UDP, 68)]);
@@ -87,7 +92,7 @@ impl Felix {
             inbound: layers.failsafes("failsafeInboundHostPorts", &inbound),
             outbound: layers.failsafes("failsafeOutboundHostPorts", &outbound),
             to_host: layers
-                .value("defaultEndpointToHostAction", to_host)
+                .value("defaultEndpointToHostAction", told.host_action())
                 .unwrap_or(EndpointToHostAction::Drop),
             vxlan: if has("allowVXLANPacketsFromWorkloads") {
                 Vec::new()
@@ -95,7 +100,15 @@ impl Felix {
                 vec![port.unwrap_or(VXLAN_PORT)]
             },
             ipip: !has("allowIPIPPacketsFromWorkloads"),
+            prefixes: [told.interface_prefixes(), layers.prefixes()].concat(),
         }
+    }
+
+    /// Whether an interface is called like a workload's.
+    pub(crate) fn is_workloads(&self, interface: &str) -> bool {
+        self.prefixes
+            .iter()
+            .any(|prefix| interface.starts_with(prefix))
     }
 
     /// Whether a workload may not send this because it may hide other packets.
@@ -208,6 +221,26 @@ impl Layers {
             Remnant::Is(value) => T::deserialize(value).ok(),
             Remnant::Absent | Remnant::Unknown => None,
         }
+    }
+
+    /// How workloads' interfaces are called. What cannot be read of a text takes nothing away of what wider layers say.
+    fn prefixes(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for layer in &self.0 {
+            if layer.field("spec.interfacePrefix") == Remnant::Absent {
+                continue;
+            }
+            let text = layer.written("spec.interfacePrefix").unwrap_or("");
+            let (good, bad): (Vec<&str>, Vec<&str>) = text
+                .split(',')
+                .partition(|prefix| is_interface_prefix(prefix));
+            let some = good.iter().take(INTERFACE_PREFIXES_MAX);
+            all.extend(some.map(|prefix| (*prefix).to_owned()));
+            if bad.is_empty() && good.len() <= INTERFACE_PREFIXES_MAX {
+                break;
+            }
+        }
+        all
     }
 
     /// A list of failsafes; of one that cannot be read whole the items that can.

@@ -37,6 +37,9 @@ rows! {
     INTERFACE_ROOM = "felix.interface-prefix-length" for FELIX, "spec.interfacePrefix", "§1.22",
         says "{0} leaves no room for the rest of an interface's name",
         mend "write at most 14 letters: Linux has 15 for a name";
+    INTERFACE_PREFIXES = "felix.interface-prefixes" for FELIX, "spec.interfacePrefix", "§1.22; the number is ours",
+        says "names more than {0} beginnings",
+        mend "write the few that your network plugins use, as in cali,tap";
     FAILSAFE_PROTOCOL = "felix.failsafe-protocol" for FELIX, "spec.failsafe*HostPorts.protocol", "§4.2",
         says "protocol must be 'TCP' or 'UDP' or 'SCTP'.",
         mend "write `protocol: TCP`, `UDP` or `SCTP`";

@@ -60,7 +60,19 @@ fn verdicts() -> Vec<Case> {
             "spec.interfacePrefix",
         )
         .says("\"fifteen--bytes-\" leaves no room for the rest of an interface's name"),
+        felix(
+            "felix.interface-prefixes",
+            &prefixes(32),
+            &prefixes(33),
+            "spec.interfacePrefix",
+        )
+        .says("names more than 32 beginnings"),
     ]
+}
+
+fn prefixes(count: usize) -> String {
+    let all: Vec<String> = (0..count).map(|number| format!("tap{number}-")).collect();
+    format!("interfacePrefix: '{}'", all.join(","))
 }
 
 /// Words of a list; capitals do not count, as upstream.

@@ -14,7 +14,7 @@ use super::{Place, PolicyFields};
 pub(super) const VXLAN_PORT: u16 = 4789;
 
 /// Every field by the kind of object: `v3` is Calico's two policies.
-pub(super) const FIELDS: [&str; 120] = [
+pub(super) const FIELDS: [&str; 121] = [
     "v3 tier",
     "v3 tier (none)",
     "v3 order",
@@ -135,6 +135,7 @@ pub(super) const FIELDS: [&str; 120] = [
     "felix defaultEndpointToHostAction",
     "felix allowIPIPPacketsFromWorkloads",
     "felix allowVXLANPacketsFromWorkloads",
+    "felix interfacePrefix",
 ];
 
 /// The fields of a cluster's policies and endpoints, found when first asked.

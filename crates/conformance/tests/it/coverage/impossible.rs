@@ -165,6 +165,18 @@ const LIST: &[Impossible] = &[
         reason: "§2.6: failsafes let through",
     },
     Impossible {
+        fields: &["felix interfacePrefix"],
+        places: &[WORKLOAD, FORWARD, PRE_DNAT, UNTRACKED],
+        outcomes: ALL,
+        reason: "§2.1: no workload is known there, and no host endpoint is about the interface",
+    },
+    Impossible {
+        fields: &["felix interfacePrefix"],
+        places: &[NORMAL],
+        outcomes: BUT_DENY,
+        reason: "§2.1: an unknown workload interface drops",
+    },
+    Impossible {
         fields: &["felix "],
         places: EVERYWHERE,
         outcomes: NO_VERDICT,
