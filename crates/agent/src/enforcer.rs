@@ -4,6 +4,7 @@
 //! at between them.
 
 mod denials;
+mod deny_log;
 mod report;
 mod upkeep;
 
@@ -127,7 +128,7 @@ impl Enforcer {
             inputs,
             statuses,
             monitor,
-            denials: Denials::open(records),
+            denials: Denials::open(records, clock.now_ms()),
             links,
             interfaces: Interfaces::new(),
             conntrack,

@@ -19,6 +19,10 @@ pub(crate) const HEARTBEAT_MS: u64 = 5_000;
 pub(crate) const RETRY_MIN_MS: u64 = 100;
 /// The longest pause after failures.
 pub(crate) const RETRY_MAX_MS: u64 = 30_000;
+/// The first pause before the log of denied packets is opened again; each further one doubles it.
+pub(crate) const LOG_RETRY_MIN_MS: u64 = 250;
+/// The longest pause before that.
+pub(crate) const LOG_RETRY_MAX_MS: u64 = 60_000;
 /// The table is read back at least this long after the last time…
 pub(crate) const VERIFY_MIN_MS: u64 = 30_000;
 /// …and at least this many times as long as reading took.

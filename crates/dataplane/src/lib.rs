@@ -31,5 +31,5 @@ pub use compare::Difference;
 pub use dataplane::{Applied, Dataplane, TableOwner};
 pub use error::DataplaneError;
 pub use inspect::{Compared, Fault, Finding, Inspection};
-pub use oncilla_nft::DENY_LOG_GROUP;
+pub use oncilla_nft::{DENY_LOG_BYTES, DENY_LOG_GROUP};
 pub use revoke::{Revoked, Ways};

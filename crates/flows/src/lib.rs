@@ -12,5 +12,5 @@ mod headers;
 mod record;
 
 pub use aggregate::{Aggregator, DENIALS_MAX, Denial, WINDOW_MS};
-pub use headers::packet;
+pub use headers::{Headers, Missing, headers};
 pub use record::{AtHost, Blame, End, Record};

@@ -19,7 +19,8 @@ pub struct Record {
     pub source: End,
     /// Who should have received.
     pub destination: End,
-    /// `tcp/5432`, `icmp/8`, `proto/47`.
+    /// `tcp/5432`, `icmp/8`, `proto/47`; `tcp/?` where the ports are not in what was copied of the packet, `?` where the
+    /// protocol is not either.
     pub traffic: String,
     /// Which way, seen from the end whose policy denied: `ingress` or `egress`.
     pub direction: String,

@@ -37,4 +37,4 @@ pub use names::{
 pub use read::{Adopted, Destination, adopt};
 pub use rebuild::{rebuild, reread};
 pub use ruleset::{FilledChain, FilledSet, Ruleset};
-pub use skeleton::{DENY_LOG_GROUP, TOMBSTONES_MAX, skeleton, stand_in, table};
+pub use skeleton::{DENY_LOG_BYTES, DENY_LOG_GROUP, TOMBSTONES_MAX, skeleton, stand_in, table};

@@ -42,8 +42,10 @@ pub(crate) const fn open_set(direction: Direction) -> &'static str {
 
 /// The NFLOG group that denied packets go to.
 pub const DENY_LOG_GROUP: u16 = 1;
-/// How many bytes of a denied packet go there: the headers.
-const DENY_LOG_BYTES: u32 = 80;
+/// How many bytes of a denied packet go there: its headers. IPv6 has 40 and a chain of extensions; behind 212 of those
+/// (options, a route of a dozen segments) the ports are still copied. A packet without extensions is copied as with 80
+/// bytes, as its first one is hardly longer, and the kernel's buffer for one is a page whatever is copied.
+pub const DENY_LOG_BYTES: u32 = 256;
 /// At most this many denied packets a second, and this many at once.
 pub(crate) const LOG_RATE: Limit = Limit::per_second(100, 500);
 /// `NF_IP_PRI_RAW` and `NF_IP_PRI_FILTER`.

@@ -9,11 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use oncilla_compile::Explanation;
-use oncilla_flows::{Aggregator, AtHost, Blame, Denial, End, Record, packet};
-use oncilla_kernel::nflog::{Logged, Nflog, interface_name};
+use oncilla_flows::{Aggregator, AtHost, Blame, Denial, End, Headers, Missing, Record, headers};
+use oncilla_kernel::nflog::{Logged, interface_name};
 use oncilla_net::{Direction, Packet, Verdict};
 use oncilla_nft::object::Hook;
 use oncilla_program::{
@@ -22,18 +22,11 @@ use oncilla_program::{
 use tokio::sync::mpsc;
 
 use super::Enforcer;
+use super::deny_log::DenyLog;
 use crate::clock::Clock;
-use crate::follow::chain;
 use crate::links;
 use crate::pipeline::Pipeline;
 
-/// The log group of denied packets, and how much of one the kernel copies.
-const GROUP: u16 = oncilla_dataplane::DENY_LOG_GROUP;
-const BYTES: u32 = 80;
-/// How the prefix of a denied packet begins; rules that only log write others.
-const PREFIX: &str = "oncilla D ";
-/// How often the log is read in one turn; each reading takes up to 64 packets.
-const READS_MAX: usize = 4;
 /// How long after a change it is not certain which version denied.
 const DOUBT_MS: u64 = 10;
 /// Single addresses that a change moved, remembered one by one; more count as everything.
@@ -47,6 +40,8 @@ const CHANGING: &str = "policy was changing as it was denied";
 const BEHIND: &str = "the last changes are not in force yet";
 const NO_ENDPOINT: &str = "its interfaces have no policy";
 const NO_RULE: &str = "no rule in force now denies it";
+const NO_PORTS: &str = "its ports are not in what was copied of it";
+const NO_PROTOCOL: &str = "its protocol is not in what was copied of it";
 
 /// What one line tells apart: source ports come and go.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -83,7 +78,7 @@ impl Touched {
 /// The reader of denied packets.
 #[derive(Debug)]
 pub(crate) struct Denials {
-    log: Option<Nflog>,
+    log: DenyLog,
     outbox: mpsc::Sender<Record>,
     kinds: Aggregator<Kind>,
     /// Of the version in force.
@@ -97,19 +92,12 @@ pub(crate) struct Denials {
 }
 
 impl Denials {
-    /// Opens the log in the calling thread's network namespace. Without it everything else works.
-    pub(crate) fn open(outbox: mpsc::Sender<Record>) -> Self {
-        let log = Nflog::open(GROUP, BYTES);
-        if let Err(error) = &log {
-            let error = chain(error);
-            tracing::warn!(
-                error,
-                group = GROUP,
-                "denied packets cannot be read, so `oncilla log` shows none of this node; is another reader there?"
-            );
-        }
+    /// Opens the log in the calling thread's network namespace, if that can be done now.
+    pub(crate) fn open(outbox: mpsc::Sender<Record>, now_ms: u64) -> Self {
+        let mut log = DenyLog::default();
+        log.listen(now_ms);
         Self {
-            log: log.ok(),
+            log,
             outbox,
             kinds: Aggregator::default(),
             explained: BTreeMap::new(),
@@ -121,37 +109,19 @@ impl Denials {
     }
 
     pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.log.as_ref().map(Nflog::as_fd)
+        self.log.as_fd()
     }
 
-    /// When there is something to sum up, or to be sure of again.
+    /// When there is something to sum up, to be sure of again, or to be tried again.
     pub(crate) fn next_ms(&self) -> Option<u64> {
         let doubt = self.changed_ms.map(|at| at + DOUBT_MS);
-        [self.kinds.next_ms(), doubt].into_iter().flatten().min()
+        let due = [self.kinds.next_ms(), doubt, self.log.next_ms()];
+        due.into_iter().flatten().min()
     }
 
-    /// The denied packets there are, and whether these were all.
-    fn read(&mut self) -> (Vec<Logged>, bool) {
-        let mut packets = Vec::new();
-        for _ in 0..READS_MAX {
-            let Some(log) = &mut self.log else { break };
-            match log.read() {
-                Ok(read) => {
-                    self.lost += read.lost;
-                    let denied = |logged: &Logged| logged.prefix.starts_with(PREFIX);
-                    packets.extend(read.packets.into_iter().filter(denied));
-                    if !read.has_more {
-                        return (packets, true);
-                    }
-                }
-                Err(error) => {
-                    let error = chain(&error);
-                    tracing::warn!(error, "denied packets can no longer be read");
-                    self.log = None;
-                }
-            }
-        }
-        (packets, false)
+    /// Why denied packets are not read, since when.
+    pub(super) fn silence(&self) -> Option<(String, u64)> {
+        self.log.silence()
     }
 
     /// Whether the version in force when a packet was denied is certain.
@@ -352,12 +322,15 @@ impl Enforcer {
     /// Reads and names the packets that were denied up to now. Before policy changes this must have been called.
     pub(super) fn hear_denials(&mut self) {
         let now_ms = self.clock.now_ms();
-        let (denied, is_all) = self.denials.read();
-        for logged in denied {
-            let Some(packet) = packet(&logged.payload) else {
+        self.denials.log.listen(now_ms);
+        let heard = self.denials.log.read(now_ms);
+        self.denials.lost += heard.lost;
+        for logged in heard.denied {
+            let Some(headers) = headers(&logged.payload) else {
                 self.denials.lost += 1;
                 continue;
             };
+            let packet = headers.packet;
             let name = |index: Option<u32>| index.and_then(interface_name);
             let interfaces = (name(logged.in_interface), name(logged.out_interface));
             let unknown = |why: &str| {
@@ -368,6 +341,12 @@ impl Enforcer {
                 unknown(CHANGING)
             } else if self.blocked.is_some() || !self.started {
                 unknown(BEHIND)
+            } else if let Some(missing) = headers.missing {
+                // Rules may have asked for it: nothing is guessed.
+                unknown(match missing {
+                    Missing::Protocol => NO_PROTOCOL,
+                    Missing::Ports => NO_PORTS,
+                })
             } else {
                 let asked = (&packet, &interfaces);
                 self.denials.blame(&self.pipeline, &logged, asked)
@@ -376,7 +355,7 @@ impl Enforcer {
             let kind = Kind {
                 source: self.denials.name(&self.pipeline, own, packet.src),
                 destination: self.denials.name(&self.pipeline, own, packet.dst),
-                traffic: traffic(&packet),
+                traffic: traffic(&headers),
                 direction: direction_of(&logged),
                 blame,
                 host,
@@ -386,7 +365,7 @@ impl Enforcer {
                 self.tell(denial);
             }
         }
-        if is_all {
+        if heard.is_all {
             self.denials.drained(now_ms);
         }
     }
@@ -432,12 +411,15 @@ impl Enforcer {
     }
 }
 
-/// `tcp/80`, `icmp/8`, `proto/47`.
-fn traffic(packet: &Packet) -> String {
+/// `tcp/80`, `icmp/8`, `proto/47`; a question mark for what is missing.
+fn traffic(headers: &Headers) -> String {
+    let Headers { packet, missing } = headers;
     let protocol = packet.protocol;
-    match packet.icmp {
-        Some(icmp) => format!("{protocol}/{icmp}"),
-        None if protocol.has_ports() => format!("{protocol}/{}", packet.dst_port),
-        None => protocol.to_string(),
+    match (missing, packet.icmp) {
+        (Some(Missing::Protocol), _) => "?".to_owned(),
+        (Some(Missing::Ports), _) => format!("{protocol}/?"),
+        (None, Some(icmp)) => format!("{protocol}/{icmp}"),
+        (None, None) if protocol.has_ports() => format!("{protocol}/{}", packet.dst_port),
+        (None, None) => protocol.to_string(),
     }
 }

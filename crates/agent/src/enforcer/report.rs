@@ -16,8 +16,9 @@ pub(super) struct Reported {
     state: Option<AgentState>,
     revision: Option<u64>,
     problems_version: u64,
-    is_blocked: bool,
-    is_unjudged: bool,
+    /// Which of our own problems there are: changes that are not in force, connections that are not judged, denials that
+    /// are not read.
+    amiss: [bool; 3],
     repairs: u64,
 }
 
@@ -33,6 +34,7 @@ impl Enforcer {
         let wanted = self.intake.wanted();
         let reached = self.in_force.is_some_and(|revision| revision >= wanted);
         let is_awaited = self.reported.revision.is_none_or(|before| before < wanted);
+        let is_blocked = self.blocked.is_some();
         let present = Reported {
             state: Some(self.state()),
             revision: if reached && is_awaited {
@@ -41,12 +43,15 @@ impl Enforcer {
                 self.reported.revision
             },
             problems_version: self.intake.problems_version(),
-            is_blocked: self.blocked.is_some(),
-            is_unjudged: self.unjudged.is_some(),
+            amiss: [
+                is_blocked,
+                self.unjudged.is_some(),
+                self.denials.silence().is_some(),
+            ],
             repairs: self.counts.repairs,
         };
         // Not worth a request: the first complete report follows in a moment.
-        let is_early = present.state == Some(AgentState::Starting) && !present.is_blocked;
+        let is_early = present.state == Some(AgentState::Starting) && !is_blocked;
         if !heartbeat && (present == self.reported || is_early) {
             return;
         }
@@ -84,7 +89,14 @@ impl Enforcer {
         let blocked = blocked.map(|why| own("the last changes are not in force", why));
         let unjudged = self.unjudged.iter();
         let unjudged = unjudged.map(|why| own("open connections are not judged again", why));
-        let own = blocked.chain(unjudged);
+        let deaf = self.denials.silence();
+        let deaf = deaf.map(|why| {
+            own(
+                "denied packets are not read, so `oncilla log` shows none",
+                &why,
+            )
+        });
+        let own = blocked.chain(unjudged).chain(deaf);
         let mut problems: Vec<Problem> = own.chain(self.intake.problems()).collect();
         let problems_left_out = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);

@@ -4,9 +4,10 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Lines};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use oncilla_agent::{TableOwner, flow_socket, flow_sockets};
+use oncilla_agent::{AgentStatus, TableOwner, flow_socket, flow_sockets};
 use oncilla_api::{Kind, ObjectKey};
 use oncilla_flows::{Blame, Record};
+use oncilla_kernel::nflog::Nflog;
 use oncilla_net::Verdict;
 use serde_json::json;
 
@@ -129,6 +130,35 @@ fn the_rule_that_denied_is_named() {
     );
     agent.stop();
     assert_eq!(flow_sockets(&field.world.socket()).unwrap(), []);
+}
+
+/// Policy is enforced all the same, the status says what is missing, and nobody has to start anything again.
+#[test]
+fn a_log_that_somebody_else_reads_is_asked_for_until_it_is_free() {
+    let field = field();
+    let world = &field.world;
+    let other = world.netns.run(|| Nflog::open(1, 64).unwrap()).unwrap();
+    let agent = world.agent(TableOwner::Auto);
+    let is_deaf = |status: &AgentStatus| {
+        let mut messages = status.problems.iter().map(|problem| &problem.message);
+        messages.any(|message| message.contains("denied packets are not read"))
+    };
+    world.wait("the other reader", is_deaf);
+    let spec = json!({ "selector": "app == 'b'", "ingress": [{ "action": "Deny" }] });
+    let status = world.in_force(world.create(&np("deny"), policy(&spec)));
+    assert!(is_deaf(&status), "{status:?}");
+    let (mut listener, kept) = Listener::new(&field);
+    listener.patience(SOON);
+    assert_eq!(field.probe(&[flow("a", "b", false)]), [Verdict::Deny]);
+    assert_eq!((kept, listener.soon()), (vec![], None));
+    drop(other);
+    world.wait("the log", |status| !is_deaf(status));
+    let record = denied(&field, &mut listener, &flow("a", "b", false));
+    assert_eq!(
+        record.to_string(),
+        "deny team/a -> team/b tcp/80 by default/np/team/deny ingress[0]"
+    );
+    agent.stop();
 }
 
 /// The same packets, denied by one version after the other, without a pause: what is said is a rule of one of them, or

@@ -122,10 +122,17 @@ fn headers_of_logged_packets() {
     ]);
     let mut outcomes = [0_u64; 2];
     Run::new("headers", 50_000).bytes(&[&v4, &v6], |bytes| {
-        let packet = oncilla_flows::packet(bytes);
-        outcomes[usize::from(packet.is_some())] += 1;
-        let both = packet.is_none_or(|packet| packet.src.is_ipv4() == packet.dst.is_ipv4());
-        assert!(both, "{packet:?}");
+        let headers = oncilla_flows::headers(bytes);
+        outcomes[usize::from(headers.is_some())] += 1;
+        let Some(oncilla_flows::Headers { packet, missing }) = headers else {
+            return;
+        };
+        assert_eq!(packet.src.is_ipv4(), packet.dst.is_ipv4());
+        let says_something = packet.src_port != 0 || packet.dst_port != 0 || packet.icmp.is_some();
+        assert!(
+            missing.is_none() || !says_something,
+            "{packet:?} {missing:?}"
+        );
     });
     assert!(outcomes.iter().all(|count| *count > 100), "{outcomes:?}");
 }
