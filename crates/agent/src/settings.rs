@@ -281,6 +281,48 @@ mod tests {
         assert_eq!(prefixes(&all), ["cali", "eni", "tap"]);
     }
 
+    /// What was VXLAN's port nobody knows then: no port that may be is let out.
+    #[test]
+    fn a_port_of_vxlan_that_cannot_be_read_may_be_any_that_is_known() {
+        let mut base = Settings::default();
+        base.encap_drop.vxlan_ports = [8472].into();
+        let mut all = Configurations::new("n1", base);
+        let broken = |spec| Some(broken("any", &spec));
+        all.put(
+            "default",
+            Some(configuration(&json!({ "vxlanPort": 9000 }))),
+        );
+        all.put(
+            "node.n2",
+            Some(configuration(&json!({ "vxlanPort": 9002 }))),
+        );
+        assert_eq!(*all.settings().encap_drop.vxlan_ports, [9000]);
+        for port in [json!("8473"), json!(70_000)] {
+            all.put("node.n1", broken(json!({ "vxlanPort": port })));
+            let ports = all.settings().encap_drop.vxlan_ports;
+            assert_eq!(*ports, [4789, 8472, 9000, 9002]);
+        }
+        all.put("node.n1", broken(json!({ "vxlanPort": 7, "logPrefix": 7 })));
+        assert_eq!(
+            *all.settings().encap_drop.vxlan_ports,
+            [7],
+            "it can be read"
+        );
+        all.put("node.n1", None);
+        all.put("default", broken(json!({ "vxlanPort": "x" })));
+        let ports = all.settings().encap_drop.vxlan_ports;
+        assert_eq!(*ports, [4789, 8472, 9002]);
+        all.put("node.n1", Some(configuration(&json!({ "vxlanPort": 7 }))));
+        assert_eq!(
+            *all.settings().encap_drop.vxlan_ports,
+            [7],
+            "the narrower wins"
+        );
+        let open = json!({ "allowVXLANPacketsFromWorkloads": true });
+        all.put("node.n1", Some(configuration(&open)));
+        assert!(all.settings().encap_drop.vxlan_ports.is_empty());
+    }
+
     #[test]
     fn log_rules_write_as_told() {
         let mut all = Configurations::new("n1", Settings::default());

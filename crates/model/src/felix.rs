@@ -1,6 +1,6 @@
 //! How a node treats packets: Felix's configuration, as far as it changes verdicts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oncilla_api::v3::{
     self, EndpointToHostAction, INTERFACE_PREFIXES_MAX, SourceSpoofing, is_interface_prefix,
@@ -11,6 +11,8 @@ use oncilla_selector::{Selector, parse};
 
 /// The name of the configuration for all nodes.
 const DEFAULT: &str = "default";
+/// The port of VXLAN when nothing says another.
+const VXLAN_PORT: u16 = 4789;
 /// Before the name of the one node that a configuration is for.
 const NODE: &str = "node.";
 
@@ -154,6 +156,8 @@ pub struct Configuration {
     /// When it was made, as the store writes times; none when nobody can say.
     created: Option<String>,
     settings: NodeSettings,
+    /// It gives a port of VXLAN that cannot be read.
+    hides_vxlan_port: bool,
 }
 
 impl Configuration {
@@ -192,11 +196,10 @@ impl Configuration {
             "failsafeOutboundHostPorts",
             &spec.failsafe_outbound_host_ports,
         );
-        let vxlan_port = spec.vxlan_port.map(u16::try_from).transpose();
-        let vxlan_port = vxlan_port.unwrap_or_else(|_range| {
+        let vxlan_port = spec.vxlan_port.map(u16::try_from);
+        if let Some(Err(_range)) = vxlan_port {
             errors.push(FieldError::new("spec.vxlanPort", "is no port number"));
-            None
-        });
+        }
         let prefixes = spec.interface_prefix.as_deref();
         let settings = NodeSettings {
             failsafe_inbound,
@@ -208,7 +211,7 @@ impl Configuration {
                 .map(|disabled| !disabled),
             allow_vxlan: spec.allow_vxlan_packets_from_workloads,
             allow_ipip: spec.allow_ipip_packets_from_workloads,
-            vxlan_port,
+            vxlan_port: vxlan_port.and_then(Result::ok),
             allow_spoofing: spec
                 .workload_source_spoofing
                 .map(|spoofing| spoofing == SourceSpoofing::Any),
@@ -224,6 +227,7 @@ impl Configuration {
                 nodes: nodes.map_or(Nodes::Nobody, Nodes::Selected),
                 created: Some(created.unwrap_or_default()),
                 settings,
+                hides_vxlan_port: false,
             })
         } else {
             Err(errors)
@@ -231,7 +235,8 @@ impl Configuration {
     }
 
     /// What stands for one that cannot be understood: what is not at fault holds; of a list of failsafes that is, the
-    /// items that are not; nothing else that is at fault opens anything.
+    /// items that are not; nothing else that is at fault opens anything. A port of VXLAN that cannot be read may be any
+    /// that is known, see [`settings`].
     pub fn closed(remains: &Remains) -> Self {
         let flag = |name: &str, closed: bool| match remains.field(&format!("spec.{name}")) {
             Remnant::Absent => None,
@@ -251,19 +256,7 @@ impl Configuration {
             Remnant::Is(value) => Some(value.as_str().map_or(ToHost::Drop, to_host)),
             Remnant::Unknown => Some(ToHost::Drop),
         };
-        let port = match remains.field("spec.vxlanPort") {
-            Remnant::Is(value) => value.as_u64().and_then(|port| u16::try_from(port).ok()),
-            Remnant::Absent | Remnant::Unknown => None,
-        };
-        let spoofing = match remains.field("spec.workloadSourceSpoofing") {
-            Remnant::Absent => None,
-            Remnant::Is(value) => Some(
-                value
-                    .as_str()
-                    .is_some_and(|word| word.eq_ignore_ascii_case("any")),
-            ),
-            Remnant::Unknown => Some(false),
-        };
+        let (port, hides_vxlan_port) = vxlan_port(remains);
         let nodes = match remains.text("spec.nodeSelector") {
             Some("") => Nodes::Nobody,
             Some(text) => parse(text).map_or(Nodes::Unknown, Nodes::Selected),
@@ -284,6 +277,7 @@ impl Configuration {
         Self {
             nodes,
             created: created.map(str::to_owned),
+            hides_vxlan_port,
             settings: NodeSettings {
                 failsafe_inbound: list("failsafeInboundHostPorts"),
                 failsafe_outbound: list("failsafeOutboundHostPorts"),
@@ -293,7 +287,7 @@ impl Configuration {
                 allow_vxlan: flag("allowVXLANPacketsFromWorkloads", false),
                 allow_ipip: flag("allowIPIPPacketsFromWorkloads", false),
                 vxlan_port: port,
-                allow_spoofing: spoofing,
+                allow_spoofing: allow_spoofing(remains),
                 log_prefix: text("logPrefix").map(str::to_owned),
                 log_rate: text("logActionRateLimit").and_then(rate),
                 log_burst: match remains.field("spec.logActionRateLimitBurst") {
@@ -302,6 +296,31 @@ impl Configuration {
                 },
             },
         }
+    }
+}
+
+/// The port of VXLAN that one gives that cannot be understood, and whether it gives one that cannot be read.
+fn vxlan_port(remains: &Remains) -> (Option<u16>, bool) {
+    match remains.field("spec.vxlanPort") {
+        Remnant::Is(value) => {
+            let port = value.as_u64().and_then(|port| u16::try_from(port).ok());
+            (port, port.is_none())
+        }
+        Remnant::Absent => (None, false),
+        Remnant::Unknown => (None, true),
+    }
+}
+
+/// Whether one that cannot be understood lets workloads use foreign source addresses.
+fn allow_spoofing(remains: &Remains) -> Option<bool> {
+    match remains.field("spec.workloadSourceSpoofing") {
+        Remnant::Absent => None,
+        Remnant::Is(value) => Some(
+            value
+                .as_str()
+                .is_some_and(|word| word.eq_ignore_ascii_case("any")),
+        ),
+        Remnant::Unknown => Some(false),
     }
 }
 
@@ -344,7 +363,9 @@ fn failsafe(port: &v3::FailsafePort) -> Result<FailsafePort, String> {
 
 /// What all configurations, by name, come to on a node with these labels: its own before the oldest of those that
 /// select it, the first by name of equally old ones, before the one for all. Where nobody can say whether one selects the
-/// node and is the oldest there is one answer with it and one without: which of them is meant nobody knows.
+/// node and is the oldest there is one answer with it and one without: which of them is meant nobody knows. Neither does
+/// anybody know a port of VXLAN that cannot be read: there is one answer for each that is said anywhere, and for the
+/// default.
 pub fn settings(
     configurations: &BTreeMap<String, Configuration>,
     node: &str,
@@ -378,13 +399,37 @@ pub fn settings(
     let known = oldest.map(|(_, _, each)| each);
     std::iter::once(known)
         .chain(possible)
-        .map(|selected| {
+        .flat_map(|selected| {
             let ranked = own.into_iter().chain(selected).chain(all);
-            ranked.fold(NodeSettings::default(), |known, each| {
-                each.settings.clone().under(&known)
-            })
+            answers(&ranked.collect::<Vec<_>>(), configurations)
         })
         .collect()
+}
+
+/// What these come to, the first before the others.
+fn answers(
+    ranked: &[&Configuration],
+    configurations: &BTreeMap<String, Configuration>,
+) -> Vec<NodeSettings> {
+    let said = ranked.iter().fold(NodeSettings::default(), |known, each| {
+        each.settings.clone().under(&known)
+    });
+    let gives_port =
+        |each: &&&Configuration| each.hides_vxlan_port || each.settings.vxlan_port.is_some();
+    let gives = ranked.iter().find(gives_port);
+    if !gives.is_some_and(|each| each.hides_vxlan_port) {
+        return vec![said];
+    }
+    let elsewhere = configurations.values();
+    let elsewhere = elsewhere.filter_map(|each| each.settings.vxlan_port);
+    let ports: BTreeSet<u16> = elsewhere.chain([VXLAN_PORT]).collect();
+    // None is the agent's own.
+    let ports = ports.into_iter().map(Some).chain([None]);
+    let with = |vxlan_port| NodeSettings {
+        vxlan_port,
+        ..said.clone()
+    };
+    ports.map(with).collect()
 }
 
 impl Configuration {

@@ -38,12 +38,18 @@ struct Failsafe {
     net: Option<IpNet>,
 }
 
-/// The configurations that hold for a node, the narrowest first.
-struct Layers(Vec<Remains>);
+/// The configurations that hold for a node.
+#[derive(Default)]
+struct Layers {
+    /// The narrowest first.
+    ranked: Vec<Remains>,
+    /// The ports of VXLAN that any configuration of the cluster gives.
+    ports: Vec<u16>,
+}
 
 impl Default for Felix {
     fn default() -> Self {
-        Self::read(&Layers(Vec::new()), &Cluster::new())
+        Self::read(&Layers::default(), &Cluster::new())
     }
 }
 
@@ -88,6 +94,8 @@ impl Felix {
         let has = |field: &str| layers.value(field, false).unwrap_or(false);
         let port = layers.value("vxlanPort", i64::from(VXLAN_PORT));
         let port = port.and_then(|port| u16::try_from(port).ok());
+        // Nobody knows which one it is: any that is known may be.
+        let every = || [&layers.ports[..], &[VXLAN_PORT]].concat();
         Self {
             inbound: layers.failsafes("failsafeInboundHostPorts", &inbound),
             outbound: layers.failsafes("failsafeOutboundHostPorts", &outbound),
@@ -97,7 +105,7 @@ impl Felix {
             vxlan: if has("allowVXLANPacketsFromWorkloads") {
                 Vec::new()
             } else {
-                vec![port.unwrap_or(VXLAN_PORT)]
+                port.map_or_else(every, |port| vec![port])
             },
             ipip: !has("allowIPIPPacketsFromWorkloads"),
             prefixes: [told.interface_prefixes(), layers.prefixes()].concat(),
@@ -158,10 +166,17 @@ impl Layers {
         let named =
             |name: &str| cluster.remains(&ObjectKey::cluster(Kind::FelixConfiguration, name));
         let (mut certain, mut doubtful) = (Vec::new(), Vec::new());
+        let mut ports = Vec::new();
         for key in Self::keys(cluster) {
             let Some(found) = cluster.remains(&key) else {
                 continue;
             };
+            if let Remnant::Is(port) = found.field("spec.vxlanPort") {
+                ports.extend(port.as_u64().and_then(|port| u16::try_from(port).ok()));
+            }
+            if key.name == "default" || key.name.starts_with("node.") {
+                continue;
+            }
             let selects = Self::selects(&found, labels);
             let age = found.text("metadata.creationTimestamp").map(str::to_owned);
             match (selects, age) {
@@ -180,18 +195,20 @@ impl Layers {
         let selected = std::iter::once(oldest.map(|(_, _, found)| found)).chain(doubtful);
         let all = selected.map(|selected| {
             let layers = [named(&format!("node.{node}")), selected, named("default")];
-            Self(layers.into_iter().flatten().collect())
+            Self {
+                ranked: layers.into_iter().flatten().collect(),
+                ports: ports.clone(),
+            }
         });
         all.collect()
     }
 
-    /// The configurations that are for nodes of some labels.
+    /// All configurations.
     fn keys(cluster: &Cluster) -> Vec<ObjectKey> {
         let whole = cluster.objects().map(Object::key);
         let unreadable = cluster.unreadable_of(|kind| kind == Kind::FelixConfiguration);
         let all = whole.chain(unreadable.map(|(key, _)| key.clone()));
         all.filter(|key| key.kind == Kind::FelixConfiguration)
-            .filter(|key| key.name != "default" && !key.name.starts_with("node."))
             .collect()
     }
 
@@ -207,7 +224,7 @@ impl Layers {
 
     /// The first layer that gives a field.
     fn giving(&self, path: &str) -> Option<&Remains> {
-        let mut layers = self.0.iter();
+        let mut layers = self.ranked.iter();
         layers.find(|layer| layer.field(path) != Remnant::Absent)
     }
 
@@ -226,7 +243,7 @@ impl Layers {
     /// How workloads' interfaces are called. What cannot be read of a text takes nothing away of what wider layers say.
     fn prefixes(&self) -> Vec<String> {
         let mut all = Vec::new();
-        for layer in &self.0 {
+        for layer in &self.ranked {
             if layer.field("spec.interfacePrefix") == Remnant::Absent {
                 continue;
             }

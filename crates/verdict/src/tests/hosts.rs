@@ -571,6 +571,17 @@ fn workloads_send_no_packets_that_hide_others() {
         "red/web -> blue/web udp/8472 = deny red/web egress encapsulated
          red/web -> blue/web udp/4789 = allow",
     );
+    // Of a port that cannot be read nobody knows which of the known ones it is.
+    let others = felix("default", "{vxlanPort: 9000}") + &felix("node.n3", "{vxlanPort: 9003}");
+    check(
+        &(others + &felix("node.n1", "{vxlanPort: 70000}")),
+        "red/web -> blue/web udp/4789 = deny red/web egress encapsulated
+         red/web -> blue/web udp/9000 = deny red/web egress encapsulated
+         red/web -> blue/web udp/9003 = deny red/web egress encapsulated
+         red/web -> blue/web udp/9001 = allow
+         blue/web -> red/web udp/9000 = deny blue/web egress encapsulated
+         blue/web -> red/web udp/4789 = allow",
+    );
 }
 
 #[test]
