@@ -61,7 +61,7 @@ pub(crate) fn compile_with<'a>(
     let profiles = match def.hook {
         Hook::Normal => compile_profiles(&def.profiles, &mut lowering, build),
         // Without a tier nobody knows what is to be let through.
-        Hook::Forward if def.tiers.is_empty() => ProfileEnd::Deny,
+        _ if def.tiers.is_empty() => ProfileEnd::Deny,
         Hook::Forward | Hook::PreDnat | Hook::Untracked => ProfileEnd::Continue,
     };
     let group = Group {

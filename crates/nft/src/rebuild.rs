@@ -427,8 +427,15 @@ impl<'a> Reading<'a> {
                         self.banks(expected, placement, chain, banks);
                     }
                 }
-                // Where a pass goes on, profiles have no word for it.
-                Found::Other(_) if expected.hook.is_early() => return None,
+                // Where a pass goes on, profiles have no word for it: it is what was made, or nobody can say.
+                Found::Other(found) if expected.hook.is_early() => {
+                    let made = lowered
+                        .chains
+                        .get(&chain_name(expected, placement.version, chain));
+                    if made != Some(found) {
+                        return None;
+                    }
+                }
                 Found::Other(found) => {
                     let place = Place {
                         group: expected,

@@ -106,8 +106,9 @@ pub(crate) fn define(
     Some(group)
 }
 
-/// What judges an endpoint of which nobody knows the policies; `None` where something else judges as well.
-pub(crate) fn closed((of, (hook, direction)): (Of, (Hook, Direction))) -> Option<GroupDef> {
+/// What judges an endpoint of which nobody knows the policies: it denies wherever one of them may have, early hooks
+/// included, as what they would have denied may be something else behind a translation.
+pub(crate) fn closed((of, (hook, direction)): (Of, (Hook, Direction))) -> GroupDef {
     let mut group = GroupDef {
         id: GroupId("".into()),
         hook,
@@ -120,7 +121,7 @@ pub(crate) fn closed((of, (hook, direction)): (Of, (Hook, Direction))) -> Option
         },
     };
     group.id = name(&group);
-    (!hook.is_early()).then_some(group)
+    group
 }
 
 /// The text that breaks ties of order: name, namespace, kind (§2.2).

@@ -215,7 +215,7 @@ impl Locals {
             let mut groups = BTreeMap::new();
             for way in ways {
                 let group = if is_closed {
-                    groups::closed((Of::Host, way))
+                    Some(groups::closed((Of::Host, way)))
                 } else {
                     self.define_for_host(index, shape, &selected, way)
                 };

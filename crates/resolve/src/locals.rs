@@ -297,7 +297,7 @@ impl Locals {
     fn define(&self, index: &mut Index, shape: ShapeId, direction: Direction) -> Option<GroupDef> {
         index.work.groups_built += 1;
         if index.is_obscure(shape) {
-            return groups::closed((Of::Workload, (Hook::Normal, direction)));
+            return Some(groups::closed((Of::Workload, (Hook::Normal, direction))));
         }
         let selected = &self.shapes.get(&shape)?.selected;
         let policies: Vec<&Arc<Policy>> = selected

@@ -340,14 +340,13 @@ impl Node<'_> {
     ) -> Option<Verdict> {
         let all = &self.evaluator.hosts;
         let host = host::at(all, self.name, interface)?;
-        let is_early = matches!(chain, Chain::PreDnat | Chain::Untracked);
         // Upstream's rule: before connection tracking only an interface's own host endpoint judges.
         if legs.is_done() || (chain == Chain::Untracked && host.is_of_all()) {
             return None;
         }
         let broken = host.problem.is_some();
         let before = match before {
-            None if broken && !is_early => Some((Verdict::Deny, DecidedRule::Unreadable)),
+            None if broken => Some((Verdict::Deny, DecidedRule::Unreadable)),
             before => before,
         };
         let index = all.iter().position(|each| std::ptr::eq(each, host))?;

@@ -337,6 +337,61 @@ fn pre_dnat_policy_sees_the_node_port_and_denies_at_no_end_of_tier() {
     );
 }
 
+/// What stands for a host endpoint that cannot be understood: it denies at these hooks.
+fn broken(interface: &str, hooks: &[Hook]) -> Program {
+    let ways = Hook::ways().filter(|(hook, _)| hooks.contains(hook));
+    let ways: Vec<Judged<'_>> = ways
+        .map(|(hook, direction)| (hook, direction, &[][..], TierEnd::Deny))
+        .collect();
+    let mut program = program(&[(interface, ways.as_slice())]);
+    for group in program.groups.values_mut() {
+        let group = Arc::make_mut(group);
+        group.tiers.clear();
+        group.profiles = ProfileEnd::Deny;
+    }
+    program
+}
+
+#[test]
+fn what_is_translated_to_a_failsafe_does_not_pass_a_broken_host_endpoint() {
+    let mut world = World::new(&broken("eth0", &[Hook::Normal, Hook::Forward]));
+    translate(&world.node, "prerouting", 30_022, NODE, 22);
+    let netns = Arc::clone(&world.node);
+    let node = || (&*netns, NODE, 22);
+    assert!(reaches(&world.far, NODE, 30_022, node()), "not asked");
+    world.become_program(&broken("eth0", &Hook::ALL));
+    assert!(!reaches(&world.far, NODE, 30_022, node()));
+    assert!(world.far_to_node(22), "an inbound failsafe");
+    assert!(world.node_to_far(6443), "an outbound failsafe");
+    assert!(!world.far_to_node(8000) && !world.node_to_far(8000));
+    assert!(!world.far_to_pod(8000) && !world.pod_to_far(8000));
+    assert!(
+        connects(&world.node, (&world.pod, POD), 8000),
+        "its own workloads"
+    );
+}
+
+#[test]
+fn what_a_host_sends_to_a_failsafe_by_a_service_does_not_pass_a_broken_host_endpoint() {
+    let mut world = World::new(&broken("eth0", &[Hook::Normal, Hook::Forward]));
+    translate(&world.node, "output", 80, FAR, 6443);
+    let service = ["10.96.0.1", "fd96::1"];
+    let netns = Arc::clone(&world.far);
+    let far = || (&*netns, FAR, 6443);
+    assert!(reaches(&world.node, service, 80, far()), "not asked");
+    world.become_program(&broken("eth0", &Hook::ALL));
+    assert!(!reaches(&world.node, service, 80, far()));
+}
+
+#[test]
+fn a_broken_star_denies_what_workloads_send_to_their_host_and_no_answers_of_theirs() {
+    let hooks = [Hook::Normal, Hook::Forward, Hook::PreDnat];
+    let world = World::new(&broken("*", &hooks));
+    assert!(!connects(&world.pod, (&world.node, NODE), 8000));
+    assert!(connects(&world.pod, (&world.node, NODE), 22), "a failsafe");
+    assert!(connects(&world.node, (&world.pod, POD), 8000));
+}
+
 #[test]
 fn what_a_host_sends_to_a_service_is_judged_behind_the_translation() {
     let out: &[Judged<'_>] = &[(Hook::Normal, OUT, &[(8080, ALLOW)], TierEnd::Deny)];

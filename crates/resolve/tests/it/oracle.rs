@@ -428,6 +428,8 @@ fn check_hosts(world: &World, mirror: &Mirror) -> usize {
                 if (interface, way.0) == ("*", Hook::Untracked) {
                     continue;
                 }
+                let is_closed = expected.is_closed || is_obscure(world, &expected.profiles);
+                assert!(!is_closed, "{interface} {way:?} is open");
                 assert_eq!(policies, [], "{interface} {way:?}");
                 continue;
             };

@@ -603,10 +603,29 @@ fn a_host_endpoint_that_cannot_be_understood_denies_wherever_it_may_be() {
             &(broken(spec) + &allow),
             "203.0.113.1 -> host:n2 tcp/1 = deny host:n2 ingress unreadable
              203.0.113.1 -> host:n2 tcp/22 = allow host:n2 ingress failsafe
-             203.0.113.1 -> blue/web tcp/1 = deny host:n2 ingress unreadable forward
+             203.0.113.1 -> blue/web tcp/1 = deny host:n2 ingress unreadable
              host:n2 -> 203.0.113.1 tcp/1 = deny host:n2 egress unreadable",
         );
     }
+    // What its untracked and preDNAT policies may have denied by the port that it was sent to.
+    check(
+        &broken("{node: n2, interfaceName: eth0, expectedIPs: [here]}"),
+        "203.0.113.1 -> host:n2 tcp/22 original 172.16.0.2:30022 = deny host:n2 ingress unreadable untracked
+         203.0.113.1 -> host:n2 tcp/9022 original 172.16.0.2:22 = deny host:n2 ingress unreadable
+         host:n2 -> 203.0.113.1 tcp/6443 original 10.96.0.1:80 = deny host:n2 egress unreadable untracked
+         host:n2 -> blue/web tcp/80 original 10.96.0.1:80 first eth0 = deny host:n2 egress unreadable untracked
+         host:n2 -> blue/web tcp/80 = allow",
+    );
+    check(
+        &hep(
+            "a",
+            "{host: a}",
+            "{node: n1, interfaceName: '*', expectedIPs: [here]}",
+        ),
+        "red/web -> host:n1 tcp/8000 = deny host:n1 ingress unreadable pre-dnat
+         red/web -> host:n1 tcp/22 = deny host:n1 ingress endpoint-to-host
+         host:n1 -> red/web tcp/80 = allow",
+    );
     check(
         &(broken("{node: n1, interfaceName: eth0, expectedIPs: [here]}") + &allow),
         "203.0.113.1 -> host:n2 tcp/1 = allow host:n2 ingress pro/projectcalico-default-allow profile",
