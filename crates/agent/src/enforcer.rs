@@ -324,15 +324,15 @@ impl Enforcer {
     /// How packets are treated from the next change on; whether that is new.
     fn put_settings(&mut self) -> bool {
         let settings = self.intake.settings();
-        let prefixes = settings.interface_prefixes.clone();
-        if prefixes != self.pipeline.program().settings.interface_prefixes {
+        let prefixes = &settings.interface_prefixes;
+        if *prefixes != self.pipeline.program().settings.interface_prefixes {
             let prefixes: Vec<&str> = prefixes.iter().collect();
             tracing::info!(
                 prefixes = prefixes.join(","),
                 "interfaces that begin so are workloads', and cut off where no workload is known"
             );
         }
-        self.pipeline.compiler.set_settings(settings)
+        self.pipeline.put_settings(settings)
     }
 
     /// What follows from an attempt to put things in force: true when it worked.

@@ -135,7 +135,7 @@ impl Intake {
     }
 
     /// How the node treats packets now.
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) const fn settings(&self) -> &Settings {
         self.configurations.settings()
     }
 

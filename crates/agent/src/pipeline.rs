@@ -113,6 +113,15 @@ impl Pipeline {
         self.compiler.program()
     }
 
+    /// How packets are treated from the next change on; whether that is new.
+    pub(crate) fn put_settings(&mut self, settings: &Settings) -> bool {
+        let is_new = self.program().settings != *settings;
+        if is_new {
+            self.compiler.set_settings(settings.clone());
+        }
+        is_new
+    }
+
     fn put(&mut self, delta: &NodeDelta) -> Result<Applied, PipelineError> {
         let delta = self.compiler.apply(&self.resolver, delta);
         self.touched.add(&delta);

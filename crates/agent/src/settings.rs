@@ -16,12 +16,15 @@ pub(crate) struct Configurations {
     all: BTreeMap<String, Configuration>,
     /// Of the node's own object.
     labels: BTreeMap<String, String>,
+    /// What follows from all of these. Kept, because it is asked for at every event.
+    now: Settings,
 }
 
 impl Configurations {
     pub(crate) fn new(node: &str, base: Settings) -> Self {
         Self {
             node: node.into(),
+            now: base.clone(),
             base,
             all: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -39,6 +42,7 @@ impl Configurations {
             Some(configuration) => drop(self.all.insert(name.to_owned(), configuration)),
             None => drop(self.all.remove(name)),
         }
+        self.settle();
     }
 
     /// A node's object: the labels of our own are what selectors ask about.
@@ -50,13 +54,21 @@ impl Configurations {
         let pairs = labels.into_iter().flatten();
         let pairs =
             pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-        self.labels = pairs.collect();
+        let labels = pairs.collect();
+        if self.labels != labels {
+            self.labels = labels;
+            self.settle();
+        }
     }
 
     /// What holds now.
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.now
+    }
+
+    fn settle(&mut self) {
         let said = settings(&self.all, &self.node, &self.labels);
-        settings_of(&said, &self.base)
+        self.now = settings_of(&said, &self.base);
     }
 }
 
@@ -105,12 +117,12 @@ mod tests {
     #[test]
     fn failsafes_are_replaced_and_emptied() {
         let mut all = Configurations::new("n1", Settings::default());
-        let default = all.settings().failsafes;
+        let default = all.settings().failsafes.clone();
         assert_eq!(default.inbound.len(), 9);
         let ssh = json!({ "failsafeInboundHostPorts": [
             { "protocol": "TCP", "port": 22, "net": "10.0.0.0/8" }] });
         all.put("default", Some(configuration(&ssh)));
-        let failsafes = all.settings().failsafes;
+        let failsafes = &all.settings().failsafes;
         assert_eq!(failsafes.inbound.len(), 1);
         assert_eq!(failsafes.outbound, default.outbound);
         let none = json!({ "failsafeInboundHostPorts": [], "failsafeOutboundHostPorts": [] });
@@ -299,8 +311,8 @@ mod tests {
         assert_eq!(*all.settings().encap_drop.vxlan_ports, [9000]);
         for port in [json!("8473"), json!(70_000)] {
             all.put("node.n1", broken(json!({ "vxlanPort": port })));
-            let ports = all.settings().encap_drop.vxlan_ports;
-            assert_eq!(*ports, [4789, 8472, 9000, 9002]);
+            let ports = &all.settings().encap_drop.vxlan_ports;
+            assert_eq!(**ports, [4789, 8472, 9000, 9002]);
         }
         all.put("node.n1", broken(json!({ "vxlanPort": 7, "logPrefix": 7 })));
         assert_eq!(
@@ -310,8 +322,8 @@ mod tests {
         );
         all.put("node.n1", None);
         all.put("default", broken(json!({ "vxlanPort": "x" })));
-        let ports = all.settings().encap_drop.vxlan_ports;
-        assert_eq!(*ports, [4789, 8472, 9002]);
+        let ports = &all.settings().encap_drop.vxlan_ports;
+        assert_eq!(**ports, [4789, 8472, 9002]);
         all.put("node.n1", Some(configuration(&json!({ "vxlanPort": 7 }))));
         assert_eq!(
             *all.settings().encap_drop.vxlan_ports,
@@ -326,7 +338,7 @@ mod tests {
     #[test]
     fn log_rules_write_as_told() {
         let mut all = Configurations::new("n1", Settings::default());
-        let default = all.settings();
+        let default = all.settings().clone();
         let told = json!({ "logPrefix": "policy %n", "logActionRateLimit": "10/minute" });
         all.put("default", Some(configuration(&told)));
         let settings = all.settings();

@@ -80,7 +80,7 @@ impl Street {
 
     fn put(&mut self) -> Result<Applied, Box<dyn Error + Send + Sync>> {
         self.now_ms += EVENT_MS;
-        self.pipeline.compiler.set_settings(self.intake.settings());
+        self.pipeline.put_settings(self.intake.settings());
         let changes = std::mem::take(&mut self.changes);
         Ok(self.pipeline.apply(&changes, self.now_ms)?)
     }

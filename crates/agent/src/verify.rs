@@ -122,7 +122,7 @@ pub fn verify(
     let mut news = changes(&mut intake, objects.iter().cloned());
     let interfaces = own_interfaces(&options.interface_prefixes).map_err(AgentError::Interfaces)?;
     news.extend(links::changes(&Interfaces::new(), &interfaces));
-    let program = expected(options, intake.settings(), &news, &inspection)?;
+    let program = expected(options, intake.settings().clone(), &news, &inspection)?;
     let compared = inspection.compare(&program);
     let mut verified = Verified {
         findings: compared.findings,
