@@ -35,7 +35,8 @@ bench: ## Measure; writes target/bench.jsonl (needs root and a quiet machine)
 	@scripts/setup test
 	@scripts/build --quiet
 	@echo "== bench: optimised build of the benches, then the measurements"
-	@cargo run --locked --profile bench -p oncilla-bench -- --output "$(TARGET_DIR)/bench.jsonl"
+	@cargo build --locked --profile bench -p oncilla-bench
+	@"$(TARGET_DIR)/release/oncilla-bench" --output "$(TARGET_DIR)/bench.jsonl"
 
 fuzz: ## Arbitrary input for ten minutes a target (ONCILLA_FUZZ_SECONDS says otherwise)
 	@scripts/setup test

@@ -16,6 +16,7 @@ mod memory;
 mod quiet;
 mod report;
 mod scene;
+mod sizes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<Report> {
     let mut report = Report::new();
     join::measure(&mut report)?;
+    sizes::measure(&mut report)?;
     memory::measure(&mut report)?;
     connect::measure(&mut report)?;
     Ok(report)
