@@ -17,7 +17,7 @@
 //! Whose addresses nobody knows may have any. Who only inherits labels that cannot be read, a pod of a broken
 //! namespace, keeps its addresses: selectors that ask for such labels count it where that denies, and never where
 //! it allows ([`Heirs`]). Which policies select such a pod nobody knows either, so it is closed itself: its
-//! [`Profile`](crate::Profile) is obscure.
+//! [`Profile`] is obscure.
 //!
 //! A tier of unknown place stands first, and its Allow passes to the next tier. So a packet is allowed when
 //! the tier does not deny it **and** the others allow it, which holds of the tier at any place.
