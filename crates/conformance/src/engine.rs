@@ -280,7 +280,9 @@ impl Engine {
                 let (converted, doubt) = match self.converter.convert(object) {
                     Ok(converted) => (converted, None),
                     Err(refused) => {
-                        self.closed(&refused.object, &object.to_value(), &refused.reasons)
+                        let (key, value) = (&refused.object, object.to_value());
+                        self.hosts.hear_broken(key, &value, &refused.reasons);
+                        self.closed(key, &value, &refused.reasons)
                     }
                 };
                 (object.key(), converted, doubt)

@@ -95,7 +95,7 @@ impl Hosts {
         }
     }
 
-    /// Takes note of an object that cannot be decoded.
+    /// Takes note of an object that cannot be understood.
     pub(crate) fn hear_broken(&mut self, key: &ObjectKey, value: &Value, errors: &[FieldError]) {
         if key.kind == Kind::FelixConfiguration {
             let remains = Remains::new(key.kind, value, errors);
