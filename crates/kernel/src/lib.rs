@@ -7,6 +7,7 @@
     reason = "system calls that rustix has no safe call for, one operation per block"
 )]
 
+pub mod calls;
 pub mod conntrack;
 pub mod host_ip;
 pub mod link;

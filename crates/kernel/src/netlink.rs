@@ -2,7 +2,7 @@
 //!
 //! Knows message framing and attributes (type, length, value), nothing of what they mean.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::sockopt::Timeout;
 use rustix::net::{
-    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send,
-    socket_with, sockopt,
+    AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, bind, socket_with, sockopt,
 };
+
+use crate::calls::{self, Call};
 
 /// Bytes of `struct nlmsghdr`.
 pub(crate) const HEADER_BYTES: usize = 16;
@@ -22,7 +23,7 @@ const DATAGRAM_BYTES: usize = 64 * 1024;
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
 /// How long the kernel may take for the next datagram of an answer: far above anything it needs, so that a lost answer
 /// is an error (`EAGAIN`) and not the end of the program.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a dump that the kernel says was inconsistent is asked for again.
 const DUMP_TRIES: u32 = 8;
 
@@ -126,10 +127,13 @@ impl Channel {
         packet.extend_from_slice(&0_u32.to_ne_bytes());
         packet.extend_from_slice(body);
         loop {
-            match send(&self.fd, &packet, SendFlags::empty()) {
+            match calls::send(
+                self.fd.as_fd(),
+                Call::SendQuestion,
+                &[IoSlice::new(&packet)],
+            ) {
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-                Ok(_all) => return Ok(()),
+                sent => return Ok(sent?),
             }
         }
     }
@@ -162,15 +166,16 @@ impl Channel {
 
     fn receive(&mut self) -> io::Result<usize> {
         loop {
-            match recv(&self.fd, self.buffer.as_mut_slice(), RecvFlags::TRUNC) {
+            let (fd, buffer) = (self.fd.as_fd(), self.buffer.as_mut_slice());
+            match calls::receive(fd, Call::ReceiveAnswer, buffer, RecvFlags::empty()) {
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
-                Ok((_kept, length)) if length > DATAGRAM_BYTES => {
+                Ok(length) if length > DATAGRAM_BYTES => {
                     return Err(io::Error::other(
                         "a netlink datagram was larger than 64 KiB",
                     ));
                 }
-                Ok((_kept, length)) => return Ok(length),
+                Ok(length) => return Ok(length),
             }
         }
     }

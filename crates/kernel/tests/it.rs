@@ -21,3 +21,5 @@ mod nflog;
 mod process;
 #[path = "it/raw.rs"]
 mod raw;
+#[path = "it/trouble.rs"]
+mod trouble;

@@ -16,16 +16,34 @@ use super::wire::{
 /// `ERESTART`, which no library has a name for: the batch's generation is not the kernel's.
 const ERESTART: i32 = 85;
 
+/// What the receive queue gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Heard<'a> {
+    /// Something that was said.
+    Datagram(&'a [u8]),
+    /// Word that something was said for which there was no room.
+    Lost,
+}
+
 /// What came back for a batch.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     refusals: Vec<Refusal>,
     whole: Option<i32>,
     last_seen: bool,
+    /// Something was said that nobody heard: a refusal, for all we know.
+    lost: bool,
 }
 
 impl Answers {
-    pub(super) fn read(&mut self, datagram: &[u8], batch: &Batch) {
+    pub(super) fn hear(&mut self, heard: Heard<'_>, batch: &Batch) {
+        match heard {
+            Heard::Datagram(datagram) => self.read(datagram, batch),
+            Heard::Lost => self.lost = true,
+        }
+    }
+
+    fn read(&mut self, datagram: &[u8], batch: &Batch) {
         let messages = Messages::new(datagram).map_while(Result::ok);
         for answer in messages.filter(|answer| answer.kind == NLMSG_ERROR) {
             let Some(error) = Acknowledgement::read(&answer) else {
@@ -67,7 +85,7 @@ impl Answers {
                 table: table(),
                 source: io::Error::from_raw_os_error(errno),
             }),
-            (None, _) if self.last_seen => Ok(()),
+            (None, _) if self.last_seen && !self.lost => Ok(()),
             (None, _) => Err(BatchError::NoAnswer { table: table() }),
         }
     }
@@ -139,7 +157,7 @@ impl Reading {
     pub(super) fn read(
         &mut self,
         datagram: &[u8],
-        each: &mut impl FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
+        each: &mut dyn FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
     ) {
         for message in Messages::new(datagram) {
             match message {
@@ -157,7 +175,7 @@ impl Reading {
     fn message(
         &mut self,
         message: &Message<'_>,
-        each: &mut impl FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
+        each: &mut dyn FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
         self.torn |= message.flags & NLM_F_DUMP_INTR != 0;
         match message.kind {
@@ -177,7 +195,9 @@ impl Reading {
 
     pub(super) fn finish(self, what: &'static str) -> Result<bool, ReadError> {
         let errno = self.end.unwrap_or_default();
-        if self.torn || errno == Errno::INTR.raw_os_error() {
+        // A list that was given up is still being told: it ends as this socket is read.
+        let is_early = [Errno::INTR, Errno::BUSY].map(Errno::raw_os_error);
+        if self.torn || is_early.contains(&errno) {
             return Ok(false);
         }
         if errno != 0 {

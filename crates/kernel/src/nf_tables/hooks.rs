@@ -12,8 +12,6 @@ use super::error::{Malformed, ReadError};
 use super::socket::Socket;
 use super::wire::{FAMILY_UNSPEC, NLM_F_DUMP, chain, element, message, rule, table};
 
-/// How often a list is asked for while others change it.
-const READ_TRIES_MAX: u32 = 16;
 /// Chains under one base chain that are told to do the same thing. Other things are told all the same: many drops must
 /// not hide a rule that takes packets from us.
 const CHAINS_OF_A_DEED_MAX: usize = 64;
@@ -302,23 +300,14 @@ impl Socket {
         Ok(())
     }
 
-    /// Asks for a list of any family, again while others change it. What was taken in of a torn list is taken again.
+    /// Asks for a list of any family. What was taken in of a torn list is taken again.
     fn dump_any(
         &mut self,
         (what, number, family): (&'static str, u8, u8),
         fill: &dyn Fn(&mut Writer<'_>),
         each: &mut dyn FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
     ) -> Result<(), ReadError> {
-        for _ in 0..READ_TRIES_MAX {
-            let question = (number, NLM_F_DUMP, family);
-            if self.ask(what, question, fill, &mut *each)? {
-                return Ok(());
-            }
-        }
-        Err(ReadError::Restless {
-            what,
-            tries: READ_TRIES_MAX,
-        })
+        self.ask(what, (number, NLM_F_DUMP, family), fill, each)
     }
 }
 

@@ -3,6 +3,8 @@
 use rustix::event::{PollFd, Timespec, poll};
 use rustix::thread::{MembarrierCommand, membarrier};
 
+use crate::calls;
+
 /// The wait where the kernel cannot tell: far longer than any packet stays in nf_tables.
 const PAUSE_MS: i64 = 100;
 
@@ -12,6 +14,7 @@ const PAUSE_MS: i64 = 100;
 /// milliseconds. It cannot where processors run without a tick, and has nothing to wait for with one processor,
 /// where a process may be preempted while it sends: there this waits 100 ms.
 pub fn wait_for_packets() {
+    calls::quiesce();
     let told = membarrier(MembarrierCommand::Global).is_ok();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     if told && processors > 1 {

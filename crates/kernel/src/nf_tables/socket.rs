@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use oncilla_nft::object::{Element, Name, Set, SetRef, Table, TableFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sockopt};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{RecvFlags, sockopt};
 
-use super::answer::{Answers, Reading};
+use super::answer::{Answers, Heard, Reading};
 use super::attribute::{Attributes, Writer};
 use super::batch::{Batch, SEQUENCE_FIRST};
 use super::decode::{self, ListedChain, ListedRule, ListedSet, ListedTable};
@@ -19,6 +20,8 @@ use super::wire::{
     BATCH_BEGIN, BATCH_END, BATCH_GENID, FAMILY_INET, FAMILY_UNSPEC, HEADER_BYTES, NLM_F_ACK,
     NLM_F_DUMP, NLM_F_REQUEST, batch_family, element, message, rule, set, with_acknowledgement,
 };
+use crate::calls::{self, Call};
+use crate::netlink::ANSWER_TIMEOUT;
 
 /// A batch may be this long where the process may raise the socket's limit (`SO_SNDBUFFORCE`).
 pub const BATCH_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -81,6 +84,7 @@ impl Socket {
         inner.set_cap_ack(true)?;
         inner.set_ext_ack(true)?;
         let batch_bytes_max = widen(inner.as_fd())?;
+        set_socket_timeout(inner.as_fd(), Timeout::Recv, Some(ANSWER_TIMEOUT))?;
         Ok(Self {
             inner,
             port_id: address.port_number(),
@@ -163,7 +167,7 @@ impl Socket {
         self.drain(|_| {}).map_err(failed)?;
         self.send_batch(batch, commit).map_err(failed)?;
         let mut answers = Answers::default();
-        self.drain(|datagram| answers.read(datagram, batch))
+        self.drain(|heard| answers.hear(heard, batch))
             .map_err(failed)?;
         answers.finish(batch)
     }
@@ -193,28 +197,23 @@ impl Socket {
         let asking = with_acknowledgement(header);
         let parts = [&begin, before, asking.as_slice(), body, &end].map(IoSlice::new);
         loop {
-            let mut control = SendAncillaryBuffer::default();
-            match sendmsg(self.inner.as_fd(), &parts, &mut control, SendFlags::empty()) {
-                Ok(_) => return Ok(()),
+            match calls::send(self.inner.as_fd(), Call::SendChanges, &parts) {
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
+                sent => return sent,
             }
         }
     }
 
     /// Takes everything that is in the receive queue. The kernel answers a batch before `sendmsg` returns, so that is
     /// all there will be.
-    fn drain(&mut self, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
+    fn drain(&mut self, mut each: impl FnMut(Heard<'_>)) -> Result<(), Errno> {
         loop {
-            match recv(
-                self.inner.as_fd(),
-                self.buffer.as_mut_slice(),
-                RecvFlags::DONTWAIT,
-            ) {
-                Ok((len, _)) => each(self.buffer.get(..len).unwrap_or_default()),
+            let (fd, buffer) = (self.inner.as_fd(), self.buffer.as_mut_slice());
+            match calls::receive(fd, Call::ReceiveOutcome, buffer, RecvFlags::DONTWAIT) {
+                Ok(len) => each(Heard::Datagram(self.buffer.get(..len).unwrap_or_default())),
                 Err(Errno::AGAIN) => return Ok(()),
-                // Answers were lost for lack of room; those that are left say enough.
-                Err(Errno::INTR | Errno::NOBUFS) => {}
+                Err(Errno::INTR) => {}
+                Err(Errno::NOBUFS) => each(Heard::Lost),
                 Err(error) => return Err(error),
             }
         }
@@ -226,16 +225,12 @@ impl Socket {
     /// The ruleset's version.
     pub fn generation(&mut self) -> Result<Generation, ReadError> {
         let mut found = None;
-        self.ask(
-            "generation",
-            (message::GET_GENERATION, 0, FAMILY_UNSPEC),
-            |_| {},
-            |_, read| {
-                let (id, _, _) = decode::generation(read)?;
-                found = Some(Generation { id });
-                Ok(())
-            },
-        )?;
+        let question = (message::GET_GENERATION, 0, FAMILY_UNSPEC);
+        self.ask("generation", question, &|_| {}, &mut |_, read| {
+            let (id, _, _) = decode::generation(read)?;
+            found = Some(Generation { id });
+            Ok(())
+        })?;
         found.ok_or(ReadError::Malformed {
             what: "generation",
             source: Malformed::Missing("generation"),
@@ -357,10 +352,7 @@ impl Socket {
                 return Ok(state);
             }
         }
-        Err(ReadError::Restless {
-            what: "table",
-            tries: READ_TRIES_MAX,
-        })
+        Err(restless("table"))
     }
 
     fn read_once(&mut self, name: &str, generation: u32) -> Result<Option<TableState>, ReadError> {
@@ -429,10 +421,7 @@ impl Socket {
                 before = Some(elements);
             }
         }
-        Err(ReadError::Restless {
-            what: "elements",
-            tries: READ_TRIES_MAX,
-        })
+        Err(restless("elements"))
     }
 
     /// The elements sorted, and in how many parts they came.
@@ -464,15 +453,11 @@ impl Socket {
             writer.text(set::NAME, &listed.set.name);
         };
         let mut count = None;
-        self.ask(
-            "sets",
-            (message::GET_SET, 0, FAMILY_INET),
-            fill,
-            |_, read| {
-                count = decode::set(read)?.count;
-                Ok(())
-            },
-        )?;
+        let question = (message::GET_SET, 0, FAMILY_INET);
+        self.ask("sets", question, &fill, &mut |_, read| {
+            count = decode::set(read)?.count;
+            Ok(())
+        })?;
         Ok(count)
     }
 
@@ -503,7 +488,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Asks for a list, again while others change it under the kernel's hands.
+    /// Asks for a list.
     fn dump<T>(
         &mut self,
         (what, number): (&'static str, u8),
@@ -513,26 +498,38 @@ impl Socket {
     ) -> Result<(), ReadError> {
         for _ in 0..READ_TRIES_MAX {
             found.clear();
-            let whole = self.ask(what, (number, NLM_F_DUMP, FAMILY_INET), &fill, |_, read| {
-                each(read, found)
-            })?;
-            if whole {
+            let question = (number, NLM_F_DUMP, FAMILY_INET);
+            if self.ask_once(what, question, &fill, &mut |_, read| each(read, found))? {
                 return Ok(());
             }
         }
-        Err(ReadError::Restless {
-            what,
-            tries: READ_TRIES_MAX,
-        })
+        Err(restless(what))
     }
 
-    /// One question and its answers; `false` when they do not fit together and have to be asked for again.
+    /// Asks until the answers fit together: again while others change what is asked for under the kernel's hands, and
+    /// where an answer was lost. What was taken in of a torn answer is taken in again.
     pub(super) fn ask(
         &mut self,
         what: &'static str,
+        question: (u8, u16, u8),
+        fill: &dyn Fn(&mut Writer<'_>),
+        each: &mut dyn FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
+    ) -> Result<(), ReadError> {
+        for _ in 0..READ_TRIES_MAX {
+            if self.ask_once(what, question, fill, each)? {
+                return Ok(());
+            }
+        }
+        Err(restless(what))
+    }
+
+    /// One question and its answers; `false` when they do not fit together and have to be asked for again.
+    fn ask_once(
+        &mut self,
+        what: &'static str,
         (number, flags, family): (u8, u16, u8),
-        fill: impl FnOnce(&mut Writer<'_>),
-        mut each: impl FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
+        fill: &dyn Fn(&mut Writer<'_>),
+        each: &mut dyn FnMut(u8, Attributes<'_>) -> Result<(), Malformed>,
     ) -> Result<bool, ReadError> {
         let failed = |source: Errno| ReadError::Socket {
             what,
@@ -545,19 +542,16 @@ impl Socket {
         let open = writer.message(number, flags, self.sequence, family);
         fill(&mut writer);
         writer.close_message(&open);
+        // The rest of a list that was given up is received here, which is what ends it for the kernel.
         self.drain(|_| {}).map_err(failed)?;
         send_whole(self.inner.as_fd(), &request).map_err(failed)?;
         let mut reading = Reading::new(self.sequence);
         while reading.end.is_none() {
-            match recv(
-                self.inner.as_fd(),
-                self.buffer.as_mut_slice(),
-                RecvFlags::empty(),
-            ) {
-                Ok((len, _)) => {
-                    reading.read(self.buffer.get(..len).unwrap_or_default(), &mut each);
-                }
-                Err(Errno::NOBUFS) => reading.torn = true,
+            let (fd, buffer) = (self.inner.as_fd(), self.buffer.as_mut_slice());
+            match calls::receive(fd, Call::ReceiveAnswer, buffer, RecvFlags::empty()) {
+                Ok(len) => reading.read(self.buffer.get(..len).unwrap_or_default(), each),
+                // Part of the answer was lost, perhaps its end: nobody says that there will be more.
+                Err(Errno::NOBUFS) => return Ok(false),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(failed(error)),
             }
@@ -590,10 +584,16 @@ fn widen(fd: BorrowedFd<'_>) -> io::Result<usize> {
 
 fn send_whole(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
     loop {
-        match rustix::net::send(fd, bytes, SendFlags::empty()) {
-            Ok(_) => return Ok(()),
+        match calls::send(fd, Call::SendQuestion, &[IoSlice::new(bytes)]) {
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
+            sent => return sent,
         }
+    }
+}
+
+fn restless(what: &'static str) -> ReadError {
+    ReadError::Restless {
+        what,
+        tries: READ_TRIES_MAX,
     }
 }
