@@ -8,7 +8,7 @@ TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # The one executable. Tests that run it find it by this name.
 export ONCILLA_BIN := $(TARGET_DIR)/x86_64-unknown-linux-musl/release/oncilla
 
-.PHONY: help build demo test lint bench fuzz ci
+.PHONY: help build demo test lint bench fuzz soak ci
 
 help: ## What can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -41,5 +41,9 @@ bench: ## Measure; writes target/bench.jsonl (needs root and a quiet machine)
 fuzz: ## Arbitrary input for ten minutes a target (ONCILLA_FUZZ_SECONDS says otherwise)
 	@scripts/setup test
 	@scripts/fuzz
+
+soak: ## The tests that can be long, at full length: trouble and death at every call to the kernel (needs root)
+	@scripts/setup test
+	@scripts/soak
 
 ci: lint test ## What CI runs

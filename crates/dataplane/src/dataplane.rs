@@ -64,6 +64,9 @@ pub struct Dataplane {
     owner: bool,
     claims: u64,
     found: Option<TableState>,
+    /// A writing was begun whose end nobody saw: the kernel may hold what was before, what was to be, or a stand-in
+    /// beside either. The next writing puts everything in place.
+    pub(crate) unfinished: bool,
 }
 
 impl Dataplane {
@@ -80,13 +83,9 @@ impl Dataplane {
             TableOwner::On => return Err(DataplaneError::NoOwner),
         };
         let found = socket.read_table(TABLE)?;
-        let stand_in = socket.table(STAND_IN)?;
-        let tables = found.as_ref().map(|found| &found.table);
-        for port in tables
-            .into_iter()
-            .chain(&stand_in)
-            .filter_map(|table| table.owner)
-        {
+        let stand_in = socket.read_table(STAND_IN)?;
+        let tables = [&found, &stand_in].into_iter().flatten();
+        for port in tables.filter_map(|found| found.table.owner) {
             if port != socket.port_id() {
                 return Err(DataplaneError::Owned { port });
             }
@@ -96,13 +95,19 @@ impl Dataplane {
             ..Program::default()
         };
         let held = Held::new(program, BTreeMap::new());
+        // Of both tables: whichever goes, nothing that was cut comes back.
+        let mut tombs = Tombs::default();
+        for found in [&found, &stand_in].into_iter().flatten() {
+            tombs.add(Tombs::read(&as_ruleset(found)));
+        }
         Ok(Self {
             socket,
             held,
-            tombs: Tombs::default(),
+            tombs,
             owner,
             claims: 0,
             found,
+            unfinished: false,
         })
     }
 
@@ -121,17 +126,10 @@ impl Dataplane {
     /// When the kernel cannot be read, or refuses what is not a group's.
     pub fn start(&mut self, desired: &Program) -> Result<Applied, DataplaneError> {
         let mut applied = Applied::default();
+        self.unfinished = true;
         let judges = self.end_stand_in(&mut applied)?;
         let found = self.found.take();
         let ruleset = found.as_ref().map(as_ruleset);
-        self.tombs = if judges.stand_in {
-            let stand_in = self.socket.read_table(STAND_IN)?;
-            stand_in
-                .map(|found| Tombs::read(&as_ruleset(&found)))
-                .unwrap_or_default()
-        } else {
-            ruleset.as_ref().map(Tombs::read).unwrap_or_default()
-        };
         let adopted = ruleset.filter(|_| judges.main);
         let adopted = adopted.and_then(|ruleset| adoptable(desired, &ruleset));
         let (Some(found), Some(held)) = (found, adopted) else {
@@ -146,6 +144,7 @@ impl Dataplane {
         }
         let delta = ProgramDelta::between(&self.held.program, desired);
         self.send(&delta, desired, &mut applied)?;
+        self.unfinished = false;
         Ok(applied)
     }
 
@@ -153,14 +152,18 @@ impl Dataplane {
     ///
     /// # Errors
     /// When the kernel cannot be read, or refuses what is not a group's. The kernel then holds the policy
-    /// before or after; calling [`Self::repair`] leads to the one after.
+    /// before or after; the next call of this or of [`Self::repair`] leads to the one after, whatever its delta.
     pub fn apply(
         &mut self,
         delta: &ProgramDelta,
         desired: &Program,
     ) -> Result<Applied, DataplaneError> {
         let mut applied = Applied::default();
-        self.send(delta, desired, &mut applied)?;
+        if self.unfinished {
+            self.replace(desired, &mut applied)?;
+        } else {
+            self.send(delta, desired, &mut applied)?;
+        }
         Ok(applied)
     }
 
@@ -201,11 +204,26 @@ impl Dataplane {
         let mut applied = Applied::default();
         let transaction = self.held.garbage.transaction();
         if !transaction.is_empty() {
-            self.socket.commit(&edit::batch(&transaction))?;
+            if let Err(error) = self.socket.commit(&edit::batch(&transaction)) {
+                self.look_for_garbage()?;
+                return Err(error.into());
+            }
             applied.add(&transaction);
         }
         self.held.cleaned();
         Ok(applied)
+    }
+
+    /// What is not there any more is not garbage: a cleaning that was done and not heard of would else be refused
+    /// for ever.
+    fn look_for_garbage(&mut self) -> Result<(), DataplaneError> {
+        if let Some(found) = self.socket.read_table(TABLE)? {
+            self.held.garbage.retain(&as_ruleset(&found));
+        }
+        if self.held.garbage.is_empty() {
+            self.held.cleaned();
+        }
+        Ok(())
     }
 
     /// Reads the table and says what is not as it was put there.
@@ -234,7 +252,7 @@ impl Dataplane {
     ) -> Result<(Vec<Difference>, Applied), DataplaneError> {
         let mut applied = Applied::default();
         let differences = self.verify()?;
-        if !differences.is_empty() || self.held.program != *desired {
+        if self.unfinished || !differences.is_empty() || self.held.program != *desired {
             self.replace(desired, &mut applied)?;
         }
         Ok((differences, applied))

@@ -80,6 +80,20 @@ impl Garbage {
         self.sets.remove(name)
     }
 
+    /// Keeps only what a table has.
+    pub(crate) fn retain(&mut self, found: &Ruleset) {
+        self.chains.retain(|name| found.chains.contains_key(name));
+        self.sets.retain(|name, _| found.sets.contains_key(name));
+        self.elements.retain(|name, (_, left)| {
+            let Some(filled) = found.sets.get(name) else {
+                return false;
+            };
+            let there: BTreeSet<&Value> = filled.elements.iter().map(Element::key).collect();
+            left.retain(|element| there.contains(element.key()));
+            !left.is_empty()
+        });
+    }
+
     /// The differences that are more than what the next cleaning removes.
     pub(crate) fn overlook(
         &self,

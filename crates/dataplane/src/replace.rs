@@ -65,6 +65,7 @@ impl Dataplane {
         applied: &mut Applied,
     ) -> Result<(), DataplaneError> {
         let mut program = desired.clone();
+        self.unfinished = true;
         let judges = self.end_stand_in(applied)?;
         if judges.main {
             self.put_table(STAND_IN, &mut program, applied)?;
@@ -77,6 +78,7 @@ impl Dataplane {
         applied.replaced = true;
         applied.flips += 1;
         self.held = Held::new(program, placements);
+        self.unfinished = false;
         Ok(())
     }
 
@@ -87,6 +89,8 @@ impl Dataplane {
         program: &mut Program,
         applied: &mut Applied,
     ) -> Result<BTreeMap<oncilla_program::GroupId, Placement>, DataplaneError> {
+        // What is refused once may be taken the next time: nobody is denied everything for want of memory.
+        let mut is_second = false;
         loop {
             let placements = program
                 .groups
@@ -98,6 +102,7 @@ impl Dataplane {
             self.tombs.fill(&mut ruleset);
             match self.put_ruleset(name, &ruleset, applied) {
                 Ok(()) => return Ok(placements),
+                Err(BatchError::Refused { .. }) if !is_second => is_second = true,
                 Err(error) => isolate_refused(program, error, &mut applied.isolated)?,
             }
         }

@@ -130,7 +130,7 @@ impl Dataplane {
     fn lift(&mut self, ways: &Ways<'_>) -> Result<usize, DataplaneError> {
         let places = Places::new(&self.held.program, ways);
         let allows = |tomb: &Tomb| places.judge(&tomb.packet(), None) == Some(Verdict::Allow);
-        let lifted = self.tombs.take(allows);
+        let lifted = self.tombs.that(allows);
         for chunk in lifted.chunks(CHUNK) {
             let mut edits = ElementEdits::default();
             for placed in chunk.iter().flat_map(|tomb| tomb.elements(0)) {
@@ -146,6 +146,7 @@ impl Dataplane {
                 })
                 .collect();
             self.socket.commit(&edit::batch(&transaction))?;
+            self.tombs.forget(chunk);
         }
         Ok(lifted.len())
     }

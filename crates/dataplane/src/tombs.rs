@@ -108,22 +108,25 @@ impl Tombs {
         self.flows.insert(tomb);
     }
 
+    pub(crate) fn add(&mut self, other: Self) {
+        self.flows.extend(other.flows);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.flows.len()
     }
 
-    /// Takes out those for which `lift` holds.
-    pub(crate) fn take(&mut self, lift: impl Fn(&Tomb) -> bool) -> Vec<Tomb> {
-        let gone: Vec<Tomb> = self
-            .flows
-            .iter()
-            .copied()
-            .filter(|tomb| lift(tomb))
-            .collect();
-        for tomb in &gone {
+    /// Those for which `lift` holds.
+    pub(crate) fn that(&self, lift: impl Fn(&Tomb) -> bool) -> Vec<Tomb> {
+        let flows = self.flows.iter().copied();
+        flows.filter(|tomb| lift(tomb)).collect()
+    }
+
+    /// They are not in the kernel any more.
+    pub(crate) fn forget(&mut self, gone: &[Tomb]) {
+        for tomb in gone {
             self.flows.remove(tomb);
         }
-        gone
     }
 }
 

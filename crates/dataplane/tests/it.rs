@@ -7,8 +7,11 @@
 mod it {
     mod faults;
     mod hosts;
+    mod killed;
     mod revoke;
+    mod scenes;
     mod start;
     mod support;
+    mod trouble;
     mod walk;
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oncilla_dataplane::{Dataplane, TableOwner, Ways};
+use oncilla_kernel::calls::trouble::{Trouble, plant};
 use oncilla_kernel::conntrack::Conntrack;
 use oncilla_net::{Direction, Packet, Protocol, Verdict};
 use oncilla_program::{
@@ -207,8 +208,19 @@ fn cut(take: impl Fn(&[IpAddr]) -> IpAddr, program: impl Fn(&World, bool) -> Pro
     assert!(is_cut(from_client.kind()), "{from_client:?}");
     assert_eq!(dataplane.verify().unwrap(), []);
 
+    // Who comes next keeps it out, even when its start fails and the whole table is made anew.
+    drop(dataplane);
+    let open = || Dataplane::open(denying.settings.clone(), TableOwner::Off).unwrap();
+    let mut dataplane = node.run(open).unwrap();
+    failing(|| dataplane.start(&denying).unwrap_err());
+    let nothing = ProgramDelta::default();
+    assert!(dataplane.apply(&nothing, &denying).unwrap().replaced);
+    let still = exchange(&mut near, &mut far).unwrap_err();
+    assert!(is_cut(still.kind()), "{still:?}");
+
     let delta = ProgramDelta::between(&denying, &allowing);
     dataplane.apply(&delta, &allowing).unwrap();
+    failing(|| dataplane.revoke(&mut conntrack, &host).unwrap_err());
     assert_eq!(dataplane.revoke(&mut conntrack, &host).unwrap().lifted, 1);
     let mut prober = world.topology.prober().unwrap();
     let (from, to) = (
@@ -225,6 +237,13 @@ fn cut(take: impl Fn(&[IpAddr]) -> IpAddr, program: impl Fn(&World, bool) -> Pro
     };
     let outcome = prober.run_one(&Probe::of_packet(from, to, &again)).unwrap();
     assert_eq!(outcome.verdict(), Verdict::Allow, "the tombstone is gone");
+}
+
+/// Does something while the kernel has no memory.
+fn failing<T>(work: impl FnOnce() -> T) -> T {
+    const ENOMEM: i32 = 12;
+    let _planted = plant(|_| Trouble::Fails(ENOMEM));
+    work()
 }
 
 /// Reset by the tombstone, or silent until patience ends.

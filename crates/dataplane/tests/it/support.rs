@@ -14,6 +14,11 @@ use oncilla_program::{
 };
 use oncilla_testkit::rng::Rng;
 
+/// Whether tests that can be long are to be (`make soak`).
+pub(crate) fn is_soak() -> bool {
+    std::env::var_os("ONCILLA_SOAK").is_some()
+}
+
 /// Runs a test in a namespace that nothing else has.
 pub(crate) fn alone<T: Send>(test: impl FnOnce() -> T + Send) -> T {
     Netns::new()
