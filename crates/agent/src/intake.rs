@@ -248,6 +248,9 @@ impl Intake {
                             self.policies.insert(key.clone(), policy);
                             Change::Policy(policy_key, Some(read))
                         }
+                        Change::Profile(name, Some(profile)) => {
+                            Change::Profile(name, Some(self.doubts.read_profile(&profile)))
+                        }
                         other => other,
                     });
                 }
@@ -316,6 +319,10 @@ impl Intake {
             policies
                 .map(|policy| Change::Policy(policy.key.clone(), Some(self.doubts.read(policy)))),
         );
+        changes.extend(self.doubts.asking_profiles().map(|profile| {
+            let read = self.doubts.read_profile(profile);
+            Change::Profile(profile.name.clone(), Some(read))
+        }));
     }
 
     /// Notes the problem, and what goes in force instead.

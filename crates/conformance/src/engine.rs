@@ -307,6 +307,10 @@ impl Engine {
             changes.extend(policies.map(|(key, policy)| {
                 oncilla_model::Change::Policy(key.clone(), Some(self.doubts.read(policy)))
             }));
+            changes.extend(self.doubts.asking_profiles().map(|profile| {
+                let read = self.doubts.read_profile(profile);
+                oncilla_model::Change::Profile(profile.name.clone(), Some(read))
+            }));
         }
         for change in converted {
             changes.push(match change {
@@ -314,6 +318,10 @@ impl Engine {
                     let read = self.doubts.read(&policy);
                     self.policies.insert(key.clone(), policy);
                     oncilla_model::Change::Policy(key, Some(read))
+                }
+                oncilla_model::Change::Profile(name, Some(profile)) => {
+                    let read = self.doubts.read_profile(&profile);
+                    oncilla_model::Change::Profile(name, Some(read))
                 }
                 oncilla_model::Change::Policy(key, None) => {
                     self.policies.remove(&key);

@@ -40,6 +40,9 @@ pub(crate) const ACCOUNT_LABEL: &str = "projectcalico.org/serviceaccount";
 pub(crate) const NAMESPACE_PREFIX: &str = "pcns.";
 /// Before the labels that endpoints inherit from their service account.
 pub(crate) const ACCOUNT_PREFIX: &str = "pcsa.";
+/// Before the name of a profile, a label of everybody but pods that lists it. No label and no selector that people write
+/// can have a colon.
+pub(crate) const LISTS_PREFIX: &str = "profile:";
 /// The inherited label with the name of the namespace or account, behind the prefix.
 const NAME_LABEL: &str = "projectcalico.org/name";
 /// The order of a tier that has none (§1.1).

@@ -71,8 +71,8 @@ pub struct Doubts {
 }
 
 impl Doubts {
-    /// Notes what nobody knows of an object, or that all is known. Whether that changes anything: then
-    /// every policy must be read again, see [`Doubts::read`].
+    /// Notes what nobody knows of an object, or that all is known. Whether that changes anything: then every policy and
+    /// profile must be read again, see [`Doubts::read`] and [`Doubts::asking_profiles`].
     pub fn put(&mut self, key: &ObjectKey, doubt: Option<Doubt>) -> bool {
         match doubt {
             Some(doubt) => self.all.insert(key.clone(), doubt.clone()) != Some(doubt),
@@ -80,7 +80,7 @@ impl Doubts {
         }
     }
 
-    /// Hears a change: broken pods inherit labels, too. Whether every policy must be read again because of it.
+    /// Hears a change: broken pods inherit labels, too. Whether every policy and profile must be read again because of it.
     pub fn hear(&mut self, change: &Change) -> bool {
         let Change::Profile(name, profile) = change else {
             return false;
@@ -108,41 +108,56 @@ impl Doubts {
             doubts: self,
             own: (policy.applies == Applies::Normal).then_some(direction),
         };
-        let (ingress, egress) = (of(Direction::Ingress), of(Direction::Egress));
-        let sides = [(&ingress, &policy.ingress), (&egress, &policy.egress)];
-        let is_doubtful = |asked: &Asked<'_>, rule: &Rule| {
-            (is_lost && rule.action == Action::Allow) || asked.is_doubtful(rule)
+        let read = |direction, rules: &Option<Arc<[Rule]>>| {
+            let rules = rules.as_ref()?;
+            of(direction).read(rules, is_lost)
         };
-        let is_sure = |(asked, rules): &(&Asked<'_>, &Option<Arc<[Rule]>>)| {
-            let mut rules = rules.iter().flat_map(|rules| rules.iter());
-            !rules.any(|rule| is_doubtful(asked, rule))
-        };
-        if sides.iter().all(is_sure) {
+        let ingress = read(Direction::Ingress, &policy.ingress);
+        let egress = read(Direction::Egress, &policy.egress);
+        if ingress.is_none() && egress.is_none() {
             return Arc::clone(policy);
         }
-        let read = |asked: &Asked<'_>, rules: &Option<Arc<[Rule]>>| {
-            // What one written rule became, one for each of its peers, is one rule: what one peer surely passes
-            // on must not meet what another may deny.
-            let written = rules
-                .as_ref()?
-                .chunk_by(|one, next| one.index == next.index);
-            let rules = written.flat_map(|rules| {
-                let bounds = rules.iter().map(|rule| asked.bounds(rule));
-                let (least, most): (Vec<_>, Vec<_>) = bounds.unzip();
-                least.into_iter().chain(most).flatten()
-            });
-            let rules = rules.map(|mut rule| {
-                if is_lost && rule.action == Action::Allow {
-                    rule.action = Action::Pass;
-                }
-                rule
-            });
-            Some(rules.collect())
-        };
         Arc::new(Policy {
-            ingress: read(&ingress, &policy.ingress),
-            egress: read(&egress, &policy.egress),
+            ingress: ingress.or_else(|| policy.ingress.clone()),
+            egress: egress.or_else(|| policy.egress.clone()),
             ..Policy::clone(policy)
+        })
+    }
+
+    /// The profile as it may be enforced while there are these doubts.
+    pub fn read_profile(&self, profile: &Arc<Profile>) -> Arc<Profile> {
+        let read = |direction, rules| {
+            let asked = Asked {
+                doubts: self,
+                own: Some(direction),
+            };
+            asked.read(rules, false)
+        };
+        let ingress = read(Direction::Ingress, &profile.ingress);
+        let egress = read(Direction::Egress, &profile.egress);
+        if ingress.is_none() && egress.is_none() {
+            return Arc::clone(profile);
+        }
+        let or = |read: Option<_>, written| read.unwrap_or_else(|| Arc::clone(written));
+        Arc::new(Profile {
+            ingress: or(ingress, &profile.ingress),
+            egress: or(egress, &profile.egress),
+            ..Profile::clone(profile)
+        })
+    }
+
+    /// The profiles as they were heard whose rules ask who somebody is: those that doubts can change.
+    pub fn asking_profiles(&self) -> impl Iterator<Item = &Arc<Profile>> {
+        let asks = |side: &Side| {
+            let ports = [&side.ports, &side.not_ports].into_iter().flatten();
+            let mut names = ports.flat_map(|ports| &ports.names);
+            !side.all.is_empty() || !side.none.is_empty() || names.next().is_some()
+        };
+        let asks = move |rule: &Rule| asks(&rule.source) || asks(&rule.destination);
+        let profiles = self.inherited.values();
+        profiles.filter(move |profile| {
+            let mut rules = profile.ingress.iter().chain(&*profile.egress);
+            rules.any(asks)
         })
     }
 
@@ -162,6 +177,31 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// The rules as they may be enforced; none when that is as written. In a tier whose place is lost an Allow only
+    /// passes.
+    fn read(&self, rules: &[Rule], is_lost: bool) -> Option<Arc<[Rule]>> {
+        let is_doubtful =
+            |rule: &Rule| (is_lost && rule.action == Action::Allow) || self.is_doubtful(rule);
+        if !rules.iter().any(is_doubtful) {
+            return None;
+        }
+        // What one written rule became, one for each of its peers, is one rule: what one peer surely passes on must
+        // not meet what another may deny.
+        let written = rules.chunk_by(|one, next| one.index == next.index);
+        let rules = written.flat_map(|rules| {
+            let bounds = rules.iter().map(|rule| self.bounds(rule));
+            let (least, most): (Vec<_>, Vec<_>) = bounds.unzip();
+            least.into_iter().chain(most).flatten()
+        });
+        let rules = rules.map(|mut rule| {
+            if is_lost && rule.action == Action::Allow {
+                rule.action = Action::Pass;
+            }
+            rule
+        });
+        Some(rules.collect())
+    }
+
     /// Whether the rule may mean something else than it seems to.
     fn is_doubtful(&self, rule: &Rule) -> bool {
         let mut asked = self.sides(rule).into_iter().flat_map(|(side, is_own)| {

@@ -100,6 +100,16 @@ pub struct HostEndpoint {
     pub is_closed: bool,
 }
 
+impl HostEndpoint {
+    /// The interface, when it is given by its name.
+    pub fn named(&self) -> Option<&Arc<str>> {
+        match &self.interface {
+            HostInterface::Named(name) => Some(name),
+            HostInterface::All | HostInterface::ByAddress => None,
+        }
+    }
+}
+
 /// Which network set. A global one has no namespace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NetworkSetKey {

@@ -69,7 +69,16 @@ impl LocalHosts {
         let (closed, sound): (Vec<_>, Vec<_>) = self.hosts.values().partition(is_closed);
         let covers_all = |host: &&&LocalHost| host.endpoint.interface == HostInterface::All;
         if let Some(all) = closed.iter().find(covers_all) {
-            resolved.insert(ALL_INTERFACES.into(), all.program());
+            // Before connection tracking only named interfaces are asked, and one of them may be meant, or have been
+            // judged there before.
+            let named = self.hosts.values().filter_map(|host| host.endpoint.named());
+            let interfaces = self.interfaces.keys().chain(named);
+            resolved.extend(interfaces.map(|name| (Arc::clone(name), all.program())));
+            let mut others = all.program();
+            others
+                .groups
+                .retain(|(hook, _), _| *hook != Hook::Untracked);
+            resolved.insert(ALL_INTERFACES.into(), others);
             return resolved;
         }
         for host in closed.into_iter().chain(sound) {
@@ -210,7 +219,7 @@ impl Locals {
             let (shape, selected) = (host.shape, host.selected.clone());
             let is_closed = host.is_closed;
             // Untracked policy is not for the endpoint of all interfaces (`calico-felix.md` §2.5).
-            let is_all = host.endpoint.interface == HostInterface::All;
+            let is_all = host.endpoint.interface == HostInterface::All && !is_closed;
             let ways = Hook::ways().filter(|(hook, _)| !(is_all && *hook == Hook::Untracked));
             let mut groups = BTreeMap::new();
             for way in ways {

@@ -15,7 +15,9 @@ pub(crate) use felix::Felix;
 
 use crate::cluster::Cluster;
 use crate::endpoint::{Endpoint, Inheritance, NamedPort, node_addresses};
-use crate::labels::LabelMap;
+use crate::evaluator::Evaluator;
+use crate::hidden::HiddenSet;
+use crate::labels::{LabelMap, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX};
 use crate::profile::{Profile, Profiles};
 
 /// The interface of a node that nothing is said of.
@@ -113,11 +115,18 @@ impl HostEndpoint {
         let mut labels = found.metadata.labels.clone();
         let mut listed: Vec<Profile> = Vec::with_capacity(spec.profiles.len());
         let mut problem: Option<Arc<str>> = None;
+        // What labels begin with that nobody knows.
+        let mut masked = Vec::new();
         for name in &spec.profiles {
             let profile = profiles.find(name, inheritance);
             if profile.labels.is_none() {
                 let why = format!("the labels that its profile {name} gives cannot be read");
                 problem.get_or_insert(why.into());
+                masked.push(match name {
+                    name if name.starts_with("kns.") => NAMESPACE_PREFIX,
+                    name if name.starts_with("ksa.") => SERVICE_ACCOUNT_PREFIX,
+                    _ => "",
+                });
             }
             for (label, value) in profile.labels.iter().flatten() {
                 labels.entry(label.clone()).or_insert_with(|| value.clone());
@@ -132,6 +141,8 @@ impl HostEndpoint {
             })
         });
         let addresses = spec.expected_ips.iter();
+        let why = problem.as_deref().unwrap_or_default();
+        let vague = (!masked.is_empty()).then(|| HiddenSet::vague(labels.clone(), masked, why));
         Self {
             node: Some(spec.node.clone()),
             interface: spec.interface_name.clone(),
@@ -146,7 +157,7 @@ impl HostEndpoint {
                     .collect(),
                 ports: ports.collect(),
                 profiles: listed,
-                vague: None,
+                vague,
             },
         }
     }
@@ -187,8 +198,25 @@ impl HostEndpoint {
     }
 
     /// Whether it is for every interface that has none of its own.
-    pub(crate) fn is_of_all(&self) -> bool {
+    fn is_of_all(&self) -> bool {
         self.interface == ALL_INTERFACES
+    }
+
+    /// Whether it has no say before connections are followed. Upstream's rule: only an interface's own host endpoint has
+    /// one there. Whoever cannot be understood and may mean every interface has one wherever an interface is known.
+    pub(crate) fn is_late(
+        &self,
+        node: &Evaluator,
+        (name, interface): (&str, Option<&Interface>),
+    ) -> bool {
+        let known = interface.and_then(|interface| interface.name.as_deref());
+        let is_known = known.is_some_and(|interface| {
+            let listed = node.nodes.get(name);
+            let mut named = node.hosts.iter().filter(|each| each.is_on(name));
+            listed.is_some_and(|host| host.interfaces.contains_key(interface))
+                || named.any(|each| each.interface == interface)
+        });
+        self.is_of_all() && !(self.problem.is_some() && is_known)
     }
 
     fn is_on(&self, node: &str) -> bool {

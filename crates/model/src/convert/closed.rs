@@ -89,10 +89,7 @@ impl Converter {
             | Kind::ClusterInformation
             | Kind::FelixConfiguration
             | Kind::IPPool => Closed::default(),
-            Kind::Profile => Closed {
-                changes: host::closed_profile(key, remains).into_iter().collect(),
-                doubt: None,
-            },
+            Kind::Profile => host::closed_profile(key, remains),
             Kind::Node => closed_node(key, remains),
         }
     }

@@ -10,10 +10,10 @@ use oncilla_net::{IpNet, parse_address, parse_cidr};
 
 use super::policy::convert_rules;
 use super::{
-    ACCOUNT_LABEL, Closed, KUBERNETES, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, labels, pairs,
-    unconditional,
+    ACCOUNT_LABEL, Closed, KUBERNETES, LISTS_PREFIX, NAMESPACE_LABEL, ORCHESTRATOR_LABEL, labels,
+    pairs, unconditional,
 };
-use crate::doubt::{Doubt, Obscure};
+use crate::doubt::{Doubt, Heirs, Obscure};
 use crate::{
     Action, Change, Endpoint, EndpointKey, EndpointPort, HostEndpoint, HostInterface, Profile,
     ProfileName, Rule,
@@ -37,7 +37,7 @@ pub(super) fn host_endpoint(host: &v3::HostEndpoint) -> Result<Change, Vec<Field
         name: Arc::clone(&name),
         node: spec.node.as_str().into(),
         interface: interface(&spec.interface_name),
-        labels: labels(pairs("", &host.metadata.labels)),
+        labels: labels(pairs("", &host.metadata.labels).chain(listing(&spec.profiles))),
         profiles: profiles(&spec.profiles),
         addresses: sorted(addresses),
         ports: ports(
@@ -81,7 +81,8 @@ pub(super) fn workload(workload: &v3::WorkloadEndpoint) -> Result<Option<Change>
     ];
     let own = pairs("", &workload.metadata.labels)
         .chain(system)
-        .chain(account);
+        .chain(account)
+        .chain(listing(&spec.profiles));
     let endpoint = Endpoint {
         key: key.clone(),
         node: spec.node.as_str().into(),
@@ -134,11 +135,14 @@ pub(super) fn profile(profile: &v3::Profile) -> Result<Option<Change>, Vec<Field
     }
 }
 
-/// What stands for a profile that was refused: it denies. Without its labels nobody knows whom it makes policies select.
-pub(super) fn closed_profile(key: &ObjectKey, remains: &Remains) -> Option<Change> {
+/// What stands for a profile that was refused: it denies. Without its labels nobody knows whom it makes policies select,
+/// nor whom rules mean.
+pub(super) fn closed_profile(key: &ObjectKey, remains: &Remains) -> Closed {
     let name = ProfileName(key.name.as_str().into());
     // Those are not objects', whatever an object is called.
-    removed_profile(&name.0)?;
+    if removed_profile(&name.0).is_none() {
+        return Closed::default();
+    }
     let given: Option<BTreeMap<String, String>> = remains.read("spec.labelsToApply");
     let deny: Arc<[Rule]> = [unconditional(Action::Deny)].into();
     let made = Profile {
@@ -148,7 +152,12 @@ pub(super) fn closed_profile(key: &ObjectKey, remains: &Remains) -> Option<Chang
         egress: deny,
         is_obscure: given.is_none(),
     };
-    Some(Change::Profile(name, Some(Arc::new(made))))
+    Closed {
+        doubt: given
+            .is_none()
+            .then(|| Doubt::Inherits(Heirs::of_profile(&key.name))),
+        changes: vec![Change::Profile(name, Some(Arc::new(made)))],
+    }
 }
 
 /// The key of a workload that is no pod, and never a pod's.
@@ -219,6 +228,12 @@ fn interface(name: &str) -> HostInterface {
         ALL_INTERFACES => HostInterface::All,
         name => HostInterface::Named(name.into()),
     }
+}
+
+/// The labels that tell which profiles are listed.
+fn listing(names: &[String]) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+    let labels = names.iter().map(|name| format!("{LISTS_PREFIX}{name}"));
+    labels.map(|label| (label.into(), "".into()))
 }
 
 fn profiles(names: &[String]) -> Vec<ProfileName> {

@@ -3,12 +3,14 @@
 use oncilla_selector::{Expr, Selector};
 
 use crate::Predicate;
+use crate::ProfileName;
 use crate::convert::{
-    ACCOUNT_LABEL, ACCOUNT_PREFIX, KUBERNETES, NAMESPACE_PREFIX, ORCHESTRATOR_LABEL, account_label,
-    in_namespace,
+    ACCOUNT_LABEL, ACCOUNT_PREFIX, KUBERNETES, LISTS_PREFIX, NAMESPACE_PREFIX, ORCHESTRATOR_LABEL,
+    account_label, account_profile_name, in_namespace, namespace_profile_name,
 };
 
-/// The pods and network sets of a namespace, or the pods of a service account, whose labels cannot be read.
+/// The pods and network sets of a namespace, the pods of a service account, or whoever lists a profile, whose labels
+/// cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Heirs {
     /// Who they are.
@@ -40,7 +42,7 @@ impl Heirs {
     /// Of a namespace.
     pub fn of_namespace(namespace: &str) -> Self {
         Self {
-            whom: in_namespace(namespace),
+            whom: in_namespace(namespace).or(&lists(&namespace_profile_name(namespace))),
             prefix: NAMESPACE_PREFIX,
         }
     }
@@ -52,9 +54,18 @@ impl Heirs {
             None => Selector::has(ACCOUNT_LABEL).not(),
         };
         let is_pod = Selector::eq(ORCHESTRATOR_LABEL, KUBERNETES);
+        let pods = Selector::and_all(vec![in_namespace(namespace), is_pod, own]);
         Self {
-            whom: Selector::and_all(vec![in_namespace(namespace), is_pod, own]),
+            whom: pods.or(&lists(&account_profile_name(namespace, account))),
             prefix: ACCOUNT_PREFIX,
+        }
+    }
+
+    /// Of a profile that may give labels of any name.
+    pub(crate) fn of_profile(name: &str) -> Self {
+        Self {
+            whom: lists(&ProfileName(name.into())),
+            prefix: "",
         }
     }
 
@@ -95,4 +106,9 @@ impl Heirs {
     fn is_unknown(&self, label: &str) -> bool {
         label.starts_with(self.prefix)
     }
+}
+
+/// Whether somebody that is no pod lists a profile.
+fn lists(profile: &ProfileName) -> Selector {
+    Selector::has(&format!("{LISTS_PREFIX}{profile}"))
 }

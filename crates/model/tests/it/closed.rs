@@ -523,13 +523,19 @@ fn labels_that_nobody_can_read_are_at_their_bound() {
     ]);
     let space = ObjectKey::cluster(Kind::Namespace, "shop");
     let broken = json!({"metadata": {"name": "shop", "labels": ["team"]}});
+    let heirs = r#"(projectcalico.org/namespace == "shop" || has(profile:kns.shop))"#;
+    let read = brief(&read(&rules, &space, &broken));
+    let read: Vec<String> = read
+        .iter()
+        .map(|text| text.replace(heirs, "HEIRS"))
+        .collect();
     assert_eq!(
-        brief(&read(&rules, &space, &broken)),
+        read,
         [
-            r#"Allow 0 selector (pcns.team == "x" && !projectcalico.org/namespace == "shop")"#,
-            r#"Allow 1 not selector (has(pcns.team) || projectcalico.org/namespace == "shop")"#,
-            r#"Deny 2 selector ((pcns.team != "x" || projectcalico.org/namespace == "shop") && !(has(pcns.quiet) && !projectcalico.org/namespace == "shop"))"#,
-            r#"Deny 3 not selector (has(pcns.team) && !projectcalico.org/namespace == "shop")"#,
+            r#"Allow 0 selector (pcns.team == "x" && !HEIRS)"#,
+            "Allow 1 not selector (has(pcns.team) || HEIRS)",
+            r#"Deny 2 selector ((pcns.team != "x" || HEIRS) && !(has(pcns.quiet) && !HEIRS))"#,
+            "Deny 3 not selector (has(pcns.team) && !HEIRS)",
             r#"Deny 4 selector (has(projectcalico.org/namespace) && zone == "b")"#,
         ]
     );
@@ -542,6 +548,67 @@ fn labels_that_nobody_can_read_are_at_their_bound() {
         ("kns.shop".to_owned(), true)
     );
     assert_eq!(profile.ingress[0].action, Action::Deny);
+}
+
+/// Whoever lists a profile whose labels cannot be read may have any label; only they may, and no selector that people
+/// write asks who they are.
+#[test]
+fn whoever_lists_a_broken_profile_may_have_any_label() {
+    let rules = json!([
+        {"action": "Allow", "source": {"selector": "zone == 'a'"}},
+        {"action": "Deny", "source": {"selector": "zone == 'b'"}},
+        {"action": "Deny", "source": {"selector": "all()"}},
+    ]);
+    let broken = json!({"metadata": {"name": "x"}, "spec": {"labelsToApply": 7}});
+    assert_eq!(
+        brief(&read(&rules, &key(Kind::Profile), &broken)),
+        [
+            r#"Allow 0 selector (zone == "a" && !has(profile:x))"#,
+            r#"Deny 1 selector (zone == "b" || has(profile:x))"#,
+            "Deny 2 selector all()",
+        ]
+    );
+    let host = json!({"metadata": {"name": "h"},
+        "spec": {"node": "n", "interfaceName": "eth0", "profiles": ["x"]}});
+    let host = Object::decode(Kind::HostEndpoint, host).unwrap();
+    let changes = Converter::default().convert(&host).unwrap();
+    let [Change::HostEndpoint(_, Some(host))] = &changes[..] else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(&*host.labels[0].0, "profile:x");
+    oncilla_selector::parse("has(profile:x)").unwrap_err();
+    let whole = json!({"metadata": {"name": "x"}, "spec": {"labelsToApply": {}, "ingress": 7}});
+    assert_eq!(closed(&key(Kind::Profile), &whole).doubt, None);
+}
+
+/// A profile's rules doubt as those of policies do, as long as they must.
+#[test]
+fn rules_of_profiles_doubt_too() {
+    let rules = json!([
+        {"action": "Allow", "source": {"selector": "role == 'bad'"}},
+        {"action": "Deny", "source": {"selector": "role == 'bad'"}},
+    ]);
+    let object = json!({"metadata": {"name": "p"}, "spec": {"ingress": rules}});
+    let mut object = Object::decode(Kind::Profile, object).unwrap();
+    object.default_fields();
+    let change = Converter::default().convert(&object).unwrap().remove(0);
+    let Change::Profile(_, Some(profile)) = &change else {
+        panic!("{change:?}");
+    };
+    let mut doubts = Doubts::default();
+    doubts.hear(&change);
+    assert_eq!(doubts.asking_profiles().collect::<Vec<_>>(), [profile]);
+    assert_eq!(doubts.read_profile(profile), *profile);
+    let broken = key(Kind::GlobalNetworkSet);
+    let value = json!({"metadata": {"name": "x", "labels": {"role": "bad"}}, "spec": {"nets": 7}});
+    doubts.put(&broken, closed(&broken, &value).doubt);
+    let read = doubts.read_profile(profile);
+    assert_eq!(
+        brief(&read.ingress),
+        [r#"Allow 0 selector role == "bad""#, "Deny 1"]
+    );
+    doubts.put(&broken, None);
+    assert_eq!(doubts.read_profile(profile), *profile);
 }
 
 /// Nothing else of a namespace or an account matters than its labels.

@@ -391,7 +391,11 @@ fn host_of<'a>(world: &'a World, interface: &str) -> Option<&'a Arc<HostEndpoint
     let is_closed = |host: &Arc<HostEndpoint>| host.is_closed || is_obscure(world, &host.profiles);
     let closed = here().find(|host| is_closed(host) && host.interface == HostInterface::All);
     if closed.is_some() {
-        return closed.filter(|_| interface == "*");
+        // Wherever an interface is known, untracked packets are asked about by its name only.
+        let key = Key::Interface(interface.into());
+        let is_known = matches!(world.get(&key), Some(Change::Interface(_, Some(_))))
+            || here().any(|host| host.named().is_some_and(|name| **name == *interface));
+        return closed.filter(|_| interface == "*" || is_known);
     }
     let is_about = |host: &&Arc<HostEndpoint>| match &host.interface {
         HostInterface::All => interface == "*",
