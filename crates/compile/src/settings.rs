@@ -50,6 +50,7 @@ fn settings_with(said: &NodeSettings, base: &Settings) -> Settings {
         list(&said.failsafe_inbound, &settings.failsafes.inbound),
         list(&said.failsafe_outbound, &settings.failsafes.outbound),
     );
+    settings.failsafes.are_certain = !said.hides_failsafes;
     settings
 }
 

@@ -13,6 +13,8 @@ use oncilla_selector::{Selector, parse};
 const DEFAULT: &str = "default";
 /// The port of VXLAN when nothing says another.
 const VXLAN_PORT: u16 = 4789;
+/// The lists of failsafes.
+const FAILSAFES: [&str; 2] = ["failsafeInboundHostPorts", "failsafeOutboundHostPorts"];
 /// Before the name of the one node that a configuration is for.
 const NODE: &str = "node.";
 
@@ -91,6 +93,8 @@ pub struct NodeSettings {
     pub failsafe_inbound: Option<Vec<FailsafePort>>,
     /// What a host always reaches.
     pub failsafe_outbound: Option<Vec<FailsafePort>>,
+    /// Some of these cannot be read.
+    pub hides_failsafes: bool,
     /// What the names of workloads' interfaces begin with.
     pub interface_prefixes: Option<InterfacePrefixes>,
     /// From a workload to its own host.
@@ -121,6 +125,7 @@ impl NodeSettings {
         Self {
             failsafe_inbound: over.failsafe_inbound.or(self.failsafe_inbound),
             failsafe_outbound: over.failsafe_outbound.or(self.failsafe_outbound),
+            hides_failsafes: over.hides_failsafes || self.hides_failsafes,
             interface_prefixes: match over.interface_prefixes {
                 Some(prefixes) => Some(prefixes.over(self.interface_prefixes)),
                 None => self.interface_prefixes,
@@ -204,6 +209,7 @@ impl Configuration {
         let settings = NodeSettings {
             failsafe_inbound,
             failsafe_outbound,
+            hides_failsafes: false,
             interface_prefixes: prefixes.map(InterfacePrefixes::read),
             endpoint_to_host: spec.default_endpoint_to_host_action.map(ToHost::from),
             drop_invalid: spec
@@ -274,6 +280,7 @@ impl Configuration {
             }
         };
         let created = remains.text("metadata.creationTimestamp");
+        let is_hidden = |name: &&str| remains.field(&format!("spec.{name}")) == Remnant::Unknown;
         Self {
             nodes,
             created: created.map(str::to_owned),
@@ -281,6 +288,7 @@ impl Configuration {
             settings: NodeSettings {
                 failsafe_inbound: list("failsafeInboundHostPorts"),
                 failsafe_outbound: list("failsafeOutboundHostPorts"),
+                hides_failsafes: FAILSAFES.iter().any(is_hidden),
                 interface_prefixes: prefixes,
                 endpoint_to_host: action,
                 drop_invalid: flag("disableConntrackInvalidCheck", false).map(|off| !off),

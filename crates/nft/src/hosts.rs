@@ -261,14 +261,17 @@ fn untracked_chains(ruleset: &mut Ruleset, settings: &Settings) {
     put_allow(ruleset, settings, Hook::Untracked, untracked);
 }
 
-/// An early allow: later chains know it by the mark.
+/// An early allow: later chains know it by the mark. One that is not final only goes on.
 fn put_allow(ruleset: &mut Ruleset, settings: &Settings, hook: Hook, rule: Rule) {
     let Some(name) = allow_chain(hook) else {
         return;
     };
     let mask = settings.mask;
-    let rule = rule
-        .change_mark(mask.foreign(), accepted(settings))
-        .accept();
+    let rule = if settings.failsafes.are_certain {
+        rule.change_mark(mask.foreign(), accepted(settings))
+            .accept()
+    } else {
+        Rule::new().goto("done")
+    };
     ruleset.put_chain(Chain::new(Name::from(name)), vec![rule]);
 }

@@ -110,6 +110,9 @@ pub struct Failsafes {
     pub inbound: Arc<[Failsafe]>,
     /// For what the host asks for.
     pub outbound: Arc<[Failsafe]>,
+    /// Whether these are all. While nobody knows what else is one, an allow of an early hook is not final: a failsafe is
+    /// not asked there, but by normal policy.
+    pub are_certain: bool,
 }
 
 impl Failsafes {
@@ -131,6 +134,7 @@ impl Failsafes {
         Self {
             inbound: sorted(inbound.into_iter().collect()),
             outbound: sorted(outbound.into_iter().collect()),
+            are_certain: true,
         }
     }
 }
@@ -160,10 +164,14 @@ impl Failsafes {
             let pairs = pairs.flat_map(|one| theirs.iter().filter_map(|two| one.and(two)));
             pairs.collect::<Vec<_>>()
         };
-        Self::new(
+        let failsafes = Self::new(
             both(&self.inbound, &other.inbound),
             both(&self.outbound, &other.outbound),
-        )
+        );
+        Self {
+            are_certain: self.are_certain && self == other,
+            ..failsafes
+        }
     }
 }
 

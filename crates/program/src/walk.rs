@@ -64,10 +64,10 @@ impl Program {
             if !is_decided {
                 // What was not decided here is decided elsewhere, if only by nobody.
                 (outcome.verdict, outcome.decided) = (before.verdict, before.decided);
-            } else if outcome.verdict == Verdict::Allow {
-                outcome.accepted = Some(hook);
-            } else {
+            } else if outcome.verdict == Verdict::Deny {
                 return outcome;
+            } else if self.settings.failsafes.are_certain {
+                outcome.accepted = Some(hook);
             }
         }
         outcome

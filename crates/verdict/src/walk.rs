@@ -279,7 +279,8 @@ struct Node<'a> {
 }
 
 impl Node<'_> {
-    /// The chains before connection tracking and destination NAT; `true` when one of them allowed.
+    /// The chains before connection tracking and destination NAT; `true` when one of them allowed, and that is final:
+    /// while nobody knows which packets are failsafes', which are not asked here, the other chains are asked as well.
     fn early(&self, walk: &Walk, before: &Traffic<'_>, legs: &mut Legs) -> bool {
         let (direction, interface) = match (&walk.from, &walk.to) {
             (Side::Host, to) => {
@@ -300,7 +301,7 @@ impl Node<'_> {
         };
         if interface.is_some() && !self.felix.is_failsafe_untracked(direction, packet) {
             let leg = node.chain(interface, (direction, Chain::Untracked), None, legs);
-            if leg == Some(Verdict::Allow) {
+            if leg == Some(Verdict::Allow) && !self.felix.hides_failsafes {
                 return true;
             }
         }
@@ -308,7 +309,7 @@ impl Node<'_> {
             return false;
         }
         let leg = node.chain(interface, (direction, Chain::PreDnat), None, legs);
-        leg == Some(Verdict::Allow)
+        leg == Some(Verdict::Allow) && !self.felix.hides_failsafes
     }
 
     /// A chain of the host endpoint that an interface is.
@@ -340,8 +341,8 @@ impl Node<'_> {
     ) -> Option<Verdict> {
         let all = &self.evaluator.hosts;
         let host = host::at(all, self.name, interface)?;
-        // Upstream's rule: before connection tracking only an interface's own host endpoint judges.
-        if legs.is_done() || (chain == Chain::Untracked && host.is_of_all()) {
+        let is_late = || host.is_late(self.evaluator, (self.name, interface));
+        if legs.is_done() || (chain == Chain::Untracked && is_late()) {
             return None;
         }
         let broken = host.problem.is_some();

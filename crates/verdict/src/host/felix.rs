@@ -22,6 +22,8 @@ const TCP_BOTH_WAYS: [u16; 7] = [179, 2379, 2380, 5473, 6443, 6666, 6667];
 pub(crate) struct Felix {
     inbound: Vec<Failsafe>,
     outbound: Vec<Failsafe>,
+    /// Nobody knows what else is a failsafe.
+    pub(crate) hides_failsafes: bool,
     pub(crate) to_host: EndpointToHostAction,
     /// The ports of VXLAN, unless workloads may send it.
     vxlan: Vec<u16>,
@@ -31,7 +33,7 @@ pub(crate) struct Felix {
 }
 
 /// A port that no policy closes on hosts.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 struct Failsafe {
     protocol: Protocol,
     port: u16,
@@ -76,7 +78,15 @@ impl Felix {
         } else {
             EndpointToHostAction::Accept
         };
+        let is_in =
+            |all: &[Failsafe], some: &[Failsafe]| some.iter().all(|each| all.contains(each));
+        let is_same =
+            |mine: &[Failsafe], theirs: &[Failsafe]| is_in(mine, theirs) && is_in(theirs, mine);
+        let hides = self.hides_failsafes || other.hides_failsafes;
         Self {
+            hides_failsafes: hides
+                || !is_same(&self.inbound, &other.inbound)
+                || !is_same(&self.outbound, &other.outbound),
             to_host,
             inbound: both(self.inbound, &other.inbound),
             outbound: both(self.outbound, &other.outbound),
@@ -96,7 +106,13 @@ impl Felix {
         let port = port.and_then(|port| u16::try_from(port).ok());
         // Nobody knows which one it is: any that is known may be.
         let every = || [&layers.ports[..], &[VXLAN_PORT]].concat();
+        let hides = |layer: &Remains| {
+            let lists = ["failsafeInboundHostPorts", "failsafeOutboundHostPorts"];
+            let mut lists = lists.map(|list| format!("spec.{list}")).into_iter();
+            lists.any(|list| layer.field(&list) == Remnant::Unknown)
+        };
         Self {
+            hides_failsafes: layers.ranked.iter().any(hides),
             inbound: layers.failsafes("failsafeInboundHostPorts", &inbound),
             outbound: layers.failsafes("failsafeOutboundHostPorts", &outbound),
             to_host: layers
