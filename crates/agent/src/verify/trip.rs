@@ -23,6 +23,10 @@ use crate::options::Options;
 const INTERFACES: &str = "projectcalico.org/Interfaces";
 /// An interface that only a host endpoint of all interfaces covers.
 const OTHER_INTERFACE: &str = "other0";
+/// Behind a prefix: an interface that is called like a workload's, and that nobody knows.
+const UNKNOWN: &str = "_unknown";
+/// One packet of so many goes by such an interface.
+const PACKETS_AN_UNKNOWN: usize = 20;
 /// How often packets are tried for each that is judged: some ways do not exist on a node.
 const TRIES: usize = 16;
 /// Types of messages that are asked about beside echo requests.
@@ -171,11 +175,12 @@ impl<'a> Trips<'a> {
         random: &mut Random,
         verified: &mut Verified,
     ) {
+        let unknown = unknown(expected, found);
         for _ in 0..PACKETS * TRIES {
             if verified.judged >= PACKETS {
                 return;
             }
-            let (from, to) = (self.end(random), self.end(random));
+            let (from, to) = self.ends((&unknown, verified.judged), random);
             if matches!((from, to), (End::Host, End::Host)) {
                 continue;
             }
@@ -207,6 +212,20 @@ impl<'a> Trips<'a> {
                 });
             }
         }
+    }
+
+    /// The ends of the next packet. What nobody knows is cut off, so few packets say all of it.
+    fn ends<'b>(
+        &'b self,
+        (unknown, judged): (&'b [Arc<str>], usize),
+        random: &mut Random,
+    ) -> (End<'b>, End<'b>) {
+        let (from, to) = (self.end(random), self.end(random));
+        if !judged.is_multiple_of(PACKETS_AN_UNKNOWN) {
+            return (from, to);
+        }
+        let unknown = End::Wire(random.pick::<Arc<str>>(unknown));
+        *random.pick(&[(unknown, to), (from, unknown)])
     }
 
     fn end(&self, random: &mut Random) -> End<'_> {
@@ -335,6 +354,16 @@ fn locals<'a>(
         })
     };
     expected.endpoints.iter().filter_map(local).collect()
+}
+
+/// Interfaces called like a workload's that no workload has: one of each beginning of such names, and those that the table
+/// sends somewhere.
+fn unknown(expected: &Program, found: &Program) -> Vec<Arc<str>> {
+    let prefixes = expected.settings.interface_prefixes.iter();
+    let invented = prefixes.map(|prefix| format!("{prefix}{UNKNOWN}").into());
+    let sent = found.endpoints.keys();
+    let sent = sent.filter(|name| !expected.endpoints.contains_key(*name));
+    invented.chain(sent.cloned()).collect()
 }
 
 /// The addresses in an object's status.

@@ -229,13 +229,22 @@ fn of_rules(table: &str, last_rule: &str) -> Vec<Corruption> {
 }
 
 fn of_strangers() -> Vec<Corruption> {
-    vec![corruption(
-        "a chain of a stranger",
-        &["add chain inet oncilla mine".to_owned()],
-        Fault::Foreign,
-        &["chain mine", "no chain of ours"],
-        false,
-    )]
+    vec![
+        corruption(
+            "a chain of a stranger",
+            &["add chain inet oncilla mine".to_owned()],
+            Fault::Foreign,
+            &["chain mine", "no chain of ours"],
+            false,
+        ),
+        corruption(
+            "an interface that nobody knows let in",
+            &["add element inet oncilla open_out { \"cali12345\" }".to_owned()],
+            Fault::Foreign,
+            &["set open_out", "cali12345"],
+            true,
+        ),
+    ]
 }
 
 #[test]
