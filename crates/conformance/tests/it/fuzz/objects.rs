@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use oncilla_api::{Kind, Object, ObjectKey};
 use oncilla_conformance::case::Change;
 use oncilla_conformance::engine::{Engine, Unsettled};
-use oncilla_net::{Packet, Verdict};
+use oncilla_net::{Packet, Protocol, Verdict};
 use oncilla_nft::{lower, table};
-use oncilla_testkit::cluster::{RandomCluster, Size};
+use oncilla_testkit::cluster::{Flight, RandomCluster, Size};
 use oncilla_testkit::fuzz::Run;
 use oncilla_testkit::rng::Rng;
-use oncilla_verdict::{Cluster, Evaluator, Question};
+use oncilla_verdict::{Cluster, Evaluator, Leg, Question};
 use serde_json::{Map, Value, json};
 
 use super::super::differential::{feed, new_engine, say};
@@ -155,6 +155,25 @@ const DENYING: [Kind; 3] = [
     Kind::KubernetesNetworkPolicy,
 ];
 
+/// Kinds of which something is made unreadable, and nothing may get through then that did not before. Of staged
+/// policies nothing ever counts.
+const SPOILT: [Kind; 14] = [
+    Kind::Pod,
+    Kind::HostEndpoint,
+    Kind::Profile,
+    Kind::FelixConfiguration,
+    Kind::Namespace,
+    Kind::ServiceAccount,
+    Kind::EndpointSlice,
+    Kind::Tier,
+    Kind::GlobalNetworkSet,
+    Kind::NetworkSet,
+    Kind::GlobalNetworkPolicy,
+    Kind::NetworkPolicy,
+    Kind::KubernetesNetworkPolicy,
+    Kind::ClusterNetworkPolicy,
+];
+
 /// How often what happened.
 #[derive(Default, Debug)]
 struct Seen {
@@ -167,6 +186,8 @@ struct Seen {
     stopped: u64,
     /// Objects of each kind that cannot be understood.
     closed: BTreeMap<Kind, u64>,
+    /// Packets that are denied since something cannot be read any more, by its kind.
+    spoilt: BTreeMap<Kind, u64>,
 }
 
 /// A random value, of any shape and of no great size.
@@ -226,6 +247,63 @@ pub(super) fn change(rng: &mut Rng, found: &mut Value, depth: usize) {
         Value::Number(_) if rng.chance(2, 3) => *found = json!(rng.pick(&NUMBERS)),
         _ => *found = value(rng, 3),
     }
+}
+
+/// Makes something unreadable somewhere in a value.
+fn spoil(rng: &mut Rng, found: &mut Value, depth: usize) {
+    let inner = match found {
+        Value::Array(items) if !items.is_empty() => {
+            let index = rng.index(items.len());
+            items.get_mut(index)
+        }
+        Value::Object(fields) if !fields.is_empty() => {
+            let index = rng.index(fields.len());
+            fields.values_mut().nth(index)
+        }
+        _ => None,
+    };
+    match inner {
+        Some(inner) if depth > 0 && rng.chance(4, 5) => spoil(rng, inner, depth - 1),
+        _ => {
+            *found = match found {
+                Value::Object(_) => json!(7),
+                Value::Array(_) => json!({ "spoilt": 7 }),
+                _ => json!([{ "spoilt": 7 }]),
+            }
+        }
+    }
+}
+
+/// An object of which something cannot be read any more; `None` where that does not matter.
+fn spoilt(rng: &mut Rng, object: &Object) -> Option<Value> {
+    let mut value = object.to_value();
+    let place = *rng.pick(&["/spec", "/metadata/labels", "/status"]);
+    spoil(rng, value.pointer_mut(place)?, 5);
+    Object::decode(object.kind(), value.clone())
+        .is_err()
+        .then_some(value)
+}
+
+/// Whether a packet was told by what is written nowhere else and nobody can read any more: a port of VXLAN, or how the
+/// interfaces of workloads are called.
+fn is_lost(original: &Object, (flight, packet): &(Option<Flight>, Packet)) -> bool {
+    let object = original.to_value();
+    let port = object.pointer("/spec/vxlanPort").and_then(Value::as_u64);
+    let prefixes = object.pointer("/spec/interfacePrefix");
+    let prefixes = prefixes.and_then(Value::as_str).unwrap_or_default();
+    let begins = |interface: &String| {
+        let mut prefixes = prefixes.split(',').filter(|prefix| !prefix.is_empty());
+        prefixes.any(|prefix| interface.starts_with(prefix))
+    };
+    let mut interfaces = flight.iter().flat_map(|flight| {
+        let between = flight.through.iter();
+        let between = between.flat_map(|(_, from, to)| [from, to]);
+        [&flight.in_by, &flight.out_by, &flight.first_out_by]
+            .into_iter()
+            .chain(between)
+    });
+    packet.protocol == Protocol::UDP && port == Some(packet.dst_port.into())
+        || interfaces.any(begins)
 }
 
 /// What a store would hold under the key of an object: the same with some changes, but its name and place.
@@ -322,6 +400,69 @@ impl Street {
         back.unwrap_or_else(|failure| panic!("{failure}"));
     }
 
+    /// Makes something of an object unreadable, and sees that nothing gets through that did not before.
+    fn spoil(&mut self, rng: &mut Rng, seen: &mut Seen) {
+        let kind = *rng.pick(&SPOILT);
+        let objects = self.random.objects().values();
+        let objects: Vec<&Object> = objects.filter(|object| object.kind() == kind).collect();
+        if objects.is_empty() {
+            return;
+        }
+        let original = (*rng.pick(&objects)).clone();
+        let Some(stored) = spoilt(rng, &original) else {
+            return;
+        };
+        let key = original.key();
+        let flights = self.random.any_flights(FLIGHTS).into_iter();
+        let asked: Vec<(Option<Flight>, Packet)> = flights
+            .map(|flight| (Some(flight.clone()), flight.packet))
+            .chain({ self.random.any_packets(PACKETS).into_iter() }.map(|packet| (None, packet)))
+            .collect();
+        let before = Evaluator::new(&self.cluster);
+        let gone = before.endpoints().find(|(pod, _)| **pod == key);
+        let gone = gone.map_or(&[][..], |(_, addresses)| addresses);
+        let denied = |asked: &(Option<Flight>, Packet)| {
+            let (flight, packet) = asked;
+            let question = flight.as_ref().map_or_else(|| (*packet).into(), question);
+            let answer = before.explain(&question);
+            let legs = answer.unwrap_or_else(|error| panic!("{error}")).legs;
+            // Where a pod that cannot be read is, is not known any more, so only the other end counts.
+            let is_gone = gone.contains(&packet.src) || gone.contains(&packet.dst);
+            let denies = |leg: &Leg| {
+                let is_pod = leg.endpoint.kind == Kind::Pod && leg.endpoint != key;
+                (!is_gone || is_pod) && leg.verdict == Verdict::Deny
+            };
+            legs.into_iter()
+                .find(denies)
+                .filter(|_| !is_lost(&original, asked))
+        };
+        let denied: Vec<Option<Leg>> = asked.iter().map(denied).collect();
+        self.forget(&key);
+        self.cluster.insert_stored(&key, &stored);
+        let applied = self
+            .engine
+            .apply_stored::<Unsettled>(&key, &stored, &mut |_, _, _| Ok(()));
+        applied.unwrap_or_else(|error| panic!("{error}: {stored}"));
+        for ((flight, packet), was_denied) in asked.iter().zip(denied) {
+            let fate = match flight {
+                Some(flight) => self.engine.judge_flight(flight),
+                None => self.engine.judge(packet),
+            };
+            assert!(
+                was_denied.is_none() || fate.verdict == Verdict::Deny,
+                "{flight:?} {packet:?} gets through because of {stored}: {:#?} instead of {:#?}",
+                fate.stages,
+                was_denied.map(|leg| leg.decided_by)
+            );
+            let closed = was_denied.is_none() && fate.verdict == Verdict::Deny;
+            *seen.spoilt.entry(kind).or_default() += u64::from(closed);
+        }
+        self.forget(&key);
+        self.cluster.insert(original.clone());
+        let back = feed(&mut self.engine, &[Change::Apply(original)]);
+        back.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
     /// Sends packets of hosts, to hosts and through them as well.
     fn judge_flights(&mut self, stored: &Value) {
         let evaluator = Evaluator::new(&self.cluster);
@@ -403,6 +544,9 @@ fn arbitrary_objects() {
         for _ in 0..OBJECTS_A_CLUSTER {
             street.judge(rng, &mut seen);
         }
+        for _ in 0..OBJECTS_A_CLUSTER {
+            street.spoil(rng, &mut seen);
+        }
         for _ in 0..STRANGERS_A_CLUSTER {
             street.disturb(rng);
         }
@@ -419,6 +563,11 @@ fn arbitrary_objects() {
     for kind in CLOSED {
         assert!(seen.closed.contains_key(&kind), "{kind:?}: {seen:?}");
     }
+    for kind in SPOILT {
+        assert!(seen.spoilt.contains_key(&kind), "{kind:?}: {seen:?}");
+    }
+    let spoilt: u64 = seen.spoilt.values().sum();
+    assert!(spoilt > 500, "{seen:?}");
     assert!(
         seen.stopped > 50 && seen.allowed > 1_000 && seen.denied > 1_000,
         "{seen:?}"
