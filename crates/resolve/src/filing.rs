@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _};
 use oncilla_selector::{LabelRestriction, Selector};
 
+use crate::carriers::Demands;
 use crate::labels::LabelView;
 
 /// Where a selector is filed. One place each: labels have one value a name, so no candidate comes twice.
@@ -54,8 +55,13 @@ impl<T: Ord + Clone> Filing<T> {
     }
 
     pub(crate) fn insert(&mut self, item: T, selector: &Selector) {
+        self.insert_demanding(item, selector.restrictions());
+    }
+
+    /// Files the item of a selector with these restrictions.
+    pub(crate) fn insert_demanding(&mut self, item: T, demands: Demands) {
         self.remove(&item);
-        let place = self.place(selector);
+        let place = self.place(demands);
         match &place {
             Place::Nowhere => {}
             Place::Everywhere => drop(self.everywhere.insert(item.clone())),
@@ -118,8 +124,7 @@ impl<T: Ord + Clone> Filing<T> {
     }
 
     /// The restriction under which the fewest others are filed; a value says more than a name.
-    fn place(&self, selector: &Selector) -> Place {
-        let restrictions = selector.restrictions();
+    fn place(&self, restrictions: Demands) -> Place {
         if restrictions.values().any(LabelRestriction::is_impossible) {
             return Place::Nowhere;
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use oncilla_model::{Predicate, Profile, ProfileName};
 use oncilla_net::fault;
 
+use crate::carriers::{Carriers, Demands};
 use crate::filing::Filing;
 use crate::identity::{Identities, IdentityId, IdentityKey};
 use crate::labels::{LabelView, Pairs, TextId, Texts};
@@ -89,6 +90,24 @@ impl Index {
             .iter()
             .chain(inherited.flat_map(|slot| slot.labels.iter()));
         LabelView::new(pairs.map(|(name, value)| (self.texts.text(*name), self.texts.text(*value))))
+    }
+
+    /// The same as numbers, each name once.
+    pub(crate) fn carried(&self, shape: ShapeId) -> Pairs {
+        let shape = self.shapes.of(shape);
+        let profiles = shape.profiles.iter();
+        let inherited = profiles.filter_map(|name| self.profiles.get(name));
+        let inherited = inherited.flat_map(|slot| slot.labels.iter());
+        let mut pairs: Vec<_> = shape.labels.iter().chain(inherited).copied().collect();
+        // Stable: of each name the first stays.
+        pairs.sort_by_key(|(name, _)| *name);
+        pairs.dedup_by_key(|(name, _)| *name);
+        pairs.into()
+    }
+
+    /// The filed shapes that may fulfil demands, ascending.
+    pub(crate) fn candidates(&self, carriers: &Carriers, demands: &Demands) -> Vec<ShapeId> {
+        carriers.candidates(&self.texts, demands)
     }
 
     /// The profiles of a shape in order; `None` where one does not exist.

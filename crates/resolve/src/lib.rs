@@ -16,6 +16,7 @@
 
 mod absorb;
 mod addresses;
+mod carriers;
 mod classes;
 mod dirty;
 mod fallback;

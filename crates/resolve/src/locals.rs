@@ -8,6 +8,7 @@ use oncilla_model::{Endpoint, EndpointKey, Policy, PolicyKey, Tier, TierName};
 use oncilla_net::Direction;
 use oncilla_program::{Dispatch, GroupId, Hook, LocalEndpoint};
 
+use crate::carriers::Carriers;
 use crate::dirty::Dirty;
 use crate::filing::Filing;
 use crate::groups;
@@ -39,6 +40,7 @@ pub(crate) struct Locals {
     pub(crate) policies: BTreeMap<PolicyKey, Arc<Policy>>,
     pub(crate) hosts: LocalHosts,
     filing: Filing<PolicyKey>,
+    carriers: Carriers,
     rows: BTreeMap<EndpointKey, (Arc<Endpoint>, ShapeId)>,
     interfaces: BTreeMap<Arc<str>, BTreeSet<EndpointKey>>,
     addresses: BTreeMap<IpAddr, u32>,
@@ -54,6 +56,7 @@ impl Locals {
             policies: BTreeMap::new(),
             hosts: LocalHosts::default(),
             filing: Filing::new(),
+            carriers: Carriers::new(),
             rows: BTreeMap::new(),
             interfaces: BTreeMap::new(),
             addresses: BTreeMap::new(),
@@ -124,35 +127,45 @@ impl Locals {
         if old.as_ref() == policy {
             return;
         }
-        match policy {
-            Some(policy) => {
-                self.policies.insert(key.clone(), Arc::clone(policy));
-                self.filing.insert(key.clone(), &policy.selector);
-            }
-            None => {
-                self.policies.remove(key);
-                self.filing.remove(key);
-            }
-        }
-        self.put_policy_on_hosts(index, dirty, key, policy);
         let is_same =
             old.as_ref().map(|old| &old.selector) == policy.map(|policy| &policy.selector);
-        for (&id, shape) in &mut self.shapes {
-            let was = shape.selected.contains(key);
-            let is = if is_same {
-                was
-            } else {
-                policy.is_some_and(|policy| index.selects(&policy.selector, id))
-            };
-            if is {
-                shape.selected.insert(key.clone());
-            } else {
-                shape.selected.remove(key);
+        match policy {
+            Some(policy) => drop(self.policies.insert(key.clone(), Arc::clone(policy))),
+            None => drop(self.policies.remove(key)),
+        }
+        self.put_policy_on_hosts(index, dirty, key, policy);
+        // A policy that was not there selected nobody: then there is nothing to look through.
+        if old.is_some() {
+            for (id, shape) in &mut self.shapes {
+                let is_selected = if is_same {
+                    shape.selected.contains(key)
+                } else {
+                    shape.selected.remove(key)
+                };
+                if is_selected {
+                    dirty.shapes.insert(*id);
+                }
             }
-            if was || is {
+        }
+        match policy.filter(|_| !is_same) {
+            Some(policy) => self.select_shapes(index, dirty, policy),
+            None if policy.is_none() => self.filing.remove(key),
+            None => {}
+        }
+    }
+
+    /// Files a policy and finds the shapes that it selects.
+    fn select_shapes(&mut self, index: &mut Index, dirty: &mut Dirty, policy: &Policy) {
+        let demands = policy.selector.restrictions();
+        for id in index.candidates(&self.carriers, &demands) {
+            if let Some(shape) = self.shapes.get_mut(&id)
+                && index.selects(&policy.selector, id)
+            {
+                shape.selected.insert(policy.key.clone());
                 dirty.shapes.insert(id);
             }
         }
+        self.filing.insert_demanding(policy.key.clone(), demands);
     }
 
     /// Puts or removes a local endpoint.
@@ -208,6 +221,7 @@ impl Locals {
             if let Some(local) = self.shapes.get_mut(&shape) {
                 local.selected = selected;
             }
+            self.carriers.put(shape, index.carried(shape));
             dirty.shapes.insert(shape);
         }
         self.reselect_hosts(index, dirty, shape);
@@ -253,6 +267,7 @@ impl Locals {
             return;
         }
         let selected = self.select(index, shape);
+        self.carriers.put(shape, index.carried(shape));
         self.shapes.insert(
             shape,
             LocalShape {
@@ -272,6 +287,7 @@ impl Locals {
         if local.endpoints == 0
             && let Some(local) = self.shapes.remove(&shape)
         {
+            self.carriers.remove(shape);
             dirty.shapes.remove(&shape);
             self.leave_groups(dirty, local.dispatch);
         }
