@@ -23,7 +23,7 @@ impl Resolver {
                 let is_known = self.index.profile(name) == profile.as_ref();
                 if *name.0 != *DEFAULT_ALLOW && !is_known {
                     let name = self.index.set_profile(name, profile.as_ref());
-                    dirty.profiles.insert(name);
+                    dirty.profiles.extend(name);
                 }
             }
             Change::Endpoint(key, endpoint) => self.absorb_endpoint(key, endpoint.as_ref()),

@@ -16,7 +16,8 @@ use crate::node::{GroupDef, LocalPorts, TierDef};
 use crate::usage::{port_names, sides};
 
 /// What the profiles come to in one direction.
-enum Ending {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
     Allow,
     Deny,
     Rules,
@@ -152,7 +153,7 @@ fn governs(policy: &Policy, direction: Direction) -> bool {
 }
 
 /// What the profiles decide when they decide the same for every packet; the first decisive rule counts.
-fn ending(direction: Direction, profiles: &[Option<&Arc<Profile>>]) -> Ending {
+pub(crate) fn ending(direction: Direction, profiles: &[Option<&Arc<Profile>>]) -> Ending {
     for profile in profiles {
         let Some(profile) = profile else {
             return Ending::Deny;

@@ -193,13 +193,13 @@ impl Index {
         candidates
     }
 
-    /// Puts or removes a profile. Says which name changed its labels; shapes are brought up to date by
+    /// Puts or removes a profile. Says its name when shapes may inherit from it, which are brought up to date by
     /// [`Self::reproject`].
     pub(crate) fn set_profile(
         &mut self,
         name: &ProfileName,
         profile: Option<&Arc<Profile>>,
-    ) -> TextId {
+    ) -> Option<TextId> {
         let name = self.texts.intern(&name.0);
         let old = match profile {
             Some(profile) => {
@@ -226,7 +226,8 @@ impl Index {
             self.texts.release(name);
         }
         self.texts.release(name);
-        name
+        let own = u32::from(profile.is_some());
+        (self.texts.references(name) > own).then_some(name)
     }
 
     /// The profile of a name.

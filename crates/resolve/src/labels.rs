@@ -74,6 +74,12 @@ impl Texts {
         }
     }
 
+    /// How often a text is referred to.
+    pub(crate) fn references(&self, id: TextId) -> u32 {
+        let slot = self.slots[id.0 as usize].as_ref();
+        slot.map_or(0, |(_, references)| *references)
+    }
+
     pub(crate) fn text(&self, id: TextId) -> &Arc<str> {
         let slot = self.slots[id.0 as usize].as_ref();
         &slot.expect("an id in use has its text").0

@@ -10,21 +10,22 @@ use oncilla_program::{Dispatch, GroupId, Hook, LocalEndpoint};
 
 use crate::carriers::Carriers;
 use crate::dirty::Dirty;
-use crate::filing::Filing;
 use crate::groups;
-use crate::hosts::{LocalHosts, applies};
+use crate::hosts::LocalHosts;
 use crate::index::Index;
 use crate::node::{GroupDef, TierDef};
+use crate::policies::{Policies, PolicyId};
+use crate::regroup::PolicyIds;
 use crate::shapes::ShapeId;
 use crate::usage::Usage;
 
 /// A shape that local endpoints have.
 #[derive(Debug)]
-struct LocalShape {
+pub(crate) struct LocalShape {
     endpoints: u32,
-    selected: BTreeSet<PolicyKey>,
+    pub(crate) selected: PolicyIds,
     /// Ingress and egress; `None` until the groups are found.
-    dispatch: Option<[Dispatch; 2]>,
+    pub(crate) dispatch: Option<[Dispatch; 2]>,
 }
 
 #[derive(Debug)]
@@ -37,14 +38,13 @@ struct GroupSlot {
 #[derive(Debug)]
 pub(crate) struct Locals {
     pub(crate) tiers: BTreeMap<TierName, Arc<Tier>>,
-    pub(crate) policies: BTreeMap<PolicyKey, Arc<Policy>>,
+    pub(crate) policies: Policies,
     pub(crate) hosts: LocalHosts,
-    filing: Filing<PolicyKey>,
     carriers: Carriers,
-    rows: BTreeMap<EndpointKey, (Arc<Endpoint>, ShapeId)>,
+    pub(crate) rows: BTreeMap<EndpointKey, (Arc<Endpoint>, ShapeId)>,
     interfaces: BTreeMap<Arc<str>, BTreeSet<EndpointKey>>,
     addresses: BTreeMap<IpAddr, u32>,
-    shapes: BTreeMap<ShapeId, LocalShape>,
+    pub(crate) shapes: BTreeMap<ShapeId, LocalShape>,
     groups: BTreeMap<GroupId, GroupSlot>,
     pub(crate) usage: Usage,
 }
@@ -53,9 +53,8 @@ impl Locals {
     pub(crate) fn new() -> Self {
         Self {
             tiers: BTreeMap::new(),
-            policies: BTreeMap::new(),
+            policies: Policies::new(),
             hosts: LocalHosts::default(),
-            filing: Filing::new(),
             carriers: Carriers::new(),
             rows: BTreeMap::new(),
             interfaces: BTreeMap::new(),
@@ -107,13 +106,14 @@ impl Locals {
             Some(tier) => drop(self.tiers.insert(name.clone(), Arc::clone(tier))),
             None => drop(self.tiers.remove(name)),
         }
-        let of_tier = |key: &PolicyKey| self.policies.get(key).is_some_and(|p| p.tier == *name);
-        let shapes = self
-            .shapes
-            .iter()
-            .filter(|(_, shape)| shape.selected.iter().any(of_tier));
+        let of_tier = |policy: Option<&Arc<Policy>>| policy.is_some_and(|p| p.tier == *name);
+        let concerns = |shape: &LocalShape| {
+            let mut selected = shape.selected.iter();
+            selected.any(|id| of_tier(self.policies.of(*id)))
+        };
+        let shapes = self.shapes.iter().filter(|(_, shape)| concerns(shape));
         dirty.shapes.extend(shapes.map(|(id, _)| *id));
-        self.mark_hosts(dirty, of_tier);
+        self.mark_hosts(dirty, |key| of_tier(self.policies.get(key)));
     }
 
     pub(crate) fn put_policy(
@@ -129,43 +129,55 @@ impl Locals {
         }
         let is_same =
             old.as_ref().map(|old| &old.selector) == policy.map(|policy| &policy.selector);
-        match policy {
-            Some(policy) => drop(self.policies.insert(key.clone(), Arc::clone(policy))),
-            None => drop(self.policies.remove(key)),
-        }
-        self.put_policy_on_hosts(index, dirty, key, policy);
         // A policy that was not there selected nobody: then there is nothing to look through.
-        if old.is_some() {
-            for (id, shape) in &mut self.shapes {
-                let is_selected = if is_same {
-                    shape.selected.contains(key)
-                } else {
-                    shape.selected.remove(key)
-                };
-                if is_selected {
-                    dirty.shapes.insert(*id);
+        if let Some(id) = self.policies.id(key) {
+            self.mark_selected(dirty, id, is_same);
+        }
+        match policy {
+            Some(policy) => {
+                let id = self.policies.put(policy);
+                self.put_policy_on_hosts(index, dirty, key, Some(policy));
+                if !is_same {
+                    self.select_shapes(index, dirty, (id, policy));
                 }
             }
+            None => {
+                self.policies.remove(key);
+                self.put_policy_on_hosts(index, dirty, key, None);
+            }
         }
-        match policy.filter(|_| !is_same) {
-            Some(policy) => self.select_shapes(index, dirty, policy),
-            None if policy.is_none() => self.filing.remove(key),
-            None => {}
+    }
+
+    /// Marks the shapes that a policy selects; unless it stays, it selects none of them afterwards.
+    fn mark_selected(&mut self, dirty: &mut Dirty, id: PolicyId, stays: bool) {
+        for (shape, local) in &mut self.shapes {
+            if let Ok(place) = local.selected.binary_search(&id) {
+                dirty.shapes.insert(*shape);
+                if !stays {
+                    Arc::make_mut(&mut local.selected).remove(place);
+                }
+            }
         }
     }
 
     /// Files a policy and finds the shapes that it selects.
-    fn select_shapes(&mut self, index: &mut Index, dirty: &mut Dirty, policy: &Policy) {
+    fn select_shapes(
+        &mut self,
+        index: &mut Index,
+        dirty: &mut Dirty,
+        (id, policy): (PolicyId, &Policy),
+    ) {
         let demands = policy.selector.restrictions();
-        for id in index.candidates(&self.carriers, &demands) {
-            if let Some(shape) = self.shapes.get_mut(&id)
-                && index.selects(&policy.selector, id)
+        for shape in index.candidates(&self.carriers, &demands) {
+            if let Some(local) = self.shapes.get_mut(&shape)
+                && index.selects(&policy.selector, shape)
+                && let Err(place) = local.selected.binary_search(&id)
             {
-                shape.selected.insert(policy.key.clone());
-                dirty.shapes.insert(id);
+                Arc::make_mut(&mut local.selected).insert(place, id);
+                dirty.shapes.insert(shape);
             }
         }
-        self.filing.insert_demanding(policy.key.clone(), demands);
+        self.policies.file(id, demands);
     }
 
     /// Puts or removes a local endpoint.
@@ -217,7 +229,7 @@ impl Locals {
     /// Finds the policies of shapes anew whose inherited labels or profiles changed.
     pub(crate) fn reselect(&mut self, index: &mut Index, dirty: &mut Dirty, shape: ShapeId) {
         if self.shapes.contains_key(&shape) {
-            let selected = self.select(index, shape);
+            let selected = self.selecting(index, shape);
             if let Some(local) = self.shapes.get_mut(&shape) {
                 local.selected = selected;
             }
@@ -227,46 +239,12 @@ impl Locals {
         self.reselect_hosts(index, dirty, shape);
     }
 
-    /// Finds the groups of the marked shapes and host endpoints.
-    pub(crate) fn regroup(&mut self, index: &mut Index, dirty: &mut Dirty) {
-        self.regroup_hosts(index, dirty);
-        let mut moved = BTreeSet::new();
-        for shape in std::mem::take(&mut dirty.shapes) {
-            if !self.shapes.contains_key(&shape) {
-                continue;
-            }
-            index.work.rows_touched += 1;
-            let dispatch =
-                Direction::ALL.map(|direction| match self.define(index, shape, direction) {
-                    Some(group) => Dispatch::Group(self.join_group(dirty, group)),
-                    None => Dispatch::Open,
-                });
-            let Some(local) = self.shapes.get_mut(&shape) else {
-                continue;
-            };
-            let old = local.dispatch.replace(dispatch.clone());
-            if old.as_ref() != Some(&dispatch) {
-                moved.insert(shape);
-            }
-            self.leave_groups(dirty, old);
-        }
-        if !moved.is_empty() {
-            let rows = self
-                .rows
-                .values()
-                .filter(|(_, shape)| moved.contains(shape));
-            dirty
-                .interfaces
-                .extend(rows.map(|(endpoint, _)| Arc::clone(&endpoint.interface)));
-        }
-    }
-
     fn enter(&mut self, index: &mut Index, dirty: &mut Dirty, shape: ShapeId) {
         if let Some(local) = self.shapes.get_mut(&shape) {
             local.endpoints += 1;
             return;
         }
-        let selected = self.select(index, shape);
+        let selected = self.selecting(index, shape);
         self.carriers.put(shape, index.carried(shape));
         self.shapes.insert(
             shape,
@@ -302,32 +280,16 @@ impl Locals {
         }
     }
 
-    pub(crate) fn select(&self, index: &mut Index, shape: ShapeId) -> BTreeSet<PolicyKey> {
-        let selector = |key: &PolicyKey| self.policies.get(key).map(|policy| &policy.selector);
-        index
-            .selected(shape, &self.filing, selector)
-            .into_iter()
-            .collect()
+    fn selecting(&self, index: &mut Index, shape: ShapeId) -> PolicyIds {
+        let policies = &self.policies;
+        let selector = |id: &PolicyId| policies.of(*id).map(|policy| &policy.selector);
+        Arc::new(index.selected(shape, policies.filing(), selector))
     }
 
-    fn define(&self, index: &mut Index, shape: ShapeId, direction: Direction) -> Option<GroupDef> {
-        index.work.groups_built += 1;
-        if index.is_obscure(shape) {
-            return Some(groups::closed((Of::Workload, (Hook::Normal, direction))));
-        }
-        let selected = &self.shapes.get(&shape)?.selected;
-        let policies: Vec<&Arc<Policy>> = selected
-            .iter()
-            .filter_map(|key| self.policies.get(key))
-            .filter(|policy| applies(policy.applies, Hook::Normal))
-            .collect();
-        let tiers = groups::tiers(&self.tiers, direction, &policies);
-        define_with(
-            index,
-            (Of::Workload, shape),
-            (Hook::Normal, direction),
-            tiers,
-        )
+    pub(crate) fn select(&self, index: &mut Index, shape: ShapeId) -> BTreeSet<PolicyKey> {
+        let selecting = self.selecting(index, shape);
+        let policies = selecting.iter().filter_map(|id| self.policies.of(*id));
+        policies.map(|policy| policy.key.clone()).collect()
     }
 
     pub(crate) fn join_group(&mut self, dirty: &mut Dirty, group: GroupDef) -> GroupId {
@@ -353,7 +315,14 @@ impl Locals {
         id
     }
 
-    fn leave_groups(&mut self, dirty: &mut Dirty, dispatch: Option<[Dispatch; 2]>) {
+    /// One shape more in a group that is there.
+    pub(crate) fn join_known(&mut self, id: &GroupId) {
+        if let Some(slot) = self.groups.get_mut(id) {
+            slot.shapes += 1;
+        }
+    }
+
+    pub(crate) fn leave_groups(&mut self, dirty: &mut Dirty, dispatch: Option<[Dispatch; 2]>) {
         let groups = dispatch.into_iter().flatten();
         let groups = groups.filter_map(|dispatch| match dispatch {
             Dispatch::Group(id) => Some(id),
