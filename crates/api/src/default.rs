@@ -79,6 +79,45 @@ impl Object {
     }
 }
 
+impl Object {
+    /// Whether [`Self::default_fields`] surely changes nothing; where it is not worth a look, `false`.
+    pub fn is_defaulted(&self) -> bool {
+        let is_placed = || {
+            let namespace = self.metadata().namespace.as_deref();
+            !self.kind().namespaced() || namespace.is_some_and(|namespace| !namespace.is_empty())
+        };
+        let is_done = match self {
+            Self::GlobalNetworkSet(set) => has_prefix_lengths(&set.spec),
+            Self::NetworkSet(set) => has_prefix_lengths(&set.spec),
+            Self::GlobalNetworkPolicy(policy) => {
+                !policy.spec.tier.is_empty() && !policy.spec.types.is_empty()
+            }
+            Self::NetworkPolicy(policy) => {
+                !policy.spec.tier.is_empty() && !policy.spec.types.is_empty()
+            }
+            Self::KubernetesNetworkPolicy(policy) => is_kubernetes_done(&policy.spec),
+            _ => false,
+        };
+        is_done && is_placed()
+    }
+}
+
+fn has_prefix_lengths(spec: &v3::NetworkSetSpec) -> bool {
+    spec.nets.iter().all(|net| bare_address(net).is_none())
+}
+
+fn is_kubernetes_done(spec: &k8s::NetworkPolicySpec) -> bool {
+    let is_masked = |cidr: &String| !matches!(parse_cidr_masking(cidr), Ok((_, true)));
+    let ingress = spec.ingress.iter().map(|rule| (&rule.ports, &rule.from));
+    let egress = spec.egress.iter().map(|rule| (&rule.ports, &rule.to));
+    let is_done = |(ports, peers): (&Vec<k8s::NetworkPolicyPort>, &Vec<NetworkPolicyPeer>)| {
+        let mut blocks = peers.iter().filter_map(|peer| peer.ip_block.as_ref());
+        ports.iter().all(|port| port.protocol.is_some())
+            && blocks.all(|block| is_masked(&block.cidr) && block.except.iter().all(is_masked))
+    };
+    !spec.policy_types.is_empty() && ingress.chain(egress).all(is_done)
+}
+
 /// The label by which selectors can name one namespace; the API server insists on its value.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
@@ -134,10 +173,15 @@ fn default_tier(tier: &mut v3::Tier) {
     tier.spec.default_action.get_or_insert(v3::TierAction::Deny);
 }
 
+/// The address that stands without a prefix length.
+fn bare_address(net: &str) -> Option<std::net::IpAddr> {
+    (!net.contains('/')).then(|| parse_address(net).ok())?
+}
+
 /// Gives single addresses their prefix length; what is no address is left for validation.
 fn default_nets(spec: &mut v3::NetworkSetSpec) {
     for net in &mut spec.nets {
-        if let Ok(addr) = parse_address(net) {
+        if let Some(addr) = bare_address(net) {
             *net = oncilla_net::IpNet::from(addr).to_string();
         }
     }

@@ -19,6 +19,8 @@ mod v1;
 mod v3;
 mod workload;
 
+use std::fmt::Display;
+
 use oncilla_net::{CidrError, IpNet};
 
 use crate::field::{ERRORS_MAX, FieldError};
@@ -105,9 +107,9 @@ impl Errors {
     }
 
     /// A list with more items than a row of the table allows.
-    fn too_many(&mut self, check: &Check, path: &str, count: usize, max: usize) {
+    fn too_many(&mut self, check: &Check, path: impl Display, count: usize, max: usize) {
         if count > max {
-            self.push(check.with(path, &[&count]).pointing_at_key());
+            self.push(check.with(path.to_string(), &[&count]).pointing_at_key());
         }
     }
 
@@ -117,16 +119,16 @@ impl Errors {
     }
 
     /// The reason why a check failed, if it did.
-    fn check<E: std::fmt::Display>(&mut self, path: &str, result: Result<(), E>) {
+    fn check<E: Display>(&mut self, path: impl Display, result: Result<(), E>) {
         if let Err(error) = result {
-            self.invalid(path, error.to_string());
+            self.invalid(path.to_string(), error.to_string());
         }
     }
 
     /// The reason why a text is no CIDR, if it is none.
-    fn cidr(&mut self, path: &str, result: Result<IpNet, CidrError>) -> Option<IpNet> {
+    fn cidr(&mut self, path: impl Display, result: Result<IpNet, CidrError>) -> Option<IpNet> {
         result
-            .map_err(|error| self.push(FieldError::of_cidr(path, &error)))
+            .map_err(|error| self.push(FieldError::of_cidr(path.to_string(), &error)))
             .ok()
     }
 

@@ -12,6 +12,7 @@ mod listed;
 mod pod;
 mod policy;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -126,7 +127,7 @@ impl Converter {
             | Object::WorkloadEndpoint(_)
             | Object::FelixConfiguration(_) => {
                 let object = validated(object).map_err(|reasons| refused(object, reasons))?;
-                let change = match &object {
+                let change = match &*object {
                     Object::HostEndpoint(found) => host::host_endpoint(found).map(Some),
                     Object::Profile(profile) => host::profile(profile),
                     Object::WorkloadEndpoint(workload) => host::workload(workload),
@@ -243,8 +244,17 @@ pub(crate) fn unconditional(action: Action) -> Rule {
 
 /// Labels from pairs; of two pairs with one name the later wins.
 pub(crate) fn labels(pairs: impl IntoIterator<Item = (Arc<str>, Arc<str>)>) -> Labels {
-    let sorted: BTreeMap<Arc<str>, Arc<str>> = pairs.into_iter().collect();
-    sorted.into_iter().collect()
+    let mut sorted: Vec<(Arc<str>, Arc<str>)> = pairs.into_iter().collect();
+    // Stable: of one name the last comes last.
+    sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+    sorted.dedup_by(|later, kept| {
+        let is_same = later.0 == kept.0;
+        if is_same {
+            std::mem::swap(later, kept);
+        }
+        is_same
+    });
+    sorted.into()
 }
 
 fn refused(object: &Object, reasons: Vec<FieldError>) -> Refused {
@@ -255,9 +265,11 @@ fn refused(object: &Object, reasons: Vec<FieldError>) -> Refused {
 }
 
 /// Defaults and validates once more, whatever the store did.
-fn validated(object: &Object) -> Result<Object, Vec<FieldError>> {
-    let mut object = object.clone();
-    object.default_fields();
+fn validated(object: &Object) -> Result<Cow<'_, Object>, Vec<FieldError>> {
+    let mut object = Cow::Borrowed(object);
+    if !object.is_defaulted() {
+        object.to_mut().default_fields();
+    }
     let errors = object.validate();
     if errors.is_empty() {
         Ok(object)
@@ -269,7 +281,7 @@ fn validated(object: &Object) -> Result<Object, Vec<FieldError>> {
 /// Converts what is valid.
 fn checked(object: &Object) -> Result<Change, Vec<FieldError>> {
     let object = validated(object)?;
-    match &object {
+    match &*object {
         Object::Tier(tier) => Ok(tier_change(tier)),
         Object::GlobalNetworkSet(set) => {
             network_set(&set.metadata.name, None, &set.metadata.labels, &set.spec)
@@ -358,10 +370,11 @@ pub(crate) fn pairs(
     labels: &BTreeMap<String, String>,
 ) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
     labels.iter().map(move |(name, value)| {
-        (
-            Arc::from(format!("{prefix}{name}")),
-            Arc::from(value.as_str()),
-        )
+        let name = match prefix {
+            "" => Arc::from(name.as_str()),
+            prefix => Arc::from(format!("{prefix}{name}")),
+        };
+        (name, Arc::from(value.as_str()))
     })
 }
 

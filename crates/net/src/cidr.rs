@@ -105,29 +105,33 @@ impl AddressError {
 /// # Errors
 /// [`AddressError`] says what is wrong and what to write instead.
 pub fn parse_address(text: &str) -> Result<IpAddr, AddressError> {
-    let text = text.to_owned();
+    // A zone is no part of what the standard library takes for an address.
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(addr)) => match addr.to_ipv4_mapped() {
+            Some(v4) => Err(AddressError::Mapped {
+                plain: v4.to_string(),
+                text: text.to_owned(),
+            }),
+            None => Ok(addr.into()),
+        },
+        Ok(addr) => Ok(addr),
+        Err(_) => Err(why_no_address(text.to_owned())),
+    }
+}
+
+fn why_no_address(text: String) -> AddressError {
     if let Some((addr, _)) = text.split_once('%') {
-        return Err(match addr.parse::<Ipv6Addr>() {
+        return match addr.parse::<Ipv6Addr>() {
             Ok(addr) => AddressError::Zone {
                 plain: addr.to_string(),
                 text,
             },
             Err(_) => AddressError::Syntax { text },
-        });
+        };
     }
-    match text.parse::<IpAddr>() {
-        Ok(IpAddr::V6(addr)) => match addr.to_ipv4_mapped() {
-            Some(v4) => Err(AddressError::Mapped {
-                plain: v4.to_string(),
-                text,
-            }),
-            None => Ok(addr.into()),
-        },
-        Ok(addr) => Ok(addr),
-        Err(_) => Err(match without_zeros(&text) {
-            Some(plain) => AddressError::LeadingZero { text, plain },
-            None => AddressError::Syntax { text },
-        }),
+    match without_zeros(&text) {
+        Some(plain) => AddressError::LeadingZero { text, plain },
+        None => AddressError::Syntax { text },
     }
 }
 

@@ -234,6 +234,10 @@ impl RandomCluster {
         let mut defaulted = object.clone();
         defaulted.default_fields();
         let errors = defaulted.validate();
+        assert!(
+            !object.is_defaulted() || object == defaulted,
+            "something is filled in where nothing was to be: {object:?}"
+        );
         if self.rng.chance(1, 2) {
             object = defaulted;
         }

@@ -1,5 +1,7 @@
 //! Kubernetes' checks of its network policy.
 
+use std::fmt::Display;
+
 use oncilla_net::{IpNet, parse_cidr_masking};
 
 use super::v1::{PORT_RANGE, is_port};
@@ -17,11 +19,11 @@ pub(super) fn policy(policy: &NetworkPolicy, errors: &mut Errors) {
     labels::check_selector("spec.podSelector", &spec.pod_selector, errors);
     for rule in rules(policy) {
         for (index, port) in rule.ports.iter().enumerate() {
-            check_port(&format!("{}.ports[{index}]", rule.path), port, errors);
+            check_port(format_args!("{}.ports[{index}]", rule.path), port, errors);
         }
         for (index, peer) in rule.peers.iter().enumerate() {
-            let path = format!("{}.{}[{index}]", rule.path, rule.peers_field);
-            check_peer(&path, peer, errors);
+            let path = format_args!("{}.{}[{index}]", rule.path, rule.peers_field);
+            check_peer(path, peer, errors);
         }
     }
     errors.count(
@@ -61,9 +63,19 @@ pub(super) fn masked(path: String, text: &str) -> Option<FieldError> {
     )
 }
 
+/// Where a rule is, put in words only when there is a fault.
+#[derive(Clone, Copy)]
+struct RulePath(&'static str, usize);
+
+impl Display for RulePath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "spec.{}[{}]", self.0, self.1)
+    }
+}
+
 /// One rule of either direction.
 struct RuleRef<'a> {
-    path: String,
+    path: RulePath,
     ports: &'a [NetworkPolicyPort],
     peers_field: &'static str,
     peers: &'a [NetworkPolicyPeer],
@@ -74,24 +86,24 @@ fn rules(policy: &NetworkPolicy) -> impl Iterator<Item = RuleRef<'_>> {
     let egress = policy.spec.egress.iter().enumerate();
     ingress
         .map(|(index, rule)| RuleRef {
-            path: format!("spec.ingress[{index}]"),
+            path: RulePath("ingress", index),
             ports: &rule.ports,
             peers_field: "from",
             peers: &rule.from,
         })
         .chain(egress.map(|(index, rule)| RuleRef {
-            path: format!("spec.egress[{index}]"),
+            path: RulePath("egress", index),
             ports: &rule.ports,
             peers_field: "to",
             peers: &rule.to,
         }))
 }
 
-fn check_port(path: &str, port: &NetworkPolicyPort, errors: &mut Errors) {
-    let port_path = format!("{path}.port");
+fn check_port(path: impl Display + Copy, port: &NetworkPolicyPort, errors: &mut Errors) {
+    let port_path = format_args!("{path}.port");
     match &port.port {
         Some(IntOrString::Int(number)) if !is_port(*number) => {
-            errors.port(port_path, PORT_RANGE);
+            errors.port(port_path.to_string(), PORT_RANGE);
         }
         Some(IntOrString::String(name)) => check_port_name(port_path, name, errors),
         Some(IntOrString::Int(_)) | None => {}
@@ -99,20 +111,23 @@ fn check_port(path: &str, port: &NetworkPolicyPort, errors: &mut Errors) {
     let Some(end) = port.end_port else {
         return;
     };
-    let end_path = format!("{path}.endPort");
+    let end_path = || format!("{path}.endPort");
     match &port.port {
         None => errors.push(
-            FieldError::new(end_path, "may not be specified when port is not specified")
-                .with_help("add `port:` with the first port of the range"),
+            FieldError::new(
+                end_path(),
+                "may not be specified when port is not specified",
+            )
+            .with_help("add `port:` with the first port of the range"),
         ),
         Some(IntOrString::String(_)) => errors.push(
-            FieldError::new(end_path, "may not be specified when port is a name")
+            FieldError::new(end_path(), "may not be specified when port is a name")
                 .with_help("write the first port as a number, or remove `endPort:`"),
         ),
-        Some(IntOrString::Int(_)) if !is_port(end) => errors.port(end_path, PORT_RANGE),
+        Some(IntOrString::Int(_)) if !is_port(end) => errors.port(end_path(), PORT_RANGE),
         Some(IntOrString::Int(first)) if end < *first => errors.push(
             FieldError::new(
-                end_path,
+                end_path(),
                 format!("must be greater than or equal to port, which is {first}"),
             )
             .with_help("swap port and endPort"),
@@ -121,9 +136,9 @@ fn check_port(path: &str, port: &NetworkPolicyPort, errors: &mut Errors) {
     }
 }
 
-fn check_port_name(path: String, name: &str, errors: &mut Errors) {
+fn check_port_name(path: impl Display, name: &str, errors: &mut Errors) {
     if let Err(error) = names::port_name(name) {
-        let fault = FieldError::new(path, format!("port name {error}"));
+        let fault = FieldError::new(path.to_string(), format!("port name {error}"));
         let quoted_number = name.parse::<i64>().is_ok_and(is_port);
         errors.push(if quoted_number {
             fault.with_help(format!("write {name} without quotes for the number"))
@@ -133,37 +148,37 @@ fn check_port_name(path: String, name: &str, errors: &mut Errors) {
     }
 }
 
-fn check_peer(path: &str, peer: &NetworkPolicyPeer, errors: &mut Errors) {
+fn check_peer(path: impl Display + Copy, peer: &NetworkPolicyPeer, errors: &mut Errors) {
     let selects = peer.pod_selector.is_some() || peer.namespace_selector.is_some();
     if let Some(selector) = &peer.pod_selector {
-        labels::check_selector(&format!("{path}.podSelector"), selector, errors);
+        labels::check_selector(format_args!("{path}.podSelector"), selector, errors);
     }
     if let Some(selector) = &peer.namespace_selector {
-        labels::check_selector(&format!("{path}.namespaceSelector"), selector, errors);
+        labels::check_selector(format_args!("{path}.namespaceSelector"), selector, errors);
     }
     match &peer.ip_block {
         Some(_) if selects => errors.push(
-            FieldError::new(path, "may not specify both ipBlock and another peer")
+            FieldError::new(path.to_string(), "may not specify both ipBlock and another peer")
                 .with_help("make the ipBlock an item of its own"),
         ),
-        Some(block) => check_block(&format!("{path}.ipBlock"), block, errors),
+        Some(block) => check_block(format_args!("{path}.ipBlock"), block, errors),
         None if !selects => errors.push(
-            FieldError::new(path, "must specify a peer")
+            FieldError::new(path.to_string(), "must specify a peer")
                 .with_help("add `podSelector:`, `namespaceSelector:` or `ipBlock:` (`podSelector: {}` is every pod of this namespace)"),
         ),
         None => {}
     }
 }
 
-fn check_block(path: &str, block: &IpBlock, errors: &mut Errors) {
+fn check_block(path: impl Display + Copy, block: &IpBlock, errors: &mut Errors) {
     let net = |text: &str| parse_cidr_masking(text).map(|(net, _)| net);
-    let cidr = errors.cidr(&format!("{path}.cidr"), net(&block.cidr));
+    let cidr = errors.cidr(format_args!("{path}.cidr"), net(&block.cidr));
     for (index, text) in block.except.iter().enumerate() {
-        let path = format!("{path}.except[{index}]");
-        match (errors.cidr(&path, net(text)), cidr) {
+        let path = format_args!("{path}.except[{index}]");
+        match (errors.cidr(path, net(text)), cidr) {
             (Some(except), Some(cidr)) if !strictly_inside(&cidr, &except) => errors.push(
                 FieldError::new(
-                    path,
+                    path.to_string(),
                     format!("must be a strict subset of cidr, which is {cidr}"),
                 )
                 .with_help("write a smaller block inside it, or remove it"),

@@ -4,6 +4,8 @@ mod http;
 mod icmp;
 mod services;
 
+use std::fmt::Display;
+
 use oncilla_net::{CidrError, Family, IpNet, Protocol as Number, parse_cidr};
 
 use super::table::rule as table;
@@ -47,25 +49,29 @@ pub(super) fn check(place: Place<'_>, rule: &Rule, errors: &mut Errors) {
     ];
     for (field, protocol) in protocols {
         if let Some(protocol) = protocol {
-            check_protocol(format!("{path}.{field}"), rule, protocol, errors);
+            check_protocol(format_args!("{path}.{field}"), rule, protocol, errors);
         }
     }
     icmp::check(path, rule, errors);
     if let Some(http) = &rule.http {
         http::check(place, rule, http, errors);
     }
-    check_entity(&format!("{path}.source"), &rule.source, errors);
-    check_entity(&format!("{path}.destination"), &rule.destination, errors);
+    check_entity(format_args!("{path}.source"), &rule.source, errors);
+    check_entity(
+        format_args!("{path}.destination"),
+        &rule.destination,
+        errors,
+    );
     services::check(place, rule, errors);
     check_families(path, rule, errors);
     check_ports_have_protocol(path, rule, errors);
     if let Some(metadata) = &rule.metadata {
-        let path = format!("{path}.metadata.annotations");
-        labels::check_annotations(&path, &metadata.annotations, errors);
+        let path = format_args!("{path}.metadata.annotations");
+        labels::check_annotations(path, &metadata.annotations, errors);
     }
 }
 
-fn check_protocol(path: String, rule: &Rule, protocol: &Protocol, errors: &mut Errors) {
+fn check_protocol(path: impl Display, rule: &Rule, protocol: &Protocol, errors: &mut Errors) {
     match (protocol.number(), protocol) {
         (Some(number), _) => {
             let (check, version) = match number {
@@ -74,12 +80,12 @@ fn check_protocol(path: String, rule: &Rule, protocol: &Protocol, errors: &mut E
                 _ => return,
             };
             if rule.ip_version.is_some_and(|written| written != version) {
-                errors.broken(check, path);
+                errors.broken(check, path.to_string());
             }
         }
-        (None, Protocol::Number(_)) => errors.broken(&table::PROTOCOL_NUMBER, path),
+        (None, Protocol::Number(_)) => errors.broken(&table::PROTOCOL_NUMBER, path.to_string()),
         (None, Protocol::Name(name)) => {
-            let fault = table::PROTOCOL_NAME.with(path, &[&format_args!("{name:?}")]);
+            let fault = table::PROTOCOL_NAME.with(path.to_string(), &[&format_args!("{name:?}")]);
             errors.push(match nearest(name, PROTOCOL_NAMES) {
                 Some(known) => fault.with_help(format!("did you mean `{known}`?")),
                 None => fault,
@@ -88,35 +94,37 @@ fn check_protocol(path: String, rule: &Rule, protocol: &Protocol, errors: &mut E
     }
 }
 
-fn check_entity(path: &str, entity: &EntityRule, errors: &mut Errors) {
-    check_nets(&format!("{path}.nets"), &entity.nets, errors);
-    let not_nets = format!("{path}.notNets");
-    check_nets(&not_nets, &entity.not_nets, errors);
+fn check_entity(path: impl Display + Copy, entity: &EntityRule, errors: &mut Errors) {
+    check_nets(format_args!("{path}.nets"), &entity.nets, errors);
+    let not_nets = format_args!("{path}.notNets");
+    check_nets(not_nets, &entity.not_nets, errors);
     for (index, net) in entity.not_nets.iter().enumerate() {
         if parse_cidr(net).is_ok_and(|net| net.prefix_len() == 0) {
             errors.broken(&table::NEGATED_CATCH_ALL, format!("{not_nets}[{index}]"));
         }
     }
-    selector::check(&format!("{path}.selector"), &entity.selector, errors);
-    selector::check(&format!("{path}.notSelector"), &entity.not_selector, errors);
+    selector::check(format_args!("{path}.selector"), &entity.selector, errors);
+    let not_selector = format_args!("{path}.notSelector");
+    selector::check(not_selector, &entity.not_selector, errors);
     let namespaces = &entity.namespace_selector;
-    selector::check_rule_namespaces(&format!("{path}.namespaceSelector"), namespaces, errors);
-    check_ports(&format!("{path}.ports"), &entity.ports, errors);
-    check_ports(&format!("{path}.notPorts"), &entity.not_ports, errors);
+    let path_there = format_args!("{path}.namespaceSelector");
+    selector::check_rule_namespaces(path_there, namespaces, errors);
+    check_ports(format_args!("{path}.ports"), &entity.ports, errors);
+    check_ports(format_args!("{path}.notPorts"), &entity.not_ports, errors);
     if let Some(accounts) = &entity.service_accounts {
-        let path = format!("{path}.serviceAccounts");
+        let path = format_args!("{path}.serviceAccounts");
         for (index, name) in accounts.names.iter().enumerate() {
             if let Err(error) = names::dns_subdomain(name) {
                 let path = format!("{path}.names[{index}]");
                 errors.push(table::ACCOUNT_NAME.with(path, &[&error]));
             }
         }
-        let path = format!("{path}.selector");
-        selector::check_of_any_length(&path, &accounts.selector, errors);
+        let path = format_args!("{path}.selector");
+        selector::check_of_any_length(path, &accounts.selector, errors);
     }
 }
 
-fn check_nets(path: &str, nets: &[String], errors: &mut Errors) {
+fn check_nets(path: impl Display + Copy, nets: &[String], errors: &mut Errors) {
     errors.too_many(&table::NETS_MAX, path, nets.len(), NETS_MAX);
     for (index, net) in nets.iter().enumerate() {
         let Err(error) = parse_cidr(net) else {
@@ -132,7 +140,7 @@ fn check_nets(path: &str, nets: &[String], errors: &mut Errors) {
     }
 }
 
-fn check_ports(path: &str, ports: &[Port], errors: &mut Errors) {
+fn check_ports(path: impl Display + Copy, ports: &[Port], errors: &mut Errors) {
     errors.too_many(&table::PORTS_MAX, path, ports.len(), PORTS_MAX);
     for (index, port) in ports.iter().enumerate() {
         if matches!(port, Port::Range(range) if range.first() == 0) {

@@ -1,5 +1,7 @@
 //! Calico's selectors: they must parse, and `global()` has one place.
 
+use std::fmt::Display;
+
 use oncilla_selector::{ParseErrorKind, parse};
 
 use super::Errors;
@@ -13,43 +15,47 @@ const SELECTOR_LENGTH_MAX: usize = 1024;
 const REPEATED_MAX: usize = 24;
 
 /// A selector anywhere but in a rule's `namespaceSelector`.
-pub(super) fn check(path: &str, text: &str, errors: &mut Errors) {
+pub(super) fn check(path: impl Display + Copy, text: &str, errors: &mut Errors) {
     if is_short(path, text, errors) {
         check_of_any_length(path, text, errors);
     }
 }
 
 /// The same where upstream has no limit: the selector of a rule's service accounts.
-pub(super) fn check_of_any_length(path: &str, text: &str, errors: &mut Errors) {
+pub(super) fn check_of_any_length(path: impl Display + Copy, text: &str, errors: &mut Errors) {
     if parses(path, text, errors) && text.contains("global(") {
-        errors.broken(&SELECTOR_GLOBAL, path);
+        errors.broken(&SELECTOR_GLOBAL, path.to_string());
     }
 }
 
 /// The `namespaceSelector` of a rule's end: `global()` may stand there alone.
-pub(super) fn check_rule_namespaces(path: &str, text: &str, errors: &mut Errors) {
+pub(super) fn check_rule_namespaces(path: impl Display + Copy, text: &str, errors: &mut Errors) {
     if !is_short(path, text, errors) || !parses(path, text, errors) {
         return;
     }
-    let alone = parse(text).is_ok_and(|selector| selector.to_string() == "global()");
-    if text.contains("global(") && !alone {
-        errors.broken(&GLOBAL_ALONE, path);
+    let is_alone = || parse(text).is_ok_and(|selector| selector.to_string() == "global()");
+    if text.contains("global(") && !is_alone() {
+        errors.broken(&GLOBAL_ALONE, path.to_string());
     }
 }
 
 /// Reports a selector that is too long; `true` when it is not.
-fn is_short(path: &str, text: &str, errors: &mut Errors) -> bool {
+fn is_short(path: impl Display, text: &str, errors: &mut Errors) -> bool {
+    // A text has no more characters than bytes.
+    if text.len() <= SELECTOR_LENGTH_MAX {
+        return true;
+    }
     let length = text.chars().count();
     let short = length <= SELECTOR_LENGTH_MAX;
     if !short {
-        let error = SELECTOR_LENGTH.with(path, &[&length]);
+        let error = SELECTOR_LENGTH.with(path.to_string(), &[&length]);
         errors.push(error.with_code(Code::InvalidSelector));
     }
     short
 }
 
 /// Reports why a selector cannot be used; `true` when it can.
-fn parses(path: &str, text: &str, errors: &mut Errors) -> bool {
+fn parses(path: impl Display, text: &str, errors: &mut Errors) -> bool {
     let Err(error) = parse(text) else {
         return true;
     };
@@ -72,7 +78,10 @@ fn parses(path: &str, text: &str, errors: &mut Errors) -> bool {
     let end = (error.offset + error.length).min(text.len());
     errors.push(
         SELECTOR
-            .with(path, &[&format_args!("{}, {place}", error.kind)])
+            .with(
+                path.to_string(),
+                &[&format_args!("{}, {place}", error.kind)],
+            )
             .with_code(Code::InvalidSelector)
             .with_help(help(&error.kind))
             .marking(error.offset..end),

@@ -172,5 +172,14 @@ fn what_is_not_written_is_filled_in() {
         let mut again = object.clone();
         again.default_fields();
         assert_eq!(again, object, "doing it again changes nothing");
+        let is_asked = matches!(
+            row.kind,
+            Kind::GlobalNetworkPolicy
+                | Kind::NetworkPolicy
+                | Kind::KubernetesNetworkPolicy
+                | Kind::GlobalNetworkSet
+                | Kind::NetworkSet
+        );
+        assert_eq!(object.is_defaulted(), is_asked, "{} {}", row.kind, row.spec);
     }
 }
