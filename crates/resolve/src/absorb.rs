@@ -6,8 +6,9 @@ use oncilla_model::{
     Change, DEFAULT_ALLOW, Endpoint, EndpointKey, HostEndpoint, Labels, ProfileName,
 };
 
-use crate::plane::{Nets, RowKey, SetKey};
+use crate::plane::{Nets, SetKey};
 use crate::resolver::Resolver;
+use crate::rows::RowKey;
 use crate::shapes::{Look, Realm};
 
 impl Resolver {
@@ -20,7 +21,7 @@ impl Resolver {
                 self.locals.put_policy(index, dirty, key, policy.as_ref());
             }
             Change::Profile(name, profile) => {
-                let is_known = self.index.profile(name) == profile.as_ref();
+                let is_known = self.index.has_profile(name, profile.as_ref());
                 if *name.0 != *DEFAULT_ALLOW && !is_known {
                     let name = self.index.set_profile(name, profile.as_ref());
                     dirty.profiles.extend(name);

@@ -1,12 +1,9 @@
 //! Identities: shapes projected on the words that active predicates use. Predicates are evaluated once per
 //! identity.
 
-use std::sync::Arc;
-
-use foldhash::{HashMap, HashMapExt as _};
-
-use crate::labels::{Pairs, TextId, Texts};
-use crate::shapes::{PortKey, Realm};
+use crate::labels::{Pair, TextId, Texts, pairs, put_pair};
+use crate::packs::{Packs, put_number, take_number};
+use crate::shapes::{PortKey, Realm, put_port, take_port};
 use crate::signature::SigId;
 
 /// An interned identity.
@@ -14,124 +11,97 @@ use crate::signature::SigId;
 pub(crate) struct IdentityId(u32);
 
 /// What is left of a shape after projection: labels, own and inherited, and ports, both sorted.
-#[derive(PartialEq, Eq, Hash, Debug)]
-pub(crate) struct IdentityKey {
-    pub(crate) realm: Realm,
-    pub(crate) labels: Pairs,
-    pub(crate) ports: Box<[PortKey]>,
-}
-
-impl IdentityKey {
-    fn texts(&self) -> impl Iterator<Item = TextId> + '_ {
-        let labels = self.labels.iter().flat_map(|(name, value)| [*name, *value]);
-        labels.chain(self.ports.iter().map(|(name, ..)| *name))
-    }
-}
-
 #[derive(Debug)]
-struct Slot {
-    key: Arc<IdentityKey>,
-    references: u32,
-    answers: SigId,
+pub(crate) struct IdentityKey<'a> {
+    pub(crate) realm: Realm,
+    pub(crate) ports: Vec<PortKey>,
+    pub(crate) labels: Vec<Pair<'a>>,
+}
+
+impl<'a> IdentityKey<'a> {
+    /// The key as it is kept.
+    pub(crate) fn packed(&self) -> Vec<u8> {
+        let mut bytes = vec![self.realm.number()];
+        put_number(&mut bytes, self.ports.len());
+        for port in &self.ports {
+            put_port(&mut bytes, *port);
+        }
+        for pair in &self.labels {
+            put_pair(&mut bytes, *pair);
+        }
+        bytes
+    }
+
+    fn read(mut bytes: &'a [u8]) -> Self {
+        let realm = Realm::numbered(take_number(&mut bytes));
+        let count = take_number(&mut bytes);
+        let ports = (0..count).map(|_| take_port(&mut bytes)).collect();
+        Self {
+            realm,
+            ports,
+            labels: pairs(bytes).collect(),
+        }
+    }
+
+    fn texts(&self) -> Vec<TextId> {
+        let ports = self.ports.iter().map(|(name, ..)| *name);
+        ports
+            .chain(self.labels.iter().map(|(name, _)| *name))
+            .collect()
+    }
 }
 
 /// The identities in use, counted by shapes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Identities {
-    ids: HashMap<Arc<IdentityKey>, IdentityId>,
-    slots: Vec<Option<Slot>>,
-    free: Vec<IdentityId>,
+    keys: Packs,
+    answers: Vec<SigId>,
 }
 
 impl Identities {
-    pub(crate) fn new() -> Self {
-        Self {
-            ids: HashMap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
-        }
-    }
-
-    /// The identity of a key with one reference more, when it is known.
-    pub(crate) fn retain(&mut self, key: &IdentityKey) -> Option<IdentityId> {
-        let id = *self.ids.get(key)?;
-        if let Some(slot) = &mut self.slots[id.0 as usize] {
-            slot.references += 1;
-        }
-        Some(id)
-    }
-
-    /// A new identity with one reference.
-    pub(crate) fn insert(
-        &mut self,
-        texts: &mut Texts,
-        key: IdentityKey,
-        answers: SigId,
-    ) -> IdentityId {
-        key.texts().for_each(|text| texts.retain(text));
-        let key = Arc::new(key);
-        let slot = Some(Slot {
-            key: Arc::clone(&key),
-            references: 1,
-            answers,
-        });
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.slots[id.0 as usize] = slot;
-                id
+    /// The identity of a packed key with one reference more, and whether it is new.
+    pub(crate) fn intern(&mut self, texts: &mut Texts, key: &[u8]) -> (IdentityId, bool) {
+        let (id, is_new) = self.keys.intern(key);
+        if is_new {
+            let key = IdentityKey::read(key);
+            for text in key.texts() {
+                texts.retain(text);
             }
-            None => {
-                self.slots.push(slot);
-                IdentityId(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 identities"))
-            }
-        };
-        self.ids.insert(key, id);
-        id
+            let known = self.answers.len().max(id as usize + 1);
+            self.answers.resize(known, SigId::EMPTY);
+            self.answers[id as usize] = SigId::EMPTY;
+        }
+        (IdentityId(id), is_new)
     }
 
     /// One reference less; the last one takes the identity with it.
-    pub(crate) fn release(&mut self, texts: &mut Texts, id: IdentityId) {
-        let entry = &mut self.slots[id.0 as usize];
-        let Some(slot) = entry else {
-            return;
-        };
-        slot.references -= 1;
-        if slot.references == 0 {
-            slot.key.texts().for_each(|text| texts.release(text));
-            self.ids.remove(&slot.key);
-            *entry = None;
-            self.free.push(id);
+    pub(crate) fn release(&mut self, texts: &mut Texts, IdentityId(id): IdentityId) {
+        if self.keys.references(id) == 1 {
+            for text in self.key(IdentityId(id)).texts() {
+                texts.release(text);
+            }
         }
+        self.keys.release(id);
     }
 
-    pub(crate) fn key(&self, id: IdentityId) -> &Arc<IdentityKey> {
-        &self.slot(id).key
+    pub(crate) fn key(&self, IdentityId(id): IdentityId) -> IdentityKey<'_> {
+        IdentityKey::read(self.keys.bytes(id))
     }
 
-    pub(crate) fn answers(&self, id: IdentityId) -> SigId {
-        self.slot(id).answers
+    pub(crate) fn answers(&self, IdentityId(id): IdentityId) -> SigId {
+        self.answers[id as usize]
     }
 
-    pub(crate) fn set_answers(&mut self, id: IdentityId, answers: SigId) {
-        if let Some(slot) = &mut self.slots[id.0 as usize] {
-            slot.answers = answers;
-        }
+    pub(crate) fn set_answers(&mut self, IdentityId(id): IdentityId, answers: SigId) {
+        self.answers[id as usize] = answers;
     }
 
     /// Every identity, ascending.
     pub(crate) fn ids(&self) -> Vec<IdentityId> {
-        let used = |(index, slot): (usize, &Option<Slot>)| slot.is_some().then_some(index);
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(used)
-            .map(|index| IdentityId(u32::try_from(index).expect("fewer than 2^32 identities")))
-            .collect()
+        self.keys.ids().map(IdentityId).collect()
     }
 
-    fn slot(&self, id: IdentityId) -> &Slot {
-        self.slots[id.0 as usize]
-            .as_ref()
-            .expect("an identity in use is there")
+    pub(crate) fn compact(&mut self) {
+        self.keys.compact();
     }
 }

@@ -6,32 +6,26 @@
 //! ```
 //! Knows nothing of addresses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use oncilla_model::{Predicate, Profile, ProfileName};
 use oncilla_net::fault;
 
-use crate::carriers::{Carriers, Demands};
 use crate::filing::Filing;
 use crate::identity::{Identities, IdentityId, IdentityKey};
-use crate::labels::{LabelView, Pairs, TextId, Texts};
+use crate::labels::{LabelView, Pair, TextId, Texts};
 use crate::predicates::Predicates;
+use crate::profiles::Profiles;
 use crate::shapes::{Look, Realm, ShapeId, Shapes};
 use crate::signature::{PredicateId, SigId, Signature, Signatures};
 use crate::work::Work;
-
-#[derive(Debug)]
-struct ProfileSlot {
-    profile: Arc<Profile>,
-    labels: Pairs,
-}
 
 /// The index. Owned by the resolver.
 #[derive(Debug)]
 pub(crate) struct Index {
     texts: Texts,
-    profiles: BTreeMap<TextId, ProfileSlot>,
+    profiles: Profiles,
     shapes: Shapes,
     identities: Identities,
     pub(crate) predicates: Predicates,
@@ -41,10 +35,10 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new() -> Self {
         Self {
-            texts: Texts::new(),
-            profiles: BTreeMap::new(),
-            shapes: Shapes::new(),
-            identities: Identities::new(),
+            texts: Texts::default(),
+            profiles: Profiles::new(),
+            shapes: Shapes::default(),
+            identities: Identities::default(),
             predicates: Predicates::new(),
             work: Work::default(),
         }
@@ -80,49 +74,30 @@ impl Index {
 
     /// All labels of a shape, own and inherited.
     pub(crate) fn labels(&self, shape: ShapeId) -> LabelView<'_> {
-        let shape = self.shapes.of(shape);
-        let inherited = shape
-            .profiles
-            .iter()
-            .filter_map(|name| self.profiles.get(name));
-        let pairs = shape
-            .labels
-            .iter()
-            .chain(inherited.flat_map(|slot| slot.labels.iter()));
-        LabelView::new(pairs.map(|(name, value)| (self.texts.text(*name), self.texts.text(*value))))
+        let pairs = self.pairs(shape);
+        LabelView::new(pairs.map(|(name, value)| (self.texts.text(name), value)))
     }
 
-    /// The same as numbers, each name once.
-    pub(crate) fn carried(&self, shape: ShapeId) -> Pairs {
-        let shape = self.shapes.of(shape);
-        let profiles = shape.profiles.iter();
-        let inherited = profiles.filter_map(|name| self.profiles.get(name));
-        let inherited = inherited.flat_map(|slot| slot.labels.iter());
-        let mut pairs: Vec<_> = shape.labels.iter().chain(inherited).copied().collect();
-        // Stable: of each name the first stays.
-        pairs.sort_by_key(|(name, _)| *name);
-        pairs.dedup_by_key(|(name, _)| *name);
-        pairs.into()
-    }
-
-    /// The filed shapes that may fulfil demands, ascending.
-    pub(crate) fn candidates(&self, carriers: &Carriers, demands: &Demands) -> Vec<ShapeId> {
-        carriers.candidates(&self.texts, demands)
+    /// The same as they are kept; of one name the first counts.
+    fn pairs(&self, shape: ShapeId) -> impl Iterator<Item = Pair<'_>> {
+        let inherited = self.shapes.profiles(shape);
+        let inherited = inherited.flat_map(|name| self.profiles.labels(name));
+        self.shapes.labels(shape).chain(inherited)
     }
 
     /// The profiles of a shape in order; `None` where one does not exist.
     pub(crate) fn profiles_of(
         &self,
         shape: ShapeId,
-    ) -> impl Iterator<Item = Option<&Arc<Profile>>> + '_ {
-        let names = self.shapes.of(shape).profiles.iter();
-        names.map(|name| self.profiles.get(name).map(|slot| &slot.profile))
+    ) -> impl Iterator<Item = Option<Arc<Profile>>> + '_ {
+        let names = self.shapes.profiles(shape);
+        names.map(|name| self.profiles.of(&self.texts, name))
     }
 
     /// Whether a profile of the shape gives labels that nobody can read, so that nobody knows which policies select it.
     pub(crate) fn is_obscure(&self, shape: ShapeId) -> bool {
-        let mut profiles = self.profiles_of(shape).flatten();
-        profiles.any(|profile| profile.is_obscure)
+        let mut names = self.shapes.profiles(shape);
+        names.any(|name| self.profiles.is_obscure(name))
     }
 
     /// The ports that a named-port predicate leads to on a shape, ascending.
@@ -143,13 +118,13 @@ impl Index {
             }
         }
         let name = self.texts.find(port);
-        let ports = self.shapes.of(shape).ports.iter();
+        let ports = self.shapes.ports(shape);
         let mut found: Vec<u16> = ports
             .filter(|(own, of, _)| {
                 let any = fault::is("resolve/port-name-of-any-protocol");
                 Some(*own) == name && (of == protocol || any)
             })
-            .map(|(.., number)| *number)
+            .map(|(.., number)| number)
             .collect();
         found.sort_unstable();
         found.dedup();
@@ -172,11 +147,11 @@ impl Index {
         else {
             return false;
         };
-        Realm::of(predicate) == self.shapes.of(shape).realm && self.selects(selector, shape)
+        Realm::of(predicate) == self.shapes.realm(shape) && self.selects(selector, shape)
     }
 
     /// Which filed selectors select a shape, ascending.
-    pub(crate) fn selected<'a, T: Ord + Clone>(
+    pub(crate) fn selected<'a, T: Ord + Copy + std::hash::Hash>(
         &mut self,
         shape: ShapeId,
         filing: &Filing<T>,
@@ -200,42 +175,12 @@ impl Index {
         name: &ProfileName,
         profile: Option<&Arc<Profile>>,
     ) -> Option<TextId> {
-        let name = self.texts.intern(&name.0);
-        let old = match profile {
-            Some(profile) => {
-                self.texts.retain(name);
-                let pairs = profile.labels.iter();
-                let labels = pairs
-                    .map(|(name, value)| (self.texts.intern(name), self.texts.intern(value)))
-                    .collect();
-                self.profiles.insert(
-                    name,
-                    ProfileSlot {
-                        profile: Arc::clone(profile),
-                        labels,
-                    },
-                )
-            }
-            None => self.profiles.remove(&name),
-        };
-        if let Some(old) = old {
-            for (name, value) in &old.labels {
-                self.texts.release(*name);
-                self.texts.release(*value);
-            }
-            self.texts.release(name);
-        }
-        self.texts.release(name);
-        let own = u32::from(profile.is_some());
-        (self.texts.references(name) > own).then_some(name)
+        self.profiles.set(&mut self.texts, name, profile)
     }
 
-    /// The profile of a name.
-    pub(crate) fn profile(&self, name: &ProfileName) -> Option<&Arc<Profile>> {
-        self.texts
-            .find(&name.0)
-            .and_then(|name| self.profiles.get(&name))
-            .map(|slot| &slot.profile)
+    /// Whether this is what a name has already.
+    pub(crate) fn has_profile(&self, name: &ProfileName, profile: Option<&Arc<Profile>>) -> bool {
+        self.profiles.has(&self.texts, name, profile)
     }
 
     /// The shapes that inherit from one of these profiles.
@@ -243,11 +188,8 @@ impl Index {
         let mut shapes = self.shapes.ids();
         self.work.rows_touched += shapes.len() as u64;
         shapes.retain(|id| {
-            self.shapes
-                .of(*id)
-                .profiles
-                .iter()
-                .any(|name| names.contains(name))
+            let mut profiles = self.shapes.profiles(*id);
+            profiles.any(|name| names.contains(&name))
         });
         shapes
     }
@@ -304,6 +246,14 @@ impl Index {
         self.refine();
     }
 
+    /// Closes gaps in memory, for quiet moments.
+    pub(crate) fn compact(&mut self) {
+        self.texts.compact();
+        self.profiles.compact();
+        self.shapes.compact();
+        self.identities.compact();
+    }
+
     /// Signatures that identities refer to.
     pub(crate) fn live_signatures(&self) -> BTreeSet<SigId> {
         self.identities
@@ -318,14 +268,12 @@ impl Index {
         for shape in self.shapes.ids() {
             self.work.rows_touched += 1;
             let answers = self.answers(shape);
-            let key = self.project(shape);
-            let identity = match self.identities.retain(&key) {
-                Some(known) => known,
-                None => {
-                    self.work.identities_created += 1;
-                    self.identities.insert(&mut self.texts, key, answers)
-                }
-            };
+            let key = self.project(shape).packed();
+            let (identity, is_new) = self.identities.intern(&mut self.texts, &key);
+            if is_new {
+                self.work.identities_created += 1;
+                self.identities.set_answers(identity, answers);
+            }
             if let Some(old) = self.shapes.set_identity(shape, identity) {
                 self.identities.release(&mut self.texts, old);
             }
@@ -333,39 +281,29 @@ impl Index {
     }
 
     fn identify(&mut self, signatures: &mut Signatures, shape: ShapeId) {
-        let key = self.project(shape);
-        let identity = match self.identities.retain(&key) {
-            Some(known) => known,
-            None => {
-                self.work.identities_created += 1;
-                let made = self.identities.insert(&mut self.texts, key, SigId::EMPTY);
-                let answers = self.evaluate_all(made);
-                let answers = signatures.intern(answers);
-                self.identities.set_answers(made, answers);
-                made
-            }
-        };
+        let key = self.project(shape).packed();
+        let (identity, is_new) = self.identities.intern(&mut self.texts, &key);
+        if is_new {
+            self.work.identities_created += 1;
+            let answers = self.evaluate_all(identity);
+            let answers = signatures.intern(answers);
+            self.identities.set_answers(identity, answers);
+        }
         if let Some(old) = self.shapes.set_identity(shape, identity) {
             self.identities.release(&mut self.texts, old);
         }
     }
 
-    fn project(&self, shape: ShapeId) -> IdentityKey {
-        let shape = self.shapes.of(shape);
-        let inherited = shape
-            .profiles
-            .iter()
-            .filter_map(|name| self.profiles.get(name));
-        let pairs = shape
-            .labels
-            .iter()
-            .chain(inherited.flat_map(|slot| slot.labels.iter()));
-        let pairs = pairs.filter(|pair| {
-            !fault::is("resolve/inherited-labels-forgotten") || shape.labels.contains(pair)
-        });
-        let mut labels: Vec<(TextId, TextId)> = pairs
+    fn project(&self, shape: ShapeId) -> IdentityKey<'_> {
+        let own = self.shapes.labels(shape).count();
+        let known = if fault::is("resolve/inherited-labels-forgotten") {
+            own
+        } else {
+            usize::MAX
+        };
+        let pairs = self.pairs(shape).take(known);
+        let mut labels: Vec<Pair<'_>> = pairs
             .filter(|(name, _)| self.predicates.uses_name(*name))
-            .copied()
             .collect();
         // Stable: the first of a name stays, which is the endpoint's own.
         if fault::is("resolve/inherited-label-wins") {
@@ -373,22 +311,21 @@ impl Index {
         }
         labels.sort_by_key(|(name, _)| *name);
         labels.dedup_by_key(|(name, _)| *name);
-        let ports = shape.ports.iter();
+        let ports = self.shapes.ports(shape);
         let mut ports: Vec<_> = ports
             .filter(|(name, of, _)| self.predicates.uses_port(*name, *of))
-            .copied()
             .collect();
         ports.sort_unstable();
         ports.dedup();
         IdentityKey {
-            realm: shape.realm,
-            labels: labels.into(),
-            ports: ports.into(),
+            realm: self.shapes.realm(shape),
+            labels,
+            ports,
         }
     }
 
     fn evaluate_all(&mut self, identity: IdentityId) -> Signature {
-        let key = Arc::clone(self.identities.key(identity));
+        let key = self.identities.key(identity);
         let (signature, evaluated) = answer(self, &key, self.predicates.filing(), &|_| true);
         self.work.predicates_evaluated += evaluated;
         signature
@@ -400,7 +337,7 @@ impl Index {
         filing: &Filing<PredicateId>,
         wanted: &dyn Fn(PredicateId) -> bool,
     ) -> Signature {
-        let key = Arc::clone(self.identities.key(identity));
+        let key = self.identities.key(identity);
         let (signature, evaluated) = answer(self, &key, filing, wanted);
         self.work.predicates_evaluated += evaluated;
         signature
@@ -411,12 +348,12 @@ impl Index {
 /// were evaluated.
 fn answer(
     index: &Index,
-    key: &IdentityKey,
+    key: &IdentityKey<'_>,
     filing: &Filing<PredicateId>,
     wanted: &dyn Fn(PredicateId) -> bool,
 ) -> (Signature, u64) {
     let pairs = key.labels.iter();
-    let labels = LabelView::new(pairs.map(|(n, v)| (index.texts.text(*n), index.texts.text(*v))));
+    let labels = LabelView::new(pairs.map(|(name, value)| (index.texts.text(*name), *value)));
     let mut evaluated = 0;
     let mut matches = |id: PredicateId| match index.predicates.of(id) {
         predicate if Realm::of(predicate) != key.realm && !fault::is("resolve/realms-mixed") => {

@@ -1,105 +1,93 @@
-//! Interned texts, and labels as a selector sees them.
+//! Interned words, and labels as they are kept and as a selector sees them.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt as _};
 use oncilla_selector::Labels;
 
-/// An interned text: a label's name or value, a port's name, a profile's name.
+use crate::packs::{Packs, put_number, put_text, take_number, take_text};
+
+/// An interned word: a label's name, a port's name, a profile's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct TextId(u32);
 
-/// Interned label pairs: name and value.
-pub(crate) type Pairs = Box<[(TextId, TextId)]>;
+/// A label: its name as a number, its value.
+pub(crate) type Pair<'a> = (TextId, &'a str);
 
-/// The texts in use, counted. A text goes with its last reference.
-#[derive(Debug)]
-pub(crate) struct Texts {
-    ids: HashMap<Arc<str>, TextId>,
-    slots: Vec<Option<(Arc<str>, u32)>>,
-    free: Vec<TextId>,
-}
+/// The words in use, counted. A word goes with its last reference.
+#[derive(Debug, Default)]
+pub(crate) struct Texts(Packs);
 
 impl Texts {
-    pub(crate) fn new() -> Self {
-        Self {
-            ids: HashMap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
-        }
+    /// The id of a word, with one reference more.
+    pub(crate) fn intern(&mut self, text: &str) -> TextId {
+        TextId(self.0.intern(text.as_bytes()).0)
     }
 
-    /// The id of a text, with one reference more.
-    pub(crate) fn intern(&mut self, text: &Arc<str>) -> TextId {
-        if let Some(&id) = self.ids.get(text) {
-            self.retain(id);
-            return id;
-        }
-        let slot = Some((Arc::clone(text), 1));
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.slots[id.0 as usize] = slot;
-                id
-            }
-            None => {
-                self.slots.push(slot);
-                TextId(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 texts"))
-            }
-        };
-        self.ids.insert(Arc::clone(text), id);
-        id
-    }
-
-    /// The id of a text that is in use.
+    /// The id of a word that is in use.
     pub(crate) fn find(&self, text: &str) -> Option<TextId> {
-        self.ids.get(text).copied()
+        self.0.find(text.as_bytes()).map(TextId)
     }
 
     pub(crate) fn retain(&mut self, id: TextId) {
-        if let Some((_, references)) = &mut self.slots[id.0 as usize] {
-            *references += 1;
-        }
+        self.0.retain(id.0);
     }
 
     pub(crate) fn release(&mut self, id: TextId) {
-        let slot = &mut self.slots[id.0 as usize];
-        let Some((text, references)) = slot else {
-            return;
-        };
-        *references -= 1;
-        if *references == 0 {
-            self.ids.remove(text);
-            *slot = None;
-            self.free.push(id);
-        }
+        self.0.release(id.0);
     }
 
-    /// How often a text is referred to.
+    /// How often a word is referred to.
     pub(crate) fn references(&self, id: TextId) -> u32 {
-        let slot = self.slots[id.0 as usize].as_ref();
-        slot.map_or(0, |(_, references)| *references)
+        self.0.references(id.0)
     }
 
-    pub(crate) fn text(&self, id: TextId) -> &Arc<str> {
-        let slot = self.slots[id.0 as usize].as_ref();
-        &slot.expect("an id in use has its text").0
+    pub(crate) fn text(&self, id: TextId) -> &str {
+        std::str::from_utf8(self.0.bytes(id.0)).expect("a text was interned")
     }
+
+    pub(crate) fn compact(&mut self) {
+        self.0.compact();
+    }
+}
+
+/// Writes a word's number.
+pub(crate) fn put_id(bytes: &mut Vec<u8>, TextId(id): TextId) {
+    put_number(bytes, id as usize);
+}
+
+/// Reads a word's number from the front.
+pub(crate) fn take_id(bytes: &mut &[u8]) -> TextId {
+    TextId(u32::try_from(take_number(bytes)).expect("a number of a word was written"))
+}
+
+/// Writes a label.
+pub(crate) fn put_pair(bytes: &mut Vec<u8>, (name, value): Pair<'_>) {
+    put_id(bytes, name);
+    put_text(bytes, value);
+}
+
+/// Reads labels to the end.
+pub(crate) fn pairs(mut bytes: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+    std::iter::from_fn(move || {
+        (!bytes.is_empty()).then(|| (take_id(&mut bytes), take_text(&mut bytes)))
+    })
 }
 
 /// Labels sorted by name, as a selector sees them.
 #[derive(Debug)]
-pub(crate) struct LabelView<'a>(Vec<(&'a Arc<str>, &'a Arc<str>)>);
+pub(crate) struct LabelView<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> LabelView<'a> {
     /// The first pair of a name wins: own labels come before inherited ones.
-    pub(crate) fn new(pairs: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>) -> Self {
+    pub(crate) fn new(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut pairs: Vec<_> = pairs.collect();
         pairs.sort_by_key(|(name, _)| *name);
         pairs.dedup_by(|later, first| later.0 == first.0);
         Self(pairs)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + '_ {
         self.0.iter().copied()
     }
 }
@@ -108,8 +96,20 @@ impl Labels for LabelView<'_> {
     fn label(&self, key: &str) -> Option<&str> {
         let place = self
             .0
-            .binary_search_by(|(name, _)| (***name).cmp(key))
+            .binary_search_by(|(name, _)| (**name).cmp(key))
             .ok()?;
         Some(self.0[place].1)
+    }
+}
+
+/// Writes labels of a model object, each name with one reference more.
+pub(crate) fn put_labels<L: Borrow<(Arc<str>, Arc<str>)>>(
+    bytes: &mut Vec<u8>,
+    texts: &mut Texts,
+    labels: impl Iterator<Item = L>,
+) {
+    for label in labels {
+        let (name, value) = label.borrow();
+        put_pair(bytes, (texts.intern(name), value));
     }
 }

@@ -168,7 +168,7 @@ impl Locals {
         (id, policy): (PolicyId, &Policy),
     ) {
         let demands = policy.selector.restrictions();
-        for shape in index.candidates(&self.carriers, &demands) {
+        for shape in self.carriers.candidates(&demands) {
             if let Some(local) = self.shapes.get_mut(&shape)
                 && index.selects(&policy.selector, shape)
                 && let Err(place) = local.selected.binary_search(&id)
@@ -177,7 +177,7 @@ impl Locals {
                 dirty.shapes.insert(shape);
             }
         }
-        self.policies.file(id, demands);
+        self.policies.file(id, &demands);
     }
 
     /// Puts or removes a local endpoint.
@@ -233,7 +233,7 @@ impl Locals {
             if let Some(local) = self.shapes.get_mut(&shape) {
                 local.selected = selected;
             }
-            self.carriers.put(shape, index.carried(shape));
+            self.carriers.put(shape, &index.labels(shape));
             dirty.shapes.insert(shape);
         }
         self.reselect_hosts(index, dirty, shape);
@@ -245,7 +245,7 @@ impl Locals {
             return;
         }
         let selected = self.selecting(index, shape);
-        self.carriers.put(shape, index.carried(shape));
+        self.carriers.put(shape, &index.labels(shape));
         self.shapes.insert(
             shape,
             LocalShape {
@@ -362,10 +362,7 @@ pub(crate) fn define_with(
     way: (Hook, Direction),
     tiers: Vec<TierDef>,
 ) -> Option<GroupDef> {
-    let profiles: Vec<Option<Arc<oncilla_model::Profile>>> = index
-        .profiles_of(shape)
-        .map(Option::<&Arc<oncilla_model::Profile>>::cloned)
-        .collect();
+    let profiles: Vec<Option<Arc<oncilla_model::Profile>>> = index.profiles_of(shape).collect();
     let profiles: Vec<_> = profiles.iter().map(Option::as_ref).collect();
     let mut ports_of = |name: &oncilla_model::Predicate| index.ports_of(shape, name);
     groups::define((of, way), tiers, &profiles, &mut ports_of)

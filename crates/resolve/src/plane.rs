@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt as _};
 use oncilla_model::{EndpointKey, NetworkSet, NetworkSetKey, Node, Predicate};
 use oncilla_net::{Family, IpNet, fault};
 
@@ -13,23 +12,9 @@ use crate::addresses::{Addresses, Source};
 use crate::dirty::Dirty;
 use crate::index::Index;
 use crate::prefixes::{Extent, Prefixes, extent, halves};
+use crate::rows::{RowKey, Rows};
 use crate::shapes::ShapeId;
 use crate::signature::{PredicateId, SigId, Signature, Signatures};
-
-/// Whose row.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum RowKey {
-    /// A workload's.
-    Workload(EndpointKey),
-    /// A host endpoint's, by its name.
-    Host(Arc<str>),
-}
-
-#[derive(Debug)]
-struct Row {
-    shape: ShapeId,
-    addresses: Box<[IpAddr]>,
-}
 
 /// Which row of nets.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -79,9 +64,7 @@ impl SetRow {
 /// The plane. Owned by the resolver.
 #[derive(Debug)]
 pub(crate) struct Plane {
-    row_ids: HashMap<RowKey, u32>,
-    rows: Vec<Option<Row>>,
-    free_rows: Vec<u32>,
+    rows: Rows,
     set_ids: BTreeMap<SetKey, u32>,
     set_rows: BTreeMap<u32, SetRow>,
     next_set: u32,
@@ -94,9 +77,7 @@ pub(crate) struct Plane {
 impl Plane {
     pub(crate) fn new() -> Self {
         Self {
-            row_ids: HashMap::new(),
-            rows: Vec::new(),
-            free_rows: Vec::new(),
+            rows: Rows::new(),
             set_ids: BTreeMap::new(),
             set_rows: BTreeMap::new(),
             next_set: 0,
@@ -132,24 +113,18 @@ impl Plane {
         self.singles.values().copied()
     }
 
-    /// The workloads that have an address, in order. A look at every endpoint: for people, now and then.
-    pub(crate) fn endpoints_at(&self, addr: IpAddr) -> Vec<&EndpointKey> {
+    /// The workloads that have an address, in order.
+    pub(crate) fn endpoints_at(&self, addr: IpAddr) -> Vec<EndpointKey> {
         let sources = self
             .addresses
             .of(addr)
             .map_or(&[][..], |found| found.sources());
-        // Of most addresses nobody asks twice, and whoever sends to many must not cost much.
-        if !sources
-            .iter()
-            .any(|source| matches!(source, Source::Row(_)))
-        {
-            return Vec::new();
-        }
-        let mut keys: Vec<&EndpointKey> = self
-            .row_ids
-            .iter()
-            .filter(|(_, row)| sources.contains(&Source::Row(**row)))
-            .filter_map(|(key, _)| match key {
+        let rows = sources.iter().filter_map(|source| match source {
+            Source::Row(row) => Some(self.rows.key(*row)),
+            Source::Set(_) | Source::Predicate(_) => None,
+        });
+        let mut keys: Vec<EndpointKey> = rows
+            .filter_map(|key| match key {
                 RowKey::Workload(key) => Some(key),
                 RowKey::Host(_) => None,
             })
@@ -160,7 +135,7 @@ impl Plane {
 
     /// The shape of an endpoint's row.
     pub(crate) fn shape_of(&self, row: u32) -> Option<ShapeId> {
-        self.rows.get(row as usize)?.as_ref().map(|row| row.shape)
+        self.rows.shape(row)
     }
 
     /// The network sets and nodes.
@@ -186,16 +161,18 @@ impl Plane {
         new: Option<(ShapeId, &[IpAddr])>,
     ) {
         index.work.rows_touched += 1;
-        let row = match self.row_ids.get(key) {
-            Some(&row) => row,
-            None if new.is_none() => return,
-            None => self.open_row(key),
+        let row = match new {
+            Some(_) => self.rows.open(key),
+            None => match self.rows.find(key) {
+                Some(row) => row,
+                None => return,
+            },
         };
-        let old = self.rows[row as usize].take();
-        let before: &[IpAddr] = old.as_ref().map_or(&[], |row| &row.addresses);
+        let old = self.rows.shape(row);
+        let before = self.rows.addresses(row);
         let after: &[IpAddr] = new.map_or(&[], |(_, addresses)| addresses);
-        let is_same_shape = old.as_ref().map(|row| row.shape) == new.map(|(shape, _)| shape);
-        for &addr in before {
+        let is_same_shape = old == new.map(|(shape, _)| shape);
+        for &addr in &before {
             if !after.contains(&addr) {
                 self.addresses.remove(addr, Source::Row(row));
                 dirty.addresses.insert(addr);
@@ -207,20 +184,12 @@ impl Plane {
             self.addresses.add(addr, Source::Row(row));
             dirty.addresses.insert(addr);
         }
-        if let Some(old) = &old {
-            index.release(old.shape);
+        if let Some(old) = old {
+            index.release(old);
         }
         match new {
-            Some((shape, _)) => {
-                self.rows[row as usize] = Some(Row {
-                    shape,
-                    addresses: after.into(),
-                });
-            }
-            None => {
-                self.row_ids.remove(key);
-                self.free_rows.push(row);
-            }
+            Some((shape, _)) => self.rows.set(row, shape, after),
+            None => self.rows.close(row),
         }
     }
 
@@ -268,13 +237,9 @@ impl Plane {
         shapes: &BTreeSet<ShapeId>,
     ) {
         index.work.rows_touched += (self.rows.len() + self.set_rows.len()) as u64;
-        for row in self
-            .rows
-            .iter()
-            .flatten()
-            .filter(|row| shapes.contains(&row.shape))
-        {
-            dirty.addresses.extend(&row.addresses);
+        let rows = self.rows.iter();
+        for (row, _) in rows.filter(|(_, shape)| shapes.contains(shape)) {
+            dirty.addresses.extend(self.rows.addresses(row));
         }
         let rows = self
             .set_rows
@@ -319,6 +284,11 @@ impl Plane {
                 Extent::One(addr) => self.addresses.add(addr, source),
             }
         }
+    }
+
+    /// Closes gaps in memory, for quiet moments.
+    pub(crate) fn compact(&mut self) {
+        self.rows.compact();
     }
 
     /// Takes the nets of a CIDR predicate out.
@@ -376,14 +346,5 @@ impl Plane {
         } else {
             self.prefixes.remove(net, source);
         }
-    }
-
-    fn open_row(&mut self, key: &RowKey) -> u32 {
-        let row = self.free_rows.pop().unwrap_or_else(|| {
-            self.rows.push(None);
-            u32::try_from(self.rows.len() - 1).expect("fewer than 2^32 endpoints")
-        });
-        self.row_ids.insert(key.clone(), row);
-        row
     }
 }

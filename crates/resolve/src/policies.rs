@@ -65,7 +65,7 @@ impl Policies {
     }
 
     /// Files a policy by what its selector demands.
-    pub(crate) fn file(&mut self, id: PolicyId, demands: Demands) {
+    pub(crate) fn file(&mut self, id: PolicyId, demands: &Demands) {
         self.filing.insert_demanding(id, demands);
     }
 

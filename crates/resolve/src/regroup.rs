@@ -104,6 +104,7 @@ impl Locals {
         let draft = memo.drafts.entry((list, direction));
         let draft = draft.or_insert_with(|| self.draft(selected, direction));
         let profiles: Vec<_> = index.profiles_of(shape).collect();
+        let profiles: Vec<_> = profiles.iter().map(Option::as_ref).collect();
         let allows = match groups::ending(direction, &profiles) {
             _ if draft.asks_own_names => None,
             Ending::Allow => Some(true),

@@ -135,9 +135,18 @@ impl Resolver {
         self.index.work
     }
 
-    /// The endpoints of the cluster that have an address, in order. A look at every endpoint: for people, now and then.
-    pub fn endpoints_at(&self, addr: IpAddr) -> Vec<&EndpointKey> {
+    /// The endpoints of the cluster that have an address, in order.
+    pub fn endpoints_at(&self, addr: IpAddr) -> Vec<EndpointKey> {
         self.plane.endpoints_at(addr)
+    }
+
+    /// Takes changes in and publishes nothing: for large batches by pieces, so that nobody needs to hold all changes
+    /// at once. The next [`Self::apply`] or [`Self::load`] publishes them.
+    pub fn take(&mut self, changes: &[Change]) {
+        self.has_changed |= !changes.is_empty();
+        for change in changes {
+            self.absorb_one(change);
+        }
     }
 
     /// Takes changes in. An empty batch tries again what failed before.
@@ -145,7 +154,8 @@ impl Resolver {
     /// # Errors
     /// [`Exhausted`]: nothing is published, everything stays pending.
     pub fn apply(&mut self, changes: &[Change], now_ms: u64) -> Result<NodeDelta, Exhausted> {
-        self.absorb(changes);
+        self.take(changes);
+        self.catch_up();
         self.publish(now_ms, Occasion::Change)
     }
 
@@ -159,7 +169,8 @@ impl Resolver {
         adoption: &Adoption<'_>,
         now_ms: u64,
     ) -> Result<NodeDelta, Exhausted> {
-        self.absorb(changes);
+        self.take(changes);
+        self.catch_up();
         self.dirty.whole.plane = true;
         self.publish(now_ms, Occasion::Adoption(adoption, now_ms))
     }
@@ -218,11 +229,8 @@ impl Resolver {
             .collect()
     }
 
-    fn absorb(&mut self, changes: &[Change]) {
-        self.has_changed |= !changes.is_empty();
-        for change in changes {
-            self.absorb_one(change);
-        }
+    /// Brings up to date what depends on what was taken in.
+    fn catch_up(&mut self) {
         let names = std::mem::take(&mut self.dirty.profiles);
         if !names.is_empty() {
             let mut changed = BTreeSet::new();
@@ -289,6 +297,8 @@ impl Resolver {
     }
 
     fn sweep(&mut self) {
+        self.index.compact();
+        self.plane.compact();
         if !self.signatures.wants_sweep() {
             return;
         }

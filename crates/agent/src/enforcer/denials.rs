@@ -144,7 +144,10 @@ impl Denials {
         }
         let name = self.names.entry(addr).or_insert_with(|| {
             let endpoints = pipeline.resolver.endpoints_at(addr).into_iter();
-            let names: Vec<String> = endpoints.take(NAMES_MAX).map(ToString::to_string).collect();
+            let names: Vec<String> = endpoints
+                .take(NAMES_MAX)
+                .map(|key| key.to_string())
+                .collect();
             if !names.is_empty() {
                 names.join(" or ")
             } else if own.values().any(|addresses| addresses.contains(&addr)) {

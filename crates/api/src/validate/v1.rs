@@ -85,7 +85,7 @@ fn container<'a>(
     errors: &mut Errors,
 ) {
     errors.check(
-        &format!("{path}.name"),
+        format_args!("{path}.name"),
         names::dns_label(&container.name).map_err(|error| format!("name {error}")),
     );
     if !seen.insert(&container.name) {
@@ -110,7 +110,7 @@ fn container<'a>(
 fn container_port(path: &str, port: &ContainerPort, errors: &mut Errors) {
     if !port.name.is_empty() {
         let result = names::port_name(&port.name).map_err(|error| format!("port name {error}"));
-        errors.check(&format!("{path}.name"), result);
+        errors.check(format_args!("{path}.name"), result);
     }
     if !is_port(port.container_port) {
         errors.port(format!("{path}.containerPort"), PORT_RANGE);
@@ -182,7 +182,7 @@ fn service_port(path: &str, port: &ServicePort, errors: &mut Errors) {
         Some(IntOrString::Int(_)) => errors.port(format!("{path}.targetPort"), PORT_RANGE),
         Some(IntOrString::String(name)) => {
             let result = names::port_name(name).map_err(|error| format!("port name {error}"));
-            errors.check(&format!("{path}.targetPort"), result);
+            errors.check(format_args!("{path}.targetPort"), result);
         }
     }
 }
