@@ -55,6 +55,13 @@ impl Applied {
     }
 }
 
+/// The table as it was when it was opened.
+#[derive(Debug)]
+struct Found {
+    has_owner: bool,
+    ruleset: Ruleset,
+}
+
 /// The only writer of policy state in the kernel: one network namespace, one table.
 #[derive(Debug)]
 pub struct Dataplane {
@@ -63,7 +70,7 @@ pub struct Dataplane {
     pub(crate) tombs: Tombs,
     owner: bool,
     claims: u64,
-    found: Option<TableState>,
+    found: Option<Found>,
     /// A writing was begun whose end nobody saw: the kernel may hold what was before, what was to be, or a stand-in
     /// beside either. The next writing puts everything in place.
     pub(crate) unfinished: bool,
@@ -90,6 +97,10 @@ impl Dataplane {
                 return Err(DataplaneError::Owned { port });
             }
         }
+        let found = found.map(|state| Found {
+            has_owner: state.table.owner.is_some(),
+            ruleset: as_ruleset(state),
+        });
         let program = Program {
             settings,
             ..Program::default()
@@ -97,8 +108,10 @@ impl Dataplane {
         let held = Held::new(program, BTreeMap::new());
         // Of both tables: whichever goes, nothing that was cut comes back.
         let mut tombs = Tombs::default();
-        for found in [&found, &stand_in].into_iter().flatten() {
-            tombs.add(Tombs::read(&as_ruleset(found)));
+        let stand_in = stand_in.map(as_ruleset);
+        let rulesets = found.as_ref().map(|found| &found.ruleset);
+        for ruleset in rulesets.into_iter().chain(&stand_in) {
+            tombs.add(Tombs::read(ruleset));
         }
         Ok(Self {
             socket,
@@ -115,7 +128,7 @@ impl Dataplane {
     pub fn hints(&self) -> AddressMap {
         let mask = self.held.program.settings.mask;
         match &self.found {
-            Some(found) => adopt(&as_ruleset(found), mask).addresses,
+            Some(found) => adopt(&found.ruleset, mask).addresses,
             None => AddressMap::default(),
         }
     }
@@ -129,15 +142,15 @@ impl Dataplane {
         self.unfinished = true;
         let judges = self.end_stand_in(&mut applied)?;
         let found = self.found.take();
-        let ruleset = found.as_ref().map(as_ruleset);
-        let adopted = ruleset.filter(|_| judges.main);
-        let adopted = adopted.and_then(|ruleset| adoptable(desired, &ruleset));
-        let (Some(found), Some(held)) = (found, adopted) else {
+        let found = found.filter(|_| judges.main);
+        let adopted =
+            found.and_then(|found| Some((found.has_owner, adoptable(desired, &found.ruleset)?)));
+        let Some((has_owner, held)) = adopted else {
             self.replace(desired, &mut applied)?;
             return Ok(applied);
         };
         self.held = held;
-        if self.owner && found.table.owner.is_none() {
+        if self.owner && !has_owner {
             let claim = vec![Edit::AddTable(self.with_owner(table()))];
             self.socket.commit(&edit::batch(&claim))?;
             self.claims += 1;
@@ -218,7 +231,7 @@ impl Dataplane {
     /// for ever.
     fn look_for_garbage(&mut self) -> Result<(), DataplaneError> {
         if let Some(found) = self.socket.read_table(TABLE)? {
-            self.held.garbage.retain(&as_ruleset(&found));
+            self.held.garbage.retain(&as_ruleset(found));
         }
         if self.held.garbage.is_empty() {
             self.held.cleaned();
@@ -234,7 +247,7 @@ impl Dataplane {
         let Some(found) = self.socket.read_table(TABLE)? else {
             return Ok(vec![Difference::NoTable]);
         };
-        let found = as_ruleset(&found);
+        let found = as_ruleset(found);
         let expected = lower(&self.held.program, &self.held.placements, table());
         Ok(self
             .held
@@ -378,27 +391,21 @@ fn adoptable(desired: &Program, found: &Ruleset) -> Option<Held> {
     Some(held)
 }
 
-pub(crate) fn as_ruleset(state: &TableState) -> Ruleset {
-    let mut ruleset = Ruleset::new(state.table.table.clone());
-    for (name, listed) in &state.chains {
-        let rules = state.rules.get(name).into_iter().flatten();
-        let rules = rules.map(|listed| listed.rule.clone()).collect();
+/// A table that was read, as a value; elements come sorted, and without the time they have left.
+pub(crate) fn as_ruleset(mut state: TableState) -> Ruleset {
+    let mut ruleset = Ruleset::new(state.table.table);
+    for (name, listed) in state.chains {
+        let rules = state.rules.remove(&name).into_iter().flatten();
+        let rules = rules.map(|listed| listed.rule).collect();
         let chain = FilledChain {
-            chain: listed.chain.clone(),
+            chain: listed.chain,
             rules,
         };
-        ruleset.chains.insert(Name::clone(name), chain);
+        ruleset.chains.insert(name, chain);
     }
-    for (name, (set, elements)) in &state.sets {
-        let elements: BTreeSet<Element> = elements
-            .iter()
-            .map(|element| element.clone().without_expiry())
-            .collect();
-        let filled = FilledSet {
-            set: set.clone(),
-            elements,
-        };
-        ruleset.sets.insert(Name::clone(name), filled);
+    for (name, (set, elements)) in state.sets {
+        let elements = elements.into_iter().map(Element::without_expiry).collect();
+        ruleset.sets.insert(name, FilledSet { set, elements });
     }
     ruleset
 }

@@ -96,7 +96,7 @@ impl Inspection {
         let mut socket = Socket::open().map_err(DataplaneError::Open)?;
         let found = socket.read_table(TABLE)?;
         Ok(Self {
-            found: found.as_ref().map(as_ruleset),
+            found: found.map(as_ruleset),
             others: socket.hooked(&|family, name| {
                 family == TableFamily::Inet && [TABLE, STAND_IN].contains(&name)
             })?,

@@ -24,21 +24,26 @@ pub struct Placed {
 
 /// The element that gives a single address its class.
 pub fn host_element(mask: MarkMask, addr: IpAddr, class: ClassId) -> Placed {
+    let set = match addr {
+        IpAddr::V4(_) => "addr4",
+        IpAddr::V6(_) => "addr6",
+    };
+    Placed {
+        set: set.into(),
+        element: host_entry(mask, addr, class),
+    }
+}
+
+/// The same without the name of its map, for all of them at once.
+pub(crate) fn host_entry(mask: MarkMask, addr: IpAddr, class: ClassId) -> Element {
     let mark = mask.encode(class.0).0;
     match addr {
-        IpAddr::V4(addr) => Placed {
-            set: "addr4".into(),
-            element: Element::mark(Value::ipv4(addr), mark),
-        },
-        IpAddr::V6(addr) => Placed {
-            set: "addr6".into(),
-            element: if fault::is("nft/ipv6-classes-forgotten") {
-                let unknown = ClassId::UNKNOWN_V6.0;
-                Element::mark(Value::ipv6(addr), mask.encode(unknown).0)
-            } else {
-                Element::mark(Value::ipv6(addr), mark)
-            },
-        },
+        IpAddr::V4(addr) => Element::mark(Value::ipv4(addr), mark),
+        IpAddr::V6(addr) if fault::is("nft/ipv6-classes-forgotten") => {
+            let unknown = ClassId::UNKNOWN_V6.0;
+            Element::mark(Value::ipv6(addr), mask.encode(unknown).0)
+        }
+        IpAddr::V6(addr) => Element::mark(Value::ipv6(addr), mark),
     }
 }
 

@@ -1,12 +1,13 @@
 //! A whole program as a table: what the kernel should hold.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use oncilla_net::{Direction, IpNet};
-use oncilla_program::{ALL_INTERFACES, Dispatch, GroupId, Hook, HostEndpoint, Program};
+use oncilla_program::{ALL_INTERFACES, ClassId, Dispatch, GroupId, Hook, HostEndpoint, Program};
 
 use crate::content::{
-    Placed, address_sets, class_set, dispatch_element, dispatch_of, host_element, net_element,
+    Placed, address_sets, class_set, dispatch_element, dispatch_of, host_entry, net_element,
     port_set, service_sets,
 };
 use crate::gate::{HostHooks, host_dispatch, host_elements};
@@ -113,18 +114,17 @@ fn put(ruleset: &mut Ruleset, filled: FilledSet) {
 
 fn put_addresses(ruleset: &mut Ruleset, program: &Program) {
     let (mask, addresses) = (program.settings.mask, &program.addresses);
-    let hosts4 = addresses
-        .hosts4
-        .iter()
-        .map(|(addr, class)| ((*addr).into(), *class));
-    let hosts6 = addresses
-        .hosts6
-        .iter()
-        .map(|(addr, class)| ((*addr).into(), *class));
-    for (addr, class) in hosts4.chain(hosts6) {
-        let placed = host_element(mask, addr, class);
-        ruleset.put_element(&placed.set, placed.element);
-    }
+    let entry = |addr: IpAddr, class: ClassId| host_entry(mask, addr, class);
+    let hosts4 = addresses.hosts4.iter();
+    ruleset.put_elements(
+        "addr4",
+        hosts4.map(|(addr, class)| entry((*addr).into(), *class)),
+    );
+    let hosts6 = addresses.hosts6.iter();
+    ruleset.put_elements(
+        "addr6",
+        hosts6.map(|(addr, class)| entry((*addr).into(), *class)),
+    );
     let nets4 = addresses
         .nets4
         .iter()

@@ -100,27 +100,40 @@ fn class_of(element: &Element, mask: MarkMask) -> Option<ClassId> {
 }
 
 pub(crate) fn address(element: &Element, field: FieldType) -> Option<IpAddr> {
-    match KeyType::single(field).parts(element.key())?.as_slice() {
-        [KeyPart::Ipv4(addr)] => Some((*addr).into()),
-        [KeyPart::Ipv6(addr)] => Some((*addr).into()),
-        _ => None,
+    let bytes = element.key().as_bytes().get(..field.bytes())?;
+    match KeyPart::read(field, bytes)? {
+        KeyPart::Ipv4(addr) => Some(addr.into()),
+        KeyPart::Ipv6(addr) => Some(addr.into()),
+        KeyPart::Proto(_)
+        | KeyPart::Port(_)
+        | KeyPart::Mark(_)
+        | KeyPart::IfName(_)
+        | KeyPart::IcmpType(_)
+        | KeyPart::NfProto(_)
+        | KeyPart::Other(_) => None,
     }
 }
 
+/// The elements come sorted, so that the maps are made at once: there are hundreds of thousands.
 fn read_hosts(ruleset: &Ruleset, mask: MarkMask, adopted: &mut Adopted) {
-    for (set, field) in [
-        ("addr4", FieldType::Ipv4Addr),
-        ("addr6", FieldType::Ipv6Addr),
-    ] {
-        let Some(filled) = ruleset.sets.get(set) else {
-            continue;
-        };
-        for element in &filled.elements {
-            if let (Some(addr), Some(class)) = (address(element, field), class_of(element, mask)) {
-                adopted.addresses.set_host(addr, Some(class));
-            }
-        }
-    }
+    let pairs = |set, field| {
+        let found = elements(ruleset, set);
+        found.filter_map(move |element| Some((address(element, field)?, class_of(element, mask)?)))
+    };
+    let hosts4 = pairs("addr4", FieldType::Ipv4Addr);
+    adopted.addresses.hosts4 = hosts4
+        .filter_map(|(addr, class)| match addr {
+            IpAddr::V4(addr) => Some((addr, class)),
+            IpAddr::V6(_) => None,
+        })
+        .collect();
+    let hosts6 = pairs("addr6", FieldType::Ipv6Addr);
+    adopted.addresses.hosts6 = hosts6
+        .filter_map(|(addr, class)| match addr {
+            IpAddr::V6(addr) => Some((addr, class)),
+            IpAddr::V4(_) => None,
+        })
+        .collect();
 }
 
 fn read_nets(ruleset: &Ruleset, mask: MarkMask, adopted: &mut Adopted) {

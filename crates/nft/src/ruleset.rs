@@ -60,6 +60,13 @@ impl Ruleset {
             .insert(Name::clone(&chain.name), FilledChain { chain, rules });
     }
 
+    /// Adds elements to a set that is there, many at once; quickly when they are sorted.
+    pub(crate) fn put_elements(&mut self, set: &str, elements: impl Iterator<Item = Element>) {
+        if let Some(filled) = self.sets.get_mut(set) {
+            filled.elements.append(&mut elements.collect());
+        }
+    }
+
     /// Adds an element to a set that is there.
     pub(crate) fn put_element(&mut self, set: &str, element: Element) {
         if let Some(filled) = self.sets.get_mut(set) {

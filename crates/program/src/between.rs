@@ -67,6 +67,10 @@ fn changes<K: Ord + Clone, V: PartialEq + Clone>(
     old: &BTreeMap<K, V>,
     new: &BTreeMap<K, V>,
 ) -> BTreeMap<K, Option<V>> {
+    // What a start finds is nearly always this, and then nothing has to be looked up.
+    if old == new {
+        return BTreeMap::new();
+    }
     let gone = old
         .keys()
         .filter(|key| !new.contains_key(*key))

@@ -133,7 +133,7 @@ pub enum KeyPart {
 }
 
 impl KeyPart {
-    fn read(field: FieldType, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(field: FieldType, bytes: &[u8]) -> Option<Self> {
         Some(match field {
             FieldType::Ipv4Addr => Self::Ipv4(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?)),
             FieldType::Ipv6Addr => Self::Ipv6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)),
