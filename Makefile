@@ -42,7 +42,7 @@ fuzz: ## Arbitrary input for ten minutes a target (ONCILLA_FUZZ_SECONDS says oth
 	@scripts/setup test
 	@scripts/fuzz
 
-soak: ## The tests that can be long, at full length: trouble and death at every call to the kernel (needs root)
+soak: ## The tests that can be long, at full length: trouble and death at every call to the kernel, churn (needs root)
 	@scripts/setup test
 	@scripts/soak
 
