@@ -8,7 +8,7 @@ use oncilla_program::{AddressMap, ClassId};
 /// The class of the element that the kernel has for exactly this prefix.
 pub(crate) fn class_of(hints: &AddressMap, net: IpNet) -> Option<ClassId> {
     match net {
-        IpNet::V4(net) if net.prefix_len() == 32 => hints.hosts4.get(&net.addr()).copied(),
+        IpNet::V4(net) if net.prefix_len() == 32 => hints.hosts4.get(net.addr()).copied(),
         IpNet::V6(net) if net.prefix_len() == 128 => hints.hosts6.get(&net.addr()).copied(),
         IpNet::V4(net) => hints.nets4.get(&net).copied(),
         IpNet::V6(net) => hints.nets6.get(&net).copied(),

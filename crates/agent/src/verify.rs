@@ -251,7 +251,7 @@ fn addresses(expected: &Program, found: &Program) -> Vec<IpAddr> {
     let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
     for program in [expected, found] {
         let map = &program.addresses;
-        addresses.extend(map.hosts4.keys().map(|addr| IpAddr::from(*addr)));
+        addresses.extend(map.hosts4.keys().map(IpAddr::from));
         addresses.extend(map.hosts6.keys().map(|addr| IpAddr::from(*addr)));
         addresses.extend(map.nets4.keys().map(|net| IpAddr::from(net.addr())));
         addresses.extend(map.nets6.keys().map(|net| IpAddr::from(net.addr())));

@@ -147,7 +147,7 @@ fn count(addresses: &AddressMap) -> BTreeMap<ClassId, usize> {
 /// The class in the element of a single address, when it has one.
 pub(crate) fn host_class(addresses: &AddressMap, addr: IpAddr) -> Option<ClassId> {
     match addr {
-        IpAddr::V4(addr) => addresses.hosts4.get(&addr).copied(),
+        IpAddr::V4(addr) => addresses.hosts4.get(addr).copied(),
         IpAddr::V6(addr) => addresses.hosts6.get(&addr).copied(),
     }
 }

@@ -4,6 +4,7 @@
 //! that later stages can keep their output deterministic.
 #![forbid(unsafe_code)]
 
+mod addr_map;
 mod checksum;
 mod cidr;
 pub mod fault;
@@ -12,6 +13,7 @@ mod packet;
 mod port;
 mod protocol;
 
+pub use addr_map::AddrMap4;
 pub use checksum::crc32c;
 pub use cidr::{
     AddressError, CidrError, Family, family_of, masked, parse_address, parse_cidr,

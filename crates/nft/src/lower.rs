@@ -118,7 +118,7 @@ fn put_addresses(ruleset: &mut Ruleset, program: &Program) {
     let hosts4 = addresses.hosts4.iter();
     ruleset.put_elements(
         "addr4",
-        hosts4.map(|(addr, class)| entry((*addr).into(), *class)),
+        hosts4.map(|(addr, class)| entry(addr.into(), *class)),
     );
     let hosts6 = addresses.hosts6.iter();
     ruleset.put_elements(

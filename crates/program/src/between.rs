@@ -1,10 +1,10 @@
 //! The difference between two programs when the steps between them are not known.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use oncilla_net::Protocol;
+use oncilla_net::{AddrMap4, Protocol};
 
 use crate::canonical::Numbers;
 use crate::{
@@ -38,7 +38,7 @@ impl ProgramDelta {
             }
             true
         });
-        let hosts4 = changes(&old.addresses.hosts4, &new.addresses.hosts4);
+        let hosts4 = host_changes(&old.addresses.hosts4, &new.addresses.hosts4);
         let hosts6 = changes(&old.addresses.hosts6, &new.addresses.hosts6);
         let nets4 = changes(&old.addresses.nets4, &new.addresses.nets4);
         let nets6 = changes(&old.addresses.nets6, &new.addresses.nets6);
@@ -61,6 +61,21 @@ impl ProgramDelta {
             hosts: changes(&old.hosts, &new.hosts),
         }
     }
+}
+
+fn host_changes(
+    old: &AddrMap4<ClassId>,
+    new: &AddrMap4<ClassId>,
+) -> BTreeMap<Ipv4Addr, Option<ClassId>> {
+    if old == new {
+        return BTreeMap::new();
+    }
+    let gone = old.keys().filter(|addr| new.get(*addr).is_none());
+    let changed = new
+        .iter()
+        .filter(|(addr, class)| old.get(*addr) != Some(*class));
+    let changed = changed.map(|(addr, class)| (addr, Some(*class)));
+    gone.map(|addr| (addr, None)).chain(changed).collect()
 }
 
 fn changes<K: Ord + Clone, V: PartialEq + Clone>(
@@ -110,7 +125,7 @@ impl AddressMap {
         let hosts4 = self
             .hosts4
             .iter()
-            .map(|(addr, class)| (IpAddr::V4(*addr), *class));
+            .map(|(addr, class)| (IpAddr::V4(addr), *class));
         let hosts6 = self
             .hosts6
             .iter()

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use oncilla_net::{Family, IpNet, Ipv4Net, Ipv6Net, Protocol};
+use oncilla_net::{AddrMap4, Family, IpNet, Ipv4Net, Ipv6Net, Protocol};
 
 /// The number of a class: addresses of one family that no active rule of this node can tell apart.
 /// A number never changes its meaning while anything refers to it.
@@ -112,7 +112,7 @@ pub struct ServiceSet {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AddressMap {
     /// Single IPv4 addresses (`addr4`).
-    pub hosts4: BTreeMap<Ipv4Addr, ClassId>,
+    pub hosts4: AddrMap4<ClassId>,
     /// Single IPv6 addresses (`addr6`).
     pub hosts6: BTreeMap<Ipv6Addr, ClassId>,
     /// Disjoint IPv4 prefixes shorter than /32 (`net4`).
@@ -125,7 +125,7 @@ impl AddressMap {
     /// The class of an address.
     pub fn class_of(&self, addr: IpAddr) -> ClassId {
         match addr {
-            IpAddr::V4(addr) => self.hosts4.get(&addr).copied().or_else(|| {
+            IpAddr::V4(addr) => self.hosts4.get(addr).copied().or_else(|| {
                 let key = Ipv4Net::from(addr);
                 let (net, class) = self.nets4.range(..=key).next_back()?;
                 net.contains(&addr).then_some(*class)
@@ -143,7 +143,7 @@ impl AddressMap {
     pub fn set_host(&mut self, addr: IpAddr, class: Option<ClassId>) {
         match (addr, class) {
             (IpAddr::V4(addr), Some(class)) => drop(self.hosts4.insert(addr, class)),
-            (IpAddr::V4(addr), None) => drop(self.hosts4.remove(&addr)),
+            (IpAddr::V4(addr), None) => drop(self.hosts4.remove(addr)),
             (IpAddr::V6(addr), Some(class)) => drop(self.hosts6.insert(addr, class)),
             (IpAddr::V6(addr), None) => drop(self.hosts6.remove(&addr)),
         }

@@ -114,7 +114,7 @@ impl Resolver {
             let predicate = self.index.predicates.of(id).clone();
             let addresses = self.plane.addresses.iter();
             let hosts: Vec<IpAddr> = addresses
-                .filter(|(_, address)| address.sources().iter().any(|each| self.says(*each, id)))
+                .filter(|(_, address)| address.sources().any(|each| self.says(each, id)))
                 .map(|(addr, _)| addr)
                 .collect();
             let nets = self.nets_of(&predicate);
@@ -135,9 +135,8 @@ impl Resolver {
         for id in self.by_address.clone() {
             let predicate = self.index.predicates.of(id).clone();
             for addr in &self.dirty.addresses {
-                let address = self.plane.addresses.of(*addr);
-                let sources = address.map_or(&[][..], |address| address.sources());
-                let holds = sources.iter().any(|each| self.says(*each, id));
+                let mut sources = self.plane.addresses.sources(*addr);
+                let holds = sources.any(|each| self.says(each, id));
                 self.sets.set_host(&predicate, *addr, holds);
             }
         }
@@ -156,15 +155,11 @@ impl Resolver {
 
     /// Whether an endpoint at the address is selected.
     fn holds_at(&mut self, predicate: &Predicate, addr: IpAddr) -> bool {
-        let sources = self
-            .plane
-            .addresses
-            .of(addr)
-            .map_or(&[][..], |address| address.sources());
-        sources.iter().any(|source| match source {
+        let mut sources = self.plane.addresses.sources(addr);
+        sources.any(|source| match source {
             Source::Row(row) => self
                 .plane
-                .shape_of(*row)
+                .shape_of(row)
                 .is_some_and(|shape| self.index.holds(predicate, shape)),
             // Network sets and CIDR lists come as nets.
             Source::Set(_) | Source::Predicate(_) => false,

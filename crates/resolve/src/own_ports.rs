@@ -63,12 +63,12 @@ impl Resolver {
         addr: IpAddr,
         protocol: Protocol,
     ) -> Vec<(IpAddr, Protocol, u16)> {
-        let sources = { self.plane.addresses.of(addr) }.map_or(&[][..], |found| found.sources());
+        let sources = self.plane.addresses.sources(addr);
         let mut found = Vec::new();
         for source in sources {
             // Network sets serve nothing.
             let Source::Row(row) = source else { continue };
-            if let Some(shape) = self.plane.shape_of(*row) {
+            if let Some(shape) = self.plane.shape_of(row) {
                 let ports = self.index.ports_of(shape, predicate).into_iter();
                 found.extend(ports.map(|port| (addr, protocol, port)));
             }

@@ -7,9 +7,11 @@
 //! the bytes mean.
 
 use std::hash::BuildHasher as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use oncilla_net::IpNet;
 
 /// The size of a piece of memory, in bytes; a longer string has one of its own.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -198,6 +200,40 @@ pub(crate) fn take_text<'a>(bytes: &mut &'a [u8]) -> &'a str {
     std::str::from_utf8(text).expect("a text was written")
 }
 
+/// What is added to the prefix length of an IPv6 net: more than any of IPv4.
+const V6: u8 = 64;
+
+/// Writes a net: the prefix length, behind those of the other family for IPv6, and the address.
+pub(crate) fn put_net(bytes: &mut Vec<u8>, net: IpNet) {
+    match net {
+        IpNet::V4(net) => {
+            bytes.push(net.prefix_len());
+            bytes.extend(net.addr().octets());
+        }
+        IpNet::V6(net) => {
+            bytes.push(V6 + net.prefix_len());
+            bytes.extend(net.addr().octets());
+        }
+    }
+}
+
+/// Reads a net from the front of what [`put_net`] wrote.
+pub(crate) fn take_net(bytes: &mut &[u8]) -> IpNet {
+    let [length] = take_octets(bytes);
+    let (addr, length): (IpAddr, u8) = match length.checked_sub(V6) {
+        Some(length) => (Ipv6Addr::from(take_octets(bytes)).into(), length),
+        None => (Ipv4Addr::from(take_octets(bytes)).into(), length),
+    };
+    IpNet::new(addr, length).expect("a net was written")
+}
+
+/// Reads some bytes from the front.
+pub(crate) fn take_octets<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+    let (octets, rest) = bytes.split_first_chunk().expect("bytes were written");
+    *bytes = rest;
+    *octets
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -207,6 +243,18 @@ mod tests {
     #[test]
     fn numbers_and_texts_come_back() {
         let mut bytes = Vec::new();
+        for text in [
+            "0.0.0.0/0",
+            "10.1.2.3/32",
+            "::/0",
+            "fd00::/8",
+            "fd00::1/128",
+        ] {
+            let net: IpNet = text.parse().unwrap();
+            put_net(&mut bytes, net);
+            assert_eq!(take_net(&mut bytes.as_slice()), net);
+            bytes.clear();
+        }
         let numbers = [0, 1, 127, 128, 16_383, 16_384, usize::MAX];
         for number in numbers {
             put_number(&mut bytes, number);

@@ -11,6 +11,7 @@ use oncilla_net::{Family, IpNet, fault};
 use crate::addresses::{Addresses, Source};
 use crate::dirty::Dirty;
 use crate::index::Index;
+use crate::packs::{put_net, take_net};
 use crate::prefixes::{Extent, Prefixes, extent, halves};
 use crate::rows::{RowKey, Rows};
 use crate::shapes::ShapeId;
@@ -34,14 +35,39 @@ pub(crate) enum Nets {
     Node(Arc<Node>),
 }
 
-impl Nets {
+/// A row's nets as they are kept.
+#[derive(Clone, Debug)]
+enum Kept {
+    /// Those of a network set, packed.
+    Set(Box<[u8]>),
+    /// Those of a node.
+    Node(Arc<Node>),
+}
+
+impl From<Nets> for Kept {
+    fn from(nets: Nets) -> Self {
+        match nets {
+            Nets::Set(set) => {
+                let mut bytes = Vec::new();
+                for net in &set.nets {
+                    put_net(&mut bytes, *net);
+                }
+                Self::Set(bytes.into())
+            }
+            Nets::Node(node) => Self::Node(node),
+        }
+    }
+}
+
+impl Kept {
     fn iter(&self) -> impl Iterator<Item = IpNet> + '_ {
-        let (nets, addresses): (&[IpNet], &[IpAddr]) = match self {
-            Self::Set(set) => (&set.nets, &[]),
+        let (mut nets, addresses): (&[u8], &[IpAddr]) = match self {
+            Self::Set(nets) => (nets, &[]),
             Self::Node(node) => (&[], &node.addresses),
         };
         let addresses = addresses.iter().map(|addr| IpNet::from(*addr));
-        nets.iter().copied().chain(addresses)
+        let nets = std::iter::from_fn(move || (!nets.is_empty()).then(|| take_net(&mut nets)));
+        nets.chain(addresses)
     }
 }
 
@@ -49,7 +75,7 @@ impl Nets {
 #[derive(Debug)]
 pub(crate) struct SetRow {
     pub(crate) shape: ShapeId,
-    nets: Nets,
+    nets: Kept,
     /// Whether its nets are in the plane: only while an active predicate selects it.
     is_installed: bool,
 }
@@ -83,7 +109,7 @@ impl Plane {
             next_set: 0,
             singles: BTreeMap::new(),
             whole: [BTreeSet::new(), BTreeSet::new()],
-            addresses: Addresses::default(),
+            addresses: Addresses::new(),
             prefixes: Prefixes::default(),
         }
     }
@@ -115,12 +141,9 @@ impl Plane {
 
     /// The workloads that have an address, in order.
     pub(crate) fn endpoints_at(&self, addr: IpAddr) -> Vec<EndpointKey> {
-        let sources = self
-            .addresses
-            .of(addr)
-            .map_or(&[][..], |found| found.sources());
-        let rows = sources.iter().filter_map(|source| match source {
-            Source::Row(row) => Some(self.rows.key(*row)),
+        let sources = self.addresses.sources(addr);
+        let rows = sources.filter_map(|source| match source {
+            Source::Row(row) => Some(self.rows.key(row)),
             Source::Set(_) | Source::Predicate(_) => None,
         });
         let mut keys: Vec<EndpointKey> = rows
@@ -147,8 +170,8 @@ impl Plane {
     pub(crate) fn node(&self, name: &Arc<str>) -> Option<&Arc<Node>> {
         let row = self.set_ids.get(&SetKey::Node(Arc::clone(name)))?;
         match &self.set_rows.get(row)?.nets {
-            Nets::Node(node) => Some(node),
-            Nets::Set(_) => None,
+            Kept::Node(node) => Some(node),
+            Kept::Set(_) => None,
         }
     }
 
@@ -219,7 +242,7 @@ impl Plane {
             Some((shape, nets)) => {
                 let set = SetRow {
                     shape,
-                    nets,
+                    nets: nets.into(),
                     is_installed: false,
                 };
                 self.set_rows.insert(row, set);

@@ -299,9 +299,9 @@ impl Resolver {
                 last = covering_net(&pieces, addr).map(|(net, full)| (net, *full));
             }
             let cover = last.map_or(bases[family_of(addr) as usize], |(_, full)| full);
-            let signature = (!address.sources().is_empty()).then(|| {
-                address.sources().iter().fold(cover, |sum, source| {
-                    let answers = self.plane.answers(&self.index, *source);
+            let signature = (!address.is_deserted()).then(|| {
+                address.sources().fold(cover, |sum, source| {
+                    let answers = self.plane.answers(&self.index, source);
                     self.signatures.union(sum, answers)
                 })
             });
@@ -519,7 +519,7 @@ impl Resolver {
             None => self.base(family_of(addr)),
         };
         let address = self.plane.addresses.of(addr)?;
-        if address.sources().is_empty() {
+        if address.is_deserted() {
             return None;
         }
         let start = if fault::is("resolve/single-address-forgets-cover") {
@@ -527,8 +527,8 @@ impl Resolver {
         } else {
             cover
         };
-        let full = address.sources().iter().fold(start, |sum, source| {
-            let answers = self.plane.answers(&self.index, *source);
+        let full = address.sources().fold(start, |sum, source| {
+            let answers = self.plane.answers(&self.index, source);
             self.signatures.union(sum, answers)
         });
         self.element(full, cover)

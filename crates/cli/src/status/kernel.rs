@@ -148,7 +148,7 @@ pub(super) fn render(state: TableState, names: &BTreeMap<IpAddr, String>) -> Str
     let hosts4 = addresses
         .hosts4
         .iter()
-        .map(|(ip, class)| (IpAddr::from(*ip), *class));
+        .map(|(ip, class)| (IpAddr::from(ip), *class));
     let hosts6 = addresses
         .hosts6
         .iter()

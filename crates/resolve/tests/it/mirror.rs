@@ -122,7 +122,7 @@ impl Mirror {
     pub(crate) fn element(&self, net: IpNet) -> Option<ClassId> {
         let map = &self.addresses;
         match net {
-            IpNet::V4(net) if net.prefix_len() == 32 => map.hosts4.get(&net.addr()),
+            IpNet::V4(net) if net.prefix_len() == 32 => map.hosts4.get(net.addr()),
             IpNet::V4(net) => map.nets4.get(&net),
             IpNet::V6(net) if net.prefix_len() == 128 => map.hosts6.get(&net.addr()),
             IpNet::V6(net) => map.nets6.get(&net),
@@ -174,7 +174,7 @@ impl Mirror {
         let hosts4 = map
             .hosts4
             .iter()
-            .map(|(addr, id)| (IpAddr::V4(*addr), text(*id)));
+            .map(|(addr, id)| (IpAddr::V4(addr), text(*id)));
         let hosts6 = map
             .hosts6
             .iter()
