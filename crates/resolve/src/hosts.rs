@@ -61,6 +61,11 @@ impl LocalHosts {
         own.chain(expected).copied()
     }
 
+    /// The policies that select a host endpoint of this node, some more than once.
+    pub(crate) fn selected(&self) -> impl Iterator<Item = &PolicyKey> {
+        self.hosts.values().flat_map(|host| &host.selected)
+    }
+
     /// The host endpoint of each interface, and of all others. Of several that are about one interface the
     /// first by name has it, but one that cannot be understood comes before all others.
     pub(crate) fn resolve(&self) -> BTreeMap<Arc<str>, oncilla_program::HostEndpoint> {
@@ -171,14 +176,15 @@ impl Locals {
             .extend(concerned.map(|(name, _)| Arc::clone(name)));
     }
 
-    /// A policy came, went or changed: whom it selects.
+    /// A policy came, went or changed: whom it selects, and whether anybody.
     pub(crate) fn put_policy_on_hosts(
         &mut self,
         index: &mut Index,
         dirty: &mut Dirty,
         key: &PolicyKey,
         policy: Option<&Arc<Policy>>,
-    ) {
+    ) -> bool {
+        let mut is_used = false;
         for (name, host) in &mut self.hosts.hosts {
             let was = host.selected.remove(key);
             let is = policy.is_some_and(|policy| {
@@ -190,7 +196,9 @@ impl Locals {
             if was || is {
                 dirty.hosts.insert(Arc::clone(name));
             }
+            is_used |= is;
         }
+        is_used
     }
 
     /// Finds the policies of host endpoints of a shape anew.
@@ -249,11 +257,12 @@ impl Locals {
         (hook, direction): (Hook, Direction),
     ) -> Option<GroupDef> {
         index.work.groups_built += 1;
-        let policies: Vec<&Arc<Policy>> = selected
+        let policies: Vec<Arc<Policy>> = selected
             .iter()
             .filter_map(|key| self.policies.get(key))
             .filter(|policy| applies(policy.applies, hook))
             .collect();
+        let policies: Vec<&Arc<Policy>> = policies.iter().collect();
         let mut tiers = groups::tiers(&self.tiers, direction, &policies);
         if hook.is_early() && !fault::is("resolve/early-hook-ends-tiers") {
             for tier in &mut tiers {
@@ -264,7 +273,7 @@ impl Locals {
     }
 
     fn select_for_host(
-        &self,
+        &mut self,
         index: &mut Index,
         shape: ShapeId,
         is_closed: bool,

@@ -151,11 +151,11 @@ impl Index {
     }
 
     /// Which filed selectors select a shape, ascending.
-    pub(crate) fn selected<'a, T: Ord + Copy + std::hash::Hash>(
+    pub(crate) fn selected<T: Ord + Copy + std::hash::Hash>(
         &mut self,
         shape: ShapeId,
         filing: &Filing<T>,
-        selector: impl Fn(&T) -> Option<&'a oncilla_selector::Selector>,
+        selector: impl Fn(&T) -> Option<oncilla_selector::Selector>,
     ) -> Vec<T> {
         let labels = self.labels(shape);
         let mut evaluated = 0;

@@ -18,6 +18,7 @@ mod absorb;
 mod addresses;
 mod carriers;
 mod classes;
+mod codec;
 mod dirty;
 mod fallback;
 mod filing;

@@ -106,7 +106,7 @@ impl Locals {
             Some(tier) => drop(self.tiers.insert(name.clone(), Arc::clone(tier))),
             None => drop(self.tiers.remove(name)),
         }
-        let of_tier = |policy: Option<&Arc<Policy>>| policy.is_some_and(|p| p.tier == *name);
+        let of_tier = |policy: Option<Arc<Policy>>| policy.is_some_and(|p| p.tier == *name);
         let concerns = |shape: &LocalShape| {
             let mut selected = shape.selected.iter();
             selected.any(|id| of_tier(self.policies.of(*id)))
@@ -123,22 +123,24 @@ impl Locals {
         key: &PolicyKey,
         policy: Option<&Arc<Policy>>,
     ) {
-        let old = self.policies.get(key).cloned();
+        let old = self.policies.get(key);
         if old.as_ref() == policy {
             return;
         }
         let is_same =
             old.as_ref().map(|old| &old.selector) == policy.map(|policy| &policy.selector);
         // A policy that was not there selected nobody: then there is nothing to look through.
-        if let Some(id) = self.policies.id(key) {
-            self.mark_selected(dirty, id, is_same);
-        }
+        let known = self.policies.id(key);
+        let mut is_used = known.is_some_and(|id| self.mark_selected(dirty, id, is_same));
         match policy {
             Some(policy) => {
                 let id = self.policies.put(policy);
-                self.put_policy_on_hosts(index, dirty, key, Some(policy));
                 if !is_same {
-                    self.select_shapes(index, dirty, (id, policy));
+                    is_used = self.select_shapes(index, dirty, (id, policy));
+                }
+                is_used |= self.put_policy_on_hosts(index, dirty, key, Some(policy));
+                if !is_used {
+                    self.policies.pack(id);
                 }
             }
             None => {
@@ -148,26 +150,31 @@ impl Locals {
         }
     }
 
-    /// Marks the shapes that a policy selects; unless it stays, it selects none of them afterwards.
-    fn mark_selected(&mut self, dirty: &mut Dirty, id: PolicyId, stays: bool) {
+    /// Marks the shapes that a policy selects; unless it stays, it selects none of them afterwards. Whether there
+    /// are any.
+    fn mark_selected(&mut self, dirty: &mut Dirty, id: PolicyId, stays: bool) -> bool {
+        let mut is_used = false;
         for (shape, local) in &mut self.shapes {
             if let Ok(place) = local.selected.binary_search(&id) {
                 dirty.shapes.insert(*shape);
+                is_used = true;
                 if !stays {
                     Arc::make_mut(&mut local.selected).remove(place);
                 }
             }
         }
+        is_used
     }
 
-    /// Files a policy and finds the shapes that it selects.
+    /// Files a policy and finds the shapes that it selects. Whether there are any.
     fn select_shapes(
         &mut self,
         index: &mut Index,
         dirty: &mut Dirty,
         (id, policy): (PolicyId, &Policy),
-    ) {
+    ) -> bool {
         let demands = policy.selector.restrictions();
+        let mut is_used = false;
         for shape in self.carriers.candidates(&demands) {
             if let Some(local) = self.shapes.get_mut(&shape)
                 && index.selects(&policy.selector, shape)
@@ -175,9 +182,23 @@ impl Locals {
             {
                 Arc::make_mut(&mut local.selected).insert(place, id);
                 dirty.shapes.insert(shape);
+                is_used = true;
             }
         }
         self.policies.file(id, &demands);
+        is_used
+    }
+
+    /// Closes gaps in memory, for quiet moments.
+    pub(crate) fn compact(&mut self) {
+        let (shapes, hosts) = (&self.shapes, &self.hosts);
+        let ids: Vec<PolicyId> = { hosts.selected() }
+            .filter_map(|key| self.policies.id(key))
+            .collect();
+        self.policies.pack_idle(|| {
+            let selected = shapes.values().flat_map(|shape| shape.selected.iter());
+            selected.copied().chain(ids.iter().copied()).collect()
+        });
     }
 
     /// Puts or removes a local endpoint.
@@ -234,6 +255,7 @@ impl Locals {
                 local.selected = selected;
             }
             self.carriers.put(shape, &index.labels(shape));
+            self.policies.mark_idle();
             dirty.shapes.insert(shape);
         }
         self.reselect_hosts(index, dirty, shape);
@@ -266,6 +288,7 @@ impl Locals {
             && let Some(local) = self.shapes.remove(&shape)
         {
             self.carriers.remove(shape);
+            self.policies.mark_idle();
             dirty.shapes.remove(&shape);
             self.leave_groups(dirty, local.dispatch);
         }
@@ -280,13 +303,17 @@ impl Locals {
         }
     }
 
-    fn selecting(&self, index: &mut Index, shape: ShapeId) -> PolicyIds {
+    fn selecting(&mut self, index: &mut Index, shape: ShapeId) -> PolicyIds {
         let policies = &self.policies;
-        let selector = |id: &PolicyId| policies.of(*id).map(|policy| &policy.selector);
-        Arc::new(index.selected(shape, policies.filing(), selector))
+        let selector = |id: &PolicyId| policies.selector(*id);
+        let selected = index.selected(shape, policies.filing(), selector);
+        for id in &selected {
+            self.policies.open(*id);
+        }
+        Arc::new(selected)
     }
 
-    pub(crate) fn select(&self, index: &mut Index, shape: ShapeId) -> BTreeSet<PolicyKey> {
+    pub(crate) fn select(&mut self, index: &mut Index, shape: ShapeId) -> BTreeSet<PolicyKey> {
         let selecting = self.selecting(index, shape);
         let policies = selecting.iter().filter_map(|id| self.policies.of(*id));
         policies.map(|policy| policy.key.clone()).collect()

@@ -1,67 +1,116 @@
-//! The policies of the cluster by number, filed by whom they select.
+//! The policies of the cluster by number, filed by whom they select. Those that select nobody here are kept as bytes:
+//! they are most of them.
 
+use std::collections::BTreeSet;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt as _};
-use oncilla_model::{Policy, PolicyKey};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use oncilla_model::{Policy, PolicyKey, PolicyKind};
+use oncilla_selector::Selector;
 
 use crate::carriers::Demands;
+use crate::codec;
 use crate::filing::Filing;
+use crate::labels::Texts;
+use crate::packs::Packs;
 
 /// The number of a policy. It is another's when the policy is gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct PolicyId(u32);
 
+#[derive(Debug)]
+enum Slot {
+    Free,
+    /// Written, with its number among the written ones.
+    Packed(u32),
+    Open(Arc<Policy>),
+}
+
+/// Kind, namespace, name.
+type Key<'a> = (PolicyKind, Option<&'a str>, &'a str);
+
 /// The policies. Owned by [`crate::locals::Locals`].
 #[derive(Debug)]
 pub(crate) struct Policies {
-    ids: HashMap<PolicyKey, PolicyId>,
-    slots: Vec<Option<Arc<Policy>>>,
-    free: Vec<PolicyId>,
+    table: HashTable<u32>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    written: Packs,
+    words: Texts,
     filing: Filing<PolicyId>,
+    hasher: RandomState,
+    /// Whether an open one may have ceased to select somebody.
+    is_idle_likely: bool,
 }
 
 impl Policies {
     pub(crate) fn new() -> Self {
         Self {
-            ids: HashMap::new(),
+            table: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
+            written: Packs::default(),
+            words: Texts::default(),
             filing: Filing::new(),
+            hasher: RandomState::default(),
+            is_idle_likely: false,
         }
     }
 
     pub(crate) fn id(&self, key: &PolicyKey) -> Option<PolicyId> {
-        self.ids.get(key).copied()
+        let key = parts(key);
+        let hash = self.hasher.hash_one(key);
+        let found = self.table.find(hash, |id| self.key(*id) == Some(key));
+        found.copied().map(PolicyId)
     }
 
-    pub(crate) fn get(&self, key: &PolicyKey) -> Option<&Arc<Policy>> {
+    pub(crate) fn get(&self, key: &PolicyKey) -> Option<Arc<Policy>> {
         self.of(self.id(key)?)
     }
 
-    pub(crate) fn of(&self, id: PolicyId) -> Option<&Arc<Policy>> {
-        self.slots.get(id.0 as usize)?.as_ref()
+    /// A policy, read when it is packed.
+    pub(crate) fn of(&self, PolicyId(id): PolicyId) -> Option<Arc<Policy>> {
+        match self.slots.get(id as usize)? {
+            Slot::Free => None,
+            Slot::Packed(written) => {
+                let bytes = self.written.bytes(*written);
+                Some(Arc::new(codec::read(&self.words, bytes)))
+            }
+            Slot::Open(policy) => Some(Arc::clone(policy)),
+        }
+    }
+
+    /// Whom a policy selects.
+    pub(crate) fn selector(&self, PolicyId(id): PolicyId) -> Option<Selector> {
+        match self.slots.get(id as usize)? {
+            Slot::Free => None,
+            Slot::Packed(written) => {
+                let bytes = self.written.bytes(*written);
+                Some(codec::selector(&self.words, bytes))
+            }
+            Slot::Open(policy) => Some(policy.selector.clone()),
+        }
     }
 
     /// Puts a policy in the place of its older version. Whoever selects by other labels now is to be filed anew.
     pub(crate) fn put(&mut self, policy: &Arc<Policy>) -> PolicyId {
-        let slot = Some(Arc::clone(policy));
-        if let Some(id) = self.id(&policy.key) {
-            self.slots[id.0 as usize] = slot;
-            return id;
+        if let Some(PolicyId(id)) = self.id(&policy.key) {
+            self.replace(id, Slot::Open(Arc::clone(policy)));
+            return PolicyId(id);
         }
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.slots[id.0 as usize] = slot;
-                id
-            }
-            None => {
-                self.slots.push(slot);
-                PolicyId(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 policies"))
-            }
-        };
-        self.ids.insert(policy.key.clone(), id);
-        id
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::Free);
+            u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 policies")
+        });
+        self.slots[id as usize] = Slot::Open(Arc::clone(policy));
+        let mut table = std::mem::take(&mut self.table);
+        let rehash = |id: &u32| self.hasher.hash_one(self.key(*id).expect("it is in use"));
+        let hash = self.hasher.hash_one(parts(&policy.key));
+        table.insert_unique(hash, id, rehash);
+        self.table = table;
+        PolicyId(id)
     }
 
     /// Files a policy by what its selector demands.
@@ -70,14 +119,82 @@ impl Policies {
     }
 
     pub(crate) fn remove(&mut self, key: &PolicyKey) {
-        if let Some(id) = self.ids.remove(key) {
-            self.filing.remove(&id);
-            self.slots[id.0 as usize] = None;
-            self.free.push(id);
+        let Some(PolicyId(id)) = self.id(key) else {
+            return;
+        };
+        let hash = self.hasher.hash_one(parts(key));
+        if let Ok(entry) = self.table.find_entry(hash, |other| *other == id) {
+            entry.remove();
         }
+        self.filing.remove(&PolicyId(id));
+        self.replace(id, Slot::Free);
+        self.free.push(id);
     }
 
     pub(crate) fn filing(&self) -> &Filing<PolicyId> {
         &self.filing
     }
+
+    /// Keeps a policy as bytes: it selects nobody.
+    pub(crate) fn pack(&mut self, PolicyId(id): PolicyId) {
+        let Some(Slot::Open(policy)) = self.slots.get(id as usize) else {
+            return;
+        };
+        let Some(bytes) = codec::written(&mut self.words, policy) else {
+            return;
+        };
+        debug_assert_eq!(codec::read(&self.words, &bytes), **policy);
+        let (written, is_new) = self.written.intern(&bytes);
+        assert!(is_new, "a key is in one place");
+        self.slots[id as usize] = Slot::Packed(written);
+    }
+
+    /// Keeps a policy as it is: it selects somebody.
+    pub(crate) fn open(&mut self, id: PolicyId) {
+        if matches!(self.slots.get(id.0 as usize), Some(Slot::Packed(_)))
+            && let Some(policy) = self.of(id)
+        {
+            self.replace(id.0, Slot::Open(policy));
+        }
+    }
+
+    /// Somebody is gone whom policies may have selected.
+    pub(crate) fn mark_idle(&mut self) {
+        self.is_idle_likely = true;
+    }
+
+    /// Keeps those as bytes that select nobody any more, for quiet moments.
+    pub(crate) fn pack_idle(&mut self, used: impl Fn() -> BTreeSet<PolicyId>) {
+        if !std::mem::take(&mut self.is_idle_likely) {
+            return;
+        }
+        let used = used();
+        let ids = 0..u32::try_from(self.slots.len()).expect("fewer than 2^32 policies");
+        for id in ids.map(PolicyId).filter(|id| !used.contains(id)) {
+            self.pack(id);
+        }
+        self.written.compact();
+        self.words.compact();
+    }
+
+    fn key(&self, id: u32) -> Option<Key<'_>> {
+        match self.slots.get(id as usize)? {
+            Slot::Free => None,
+            Slot::Packed(written) => Some(codec::key(&self.words, self.written.bytes(*written))),
+            Slot::Open(policy) => Some(parts(&policy.key)),
+        }
+    }
+
+    fn replace(&mut self, id: u32, slot: Slot) {
+        if let Slot::Packed(written) = std::mem::replace(&mut self.slots[id as usize], slot) {
+            for word in codec::words(self.written.bytes(written)) {
+                self.words.release(word);
+            }
+            self.written.release(written);
+        }
+    }
+}
+
+fn parts(key: &PolicyKey) -> Key<'_> {
+    (key.kind, key.namespace.as_deref(), &key.name)
 }

@@ -129,11 +129,12 @@ impl Locals {
     }
 
     fn draft(&self, selected: &PolicyIds, direction: Direction) -> Draft {
-        let policies: Vec<&Arc<Policy>> = selected
+        let policies: Vec<Arc<Policy>> = selected
             .iter()
             .filter_map(|id| self.policies.of(*id))
             .filter(|policy| applies(policy.applies, Hook::Normal))
             .collect();
+        let policies: Vec<&Arc<Policy>> = policies.iter().collect();
         let tiers = groups::tiers(&self.tiers, direction, &policies);
         let rules = policies.iter().filter_map(|policy| match direction {
             Direction::Ingress => policy.ingress.as_ref(),

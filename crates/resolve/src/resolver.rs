@@ -299,6 +299,7 @@ impl Resolver {
     fn sweep(&mut self) {
         self.index.compact();
         self.plane.compact();
+        self.locals.compact();
         if !self.signatures.wants_sweep() {
             return;
         }
