@@ -14,7 +14,7 @@ mod policy;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use oncilla_api::{FieldError, Kind, Object, ObjectKey, v1, v3};
 use oncilla_net::{IpNet, parse_address, parse_cidr};
@@ -372,27 +372,29 @@ pub(crate) fn pairs(
     labels.iter().map(move |(name, value)| {
         let name = match prefix {
             "" => Arc::from(name.as_str()),
-            prefix => Arc::from(format!("{prefix}{name}")),
+            prefix => Arc::from([prefix, name].concat()),
         };
         (name, Arc::from(value.as_str()))
     })
 }
 
 pub(crate) fn namespace_profile_name(namespace: &str) -> ProfileName {
-    ProfileName(format!("kns.{namespace}").into())
+    ProfileName(["kns.", namespace].concat().into())
 }
 
 pub(crate) fn account_profile_name(namespace: &str, account: &str) -> ProfileName {
-    ProfileName(format!("ksa.{namespace}.{account}").into())
+    ProfileName(["ksa.", namespace, ".", account].concat().into())
 }
 
 /// A namespace allows everything; policies take away.
 fn namespace_profile(name: &str, given: &BTreeMap<String, String>) -> Profile {
+    // The same for all of them: there are as many as namespaces.
+    static ALLOW: LazyLock<Arc<[Rule]>> = LazyLock::new(|| [unconditional(Action::Allow)].into());
     let own = (
         format!("{NAMESPACE_PREFIX}{NAME_LABEL}").into(),
         name.into(),
     );
-    let allow: Arc<[Rule]> = [unconditional(Action::Allow)].into();
+    let allow = Arc::clone(&ALLOW);
     Profile {
         name: namespace_profile_name(name),
         labels: labels(pairs(NAMESPACE_PREFIX, given).chain([own])),

@@ -1,7 +1,7 @@
 //! Predicates: what a rule asks about an address.
 
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl List {
 impl Predicate {
     /// The predicate of a selector.
     pub fn selector(selector: Selector) -> Self {
-        let text = format!("selector {selector}").into();
+        let text = text_of("selector ", &selector);
         Self::Selector { text, selector }
     }
 
@@ -86,17 +86,23 @@ impl Predicate {
         let mut nets: Vec<IpNet> = nets.into_iter().map(|net| net.trunc()).collect();
         nets.sort_unstable();
         nets.dedup();
-        let list: Vec<String> = nets.iter().map(ToString::to_string).collect();
-        let text = format!("nets {}", list.join(",")).into();
+        let mut text = String::with_capacity(5 + 18 * nets.len());
+        text.push_str("nets ");
+        for (index, net) in nets.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text.extend([net.to_string()]);
+        }
         Self::Nets {
-            text,
+            text: text.into(),
             nets: nets.into(),
         }
     }
 
     /// The predicate of a selector of nodes.
     pub fn nodes(selector: Selector) -> Self {
-        let text = format!("nodes {selector}").into();
+        let text = text_of("nodes ", &selector);
         Self::Nodes { text, selector }
     }
 
@@ -147,6 +153,16 @@ impl Predicate {
             | Self::Listed { text, .. } => text,
         }
     }
+}
+
+/// How long most selectors are, in bytes, with room to spare.
+const TEXT_BYTES: usize = 160;
+
+fn text_of(what: &str, selector: &Selector) -> Arc<str> {
+    let mut text = String::with_capacity(TEXT_BYTES);
+    text.push_str(what);
+    write!(text, "{selector}").expect("a string takes everything");
+    text.into()
 }
 
 impl PartialEq for Predicate {

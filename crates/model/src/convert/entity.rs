@@ -105,7 +105,7 @@ pub(super) fn selector(
 pub(super) fn both(operands: Vec<Selector>) -> Selector {
     let telling = operands
         .into_iter()
-        .filter(|each| *each != Selector::all())
+        .filter(|each| *each.expr() != oncilla_selector::Expr::All)
         .collect();
     Selector::and_all(telling)
 }

@@ -1,7 +1,8 @@
 //! Kubernetes network policies become policies of the tier `default` at order 1000 (§2.9).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt::{self, Display};
+use std::sync::{Arc, LazyLock};
 
 use oncilla_api::k8s::{NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
 use oncilla_api::{
@@ -59,17 +60,19 @@ fn rules<'a>(
         PolicyType::Ingress => ("ingress", "from"),
         PolicyType::Egress => ("egress", "to"),
     };
+    let home = in_namespace(namespace);
     let mut rules = Vec::new();
     for (index, (peers, ports)) in list.enumerate() {
-        let path = format!("spec.{name}[{index}]");
-        let ports = by_protocol(&path, ports, errors);
+        let path = format_args!("spec.{name}[{index}]");
+        let ports = by_protocol(path, ports, errors);
         let peers = if peers.is_empty() {
             vec![Side::default()]
         } else {
             let peers = peers.iter().enumerate();
             peers
                 .map(|(place, each)| {
-                    peer(namespace, &format!("{path}.{end}[{place}]"), each, errors)
+                    let path = format_args!("{path}.{end}[{place}]");
+                    peer(&home, path, each, errors)
                 })
                 .collect()
         };
@@ -142,7 +145,7 @@ struct NamedPorts {
 
 /// The ports of each protocol in the order of their names; `None`: every port. No port at all: everything.
 fn by_protocol(
-    path: &str,
+    path: impl Display + Copy,
     ports: &[NetworkPolicyPort],
     errors: &mut Vec<FieldError>,
 ) -> Vec<(Option<Protocol>, Option<NamedPorts>)> {
@@ -196,29 +199,29 @@ fn range(first: i64, last: i64) -> Result<PortRange, String> {
 }
 
 fn peer(
-    namespace: &str,
-    path: &str,
+    home: &Selector,
+    path: impl Display + Copy,
     peer: &NetworkPolicyPeer,
     errors: &mut Vec<FieldError>,
 ) -> Side {
     let mut side = Side::default();
     if let Some(block) = &peer.ip_block {
-        let mut net = |path: String, text: &str| -> Option<IpNet> {
+        let mut net = |path: fmt::Arguments<'_>, text: &str| -> Option<IpNet> {
             match parse_cidr_masking(text) {
                 Ok((net, _)) => Some(net),
                 Err(error) => {
-                    errors.push(FieldError::new(path, error.to_string()));
+                    errors.push(FieldError::new(path.to_string(), error.to_string()));
                     None
                 }
             }
         };
         side.all.push(Predicate::nets(net(
-            format!("{path}.ipBlock.cidr"),
+            format_args!("{path}.ipBlock.cidr"),
             &block.cidr,
         )));
         let except = block.except.iter().enumerate();
         let except: Vec<IpNet> = except
-            .filter_map(|(index, text)| net(format!("{path}.ipBlock.except[{index}]"), text))
+            .filter_map(|(index, text)| net(format_args!("{path}.ipBlock.except[{index}]"), text))
             .collect();
         if !except.is_empty() {
             side.none.push(Predicate::nets(except));
@@ -226,7 +229,7 @@ fn peer(
         return side;
     }
     let place = match &peer.namespace_selector {
-        None => in_namespace(namespace),
+        None => home.clone(),
         Some(selector) => of_namespaces(&labels(selector)),
     };
     let pods = pods(
@@ -240,10 +243,9 @@ fn peer(
 
 /// Pods with these labels: never host endpoints or network sets.
 pub(super) fn pods(selector: &LabelSelector) -> Selector {
-    both(vec![
-        Selector::eq(ORCHESTRATOR_LABEL, KUBERNETES),
-        labels(selector),
-    ])
+    static PODS: LazyLock<Selector> =
+        LazyLock::new(|| Selector::eq(ORCHESTRATOR_LABEL, KUBERNETES));
+    both(vec![PODS.clone(), labels(selector)])
 }
 
 pub(super) fn labels(selector: &LabelSelector) -> Selector {

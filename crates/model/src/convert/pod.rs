@@ -27,11 +27,17 @@ const AWS_POD_IPS: &str = "vpc.amazonaws.com/pod-ips";
 impl Converter {
     /// The host-side interface of a pod.
     pub fn interface(&self, namespace: &str, pod: &str) -> Arc<str> {
-        let digest = Sha1::digest(format!("{namespace}.{pod}"));
+        let mut hasher = Sha1::new();
+        for part in [namespace, ".", pod] {
+            hasher.update(part);
+        }
+        let digest = hasher.finalize();
         let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
         let digits = nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16));
-        let hash: String = digits.take(INTERFACE_DIGITS).collect();
-        format!("{}{hash}", self.interface_prefix).into()
+        let mut name = String::with_capacity(self.interface_prefix.len() + INTERFACE_DIGITS);
+        name.push_str(&self.interface_prefix);
+        name.extend(digits.take(INTERFACE_DIGITS));
+        name.into()
     }
 
     pub(super) fn pod(&self, pod: &Pod) -> Result<Change, Vec<FieldError>> {
