@@ -74,15 +74,10 @@ impl Index {
 
     /// All labels of a shape, own and inherited.
     pub(crate) fn labels(&self, shape: ShapeId) -> LabelView<'_> {
-        let pairs = self.pairs(shape);
-        LabelView::new(pairs.map(|(name, value)| (self.texts.text(name), value)))
-    }
-
-    /// The same as they are kept; of one name the first counts.
-    fn pairs(&self, shape: ShapeId) -> impl Iterator<Item = Pair<'_>> {
         let inherited = self.shapes.profiles(shape);
-        let inherited = inherited.flat_map(|name| self.profiles.labels(name));
-        self.shapes.labels(shape).chain(inherited)
+        let inherited = inherited.flat_map(|name| self.profiles.labels(name, |_| true));
+        let pairs = self.shapes.labels(shape, |_| true).chain(inherited);
+        LabelView::new(pairs.map(|(name, value)| (self.texts.text(name), value)))
     }
 
     /// The profiles of a shape in order; `None` where one does not exist.
@@ -295,16 +290,12 @@ impl Index {
     }
 
     fn project(&self, shape: ShapeId) -> IdentityKey<'_> {
-        let own = self.shapes.labels(shape).count();
-        let known = if fault::is("resolve/inherited-labels-forgotten") {
-            own
-        } else {
-            usize::MAX
-        };
-        let pairs = self.pairs(shape).take(known);
-        let mut labels: Vec<Pair<'_>> = pairs
-            .filter(|(name, _)| self.predicates.uses_name(*name))
-            .collect();
+        let is_used = |name| self.predicates.uses_name(name);
+        let mut labels: Vec<Pair<'_>> = self.shapes.labels(shape, is_used).collect();
+        if !fault::is("resolve/inherited-labels-forgotten") {
+            let inherited = self.shapes.profiles(shape);
+            labels.extend(inherited.flat_map(|name| self.profiles.labels(name, is_used)));
+        }
         // Stable: the first of a name stays, which is the endpoint's own.
         if fault::is("resolve/inherited-label-wins") {
             labels.reverse();

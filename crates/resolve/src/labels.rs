@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oncilla_selector::Labels;
 
-use crate::packs::{Packs, put_number, put_text, take_number, take_text};
+use crate::packs::{Packs, as_text, put_number, put_text, take_number, take_text_bytes};
 
 /// An interned word: a label's name, a port's name, a profile's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -68,9 +68,23 @@ pub(crate) fn put_pair(bytes: &mut Vec<u8>, (name, value): Pair<'_>) {
 }
 
 /// Reads labels to the end.
-pub(crate) fn pairs(mut bytes: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+pub(crate) fn pairs(bytes: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+    named_pairs(bytes, |_| true)
+}
+
+/// Reads the labels whose name is wanted, to the end. Values of others are not looked at.
+pub(crate) fn named_pairs(
+    mut bytes: &[u8],
+    is_wanted: impl Fn(TextId) -> bool,
+) -> impl Iterator<Item = Pair<'_>> {
     std::iter::from_fn(move || {
-        (!bytes.is_empty()).then(|| (take_id(&mut bytes), take_text(&mut bytes)))
+        while !bytes.is_empty() {
+            let (name, value) = (take_id(&mut bytes), take_text_bytes(&mut bytes));
+            if is_wanted(name) {
+                return Some((name, as_text(value)));
+            }
+        }
+        None
     })
 }
 

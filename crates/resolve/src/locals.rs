@@ -191,14 +191,15 @@ impl Locals {
 
     /// Closes gaps in memory, for quiet moments.
     pub(crate) fn compact(&mut self) {
-        let (shapes, hosts) = (&self.shapes, &self.hosts);
-        let ids: Vec<PolicyId> = { hosts.selected() }
-            .filter_map(|key| self.policies.id(key))
-            .collect();
-        self.policies.pack_idle(|| {
-            let selected = shapes.values().flat_map(|shape| shape.selected.iter());
-            selected.copied().chain(ids.iter().copied()).collect()
-        });
+        if self.policies.take_idle() {
+            let of_shapes = self.shapes.values();
+            let of_shapes = of_shapes.flat_map(|shape| shape.selected.iter().copied());
+            let of_hosts = self.hosts.selected();
+            let of_hosts = of_hosts.filter_map(|key| self.policies.id(key));
+            let used: BTreeSet<PolicyId> = of_shapes.chain(of_hosts).collect();
+            self.policies.pack_others(&used);
+        }
+        self.policies.compact();
     }
 
     /// Puts or removes a local endpoint.

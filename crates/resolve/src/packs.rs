@@ -131,9 +131,8 @@ impl Packs {
 }
 
 fn append(chunks: &mut Vec<Vec<u8>>, bytes: &[u8]) -> u32 {
-    let mut length = Vec::with_capacity(5);
-    put_number(&mut length, bytes.len());
-    let size = length.len() + bytes.len();
+    // The length takes five bytes at most.
+    let size = 5 + bytes.len();
     match chunks.last() {
         Some(last) if last.len() + size <= CHUNK_BYTES => {}
         // The first one grows: most nodes of most clusters need no second.
@@ -143,7 +142,7 @@ fn append(chunks: &mut Vec<Vec<u8>>, bytes: &[u8]) -> u32 {
     let index = u32::try_from(chunks.len() - 1).expect("fewer than 2^32 chunks");
     let chunk = chunks.last_mut().expect("a chunk is there");
     let offset = u32::try_from(chunk.len()).expect("an offset in a chunk");
-    chunk.extend_from_slice(&length);
+    put_number(chunk, bytes.len());
     chunk.extend_from_slice(bytes);
     let place = (u64::from(index) << OFFSET_BITS) | u64::from(offset);
     let place = u32::try_from(place).expect("fewer than 4 GiB of strings");
@@ -192,12 +191,22 @@ pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// Reads a text from the front of what [`put_text`] wrote.
-pub(crate) fn take_text<'a>(bytes: &mut &'a [u8]) -> &'a str {
+/// Reads a text from the front of what [`put_text`] wrote, as bytes.
+pub(crate) fn take_text_bytes<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     let length = take_number(bytes);
     let (text, rest) = bytes.split_at(length);
     *bytes = rest;
-    std::str::from_utf8(text).expect("a text was written")
+    text
+}
+
+/// Reads a text from the front of what [`put_text`] wrote.
+pub(crate) fn take_text<'a>(bytes: &mut &'a [u8]) -> &'a str {
+    as_text(take_text_bytes(bytes))
+}
+
+/// Bytes that were a text.
+pub(crate) fn as_text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("a text was written")
 }
 
 /// What is added to the prefix length of an IPv6 net: more than any of IPv4.

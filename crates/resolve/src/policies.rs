@@ -163,16 +163,23 @@ impl Policies {
         self.is_idle_likely = true;
     }
 
+    /// Whether somebody was gone since this was last asked.
+    pub(crate) fn take_idle(&mut self) -> bool {
+        std::mem::take(&mut self.is_idle_likely)
+    }
+
     /// Keeps those as bytes that select nobody any more, for quiet moments.
-    pub(crate) fn pack_idle(&mut self, used: impl Fn() -> BTreeSet<PolicyId>) {
-        if !std::mem::take(&mut self.is_idle_likely) {
-            return;
-        }
-        let used = used();
+    pub(crate) fn pack_others(&mut self, used: &BTreeSet<PolicyId>) {
         let ids = 0..u32::try_from(self.slots.len()).expect("fewer than 2^32 policies");
-        for id in ids.map(PolicyId).filter(|id| !used.contains(id)) {
-            self.pack(id);
+        for id in ids.map(PolicyId) {
+            if matches!(self.slots[id.0 as usize], Slot::Open(_)) && !used.contains(&id) {
+                self.pack(id);
+            }
         }
+    }
+
+    /// Closes gaps in memory, for quiet moments.
+    pub(crate) fn compact(&mut self) {
         self.written.compact();
         self.words.compact();
     }

@@ -7,7 +7,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use oncilla_model::{Labels, Profile, ProfileName, Rule};
 
 use crate::groups::allow_all;
-use crate::labels::{Pair, TextId, Texts, pairs, put_labels};
+use crate::labels::{Pair, TextId, Texts, named_pairs, pairs, put_labels};
 use crate::packs::Packs;
 
 /// What a profile decides.
@@ -53,13 +53,18 @@ impl Profiles {
         }
     }
 
-    /// The labels that a profile gives.
-    pub(crate) fn labels(&self, name: TextId) -> impl Iterator<Item = Pair<'_>> {
-        let labels = self
-            .slots
-            .get(&name)
-            .map(|slot| self.labels.bytes(slot.labels));
-        pairs(labels.unwrap_or_default())
+    /// The labels that a profile gives whose name is wanted.
+    pub(crate) fn labels<'a, F>(
+        &'a self,
+        name: TextId,
+        is_wanted: F,
+    ) -> impl Iterator<Item = Pair<'a>>
+    where
+        F: Fn(TextId) -> bool + 'a,
+    {
+        let slot = self.slots.get(&name);
+        let labels = slot.map(|slot| self.labels.bytes(slot.labels));
+        named_pairs(labels.unwrap_or_default(), is_wanted)
     }
 
     pub(crate) fn is_obscure(&self, name: TextId) -> bool {
@@ -99,7 +104,7 @@ impl Profiles {
             .iter()
             .map(|(name, value)| (&**name, &**value));
         let known = self
-            .labels(id)
+            .labels(id, |_| true)
             .map(|(name, value)| (texts.text(name), value));
         let rules = self.rules(&slot.rules);
         rules == (&profile.ingress, &profile.egress, profile.is_obscure) && given.eq(known)

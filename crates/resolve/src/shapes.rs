@@ -12,7 +12,7 @@ use oncilla_model::{EndpointPort, Labels, Predicate, ProfileName};
 use oncilla_net::Protocol;
 
 use crate::identity::IdentityId;
-use crate::labels::{Pair, TextId, Texts, pairs, put_id, put_labels, take_id};
+use crate::labels::{Pair, TextId, Texts, named_pairs, pairs, put_id, put_labels, take_id};
 use crate::packs::{Packs, put_number, take_number};
 
 /// An interned shape.
@@ -200,12 +200,19 @@ impl Shapes {
         ports(self.sets.bytes(self.slot(id).set)).0.into_iter()
     }
 
-    /// The own labels.
-    pub(crate) fn labels(&self, id: ShapeId) -> impl Iterator<Item = Pair<'_>> {
+    /// The own labels whose name is wanted.
+    pub(crate) fn labels<'a, F>(
+        &'a self,
+        id: ShapeId,
+        is_wanted: F,
+    ) -> impl Iterator<Item = Pair<'a>>
+    where
+        F: Fn(TextId) -> bool + Copy + 'a,
+    {
         let slot = self.slot(id);
         let set = ports(self.sets.bytes(slot.set)).1;
         let context = profiles(self.contexts.bytes(slot.context)).1;
-        pairs(set).chain(pairs(context))
+        named_pairs(set, is_wanted).chain(named_pairs(context, is_wanted))
     }
 
     pub(crate) fn identity(&self, id: ShapeId) -> Option<IdentityId> {
