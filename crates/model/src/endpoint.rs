@@ -98,6 +98,9 @@ pub struct HostEndpoint {
     /// It cannot be understood: it denies what ends at it, begins at it and passes through it, but for failsafes,
     /// whatever policies and other host endpoints say.
     pub is_closed: bool,
+    /// Rules of others can mean it by its labels and addresses. Not where some of what they would ask cannot be read: an
+    /// address without that would be taken to lack it.
+    pub is_peer: bool,
 }
 
 impl HostEndpoint {

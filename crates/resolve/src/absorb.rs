@@ -83,7 +83,8 @@ impl Resolver {
         let is_local = host.is_some_and(|host| host.node.is_empty() || host.node == self.node);
         let local = shape.zip(host).filter(|_| is_local);
         self.locals.put_host(index, dirty, name, local);
-        let row = shape.zip(host.map(|host| &*host.addresses));
+        let peer = host.filter(|host| host.is_peer);
+        let row = shape.zip(peer.map(|host| &*host.addresses));
         let key = RowKey::Host(Arc::clone(name));
         self.plane.put_endpoint(index, dirty, &key, row);
     }

@@ -142,11 +142,16 @@ impl Evaluator {
         }
         all.hide(&broken, &inheritance);
         for (index, host) in all.hosts.iter().enumerate() {
+            all.applicable_hosts.push(Default::default());
+            // What is not known of one does not mean that it has it not.
+            let remains = broken.get(&host.endpoint.key);
+            if remains.is_some_and(|remains| !is_known_peer(remains)) {
+                continue;
+            }
             for address in &host.endpoint.addresses {
                 let owners = all.hosts_by_address.entry(*address).or_default();
                 owners.push(index);
             }
-            all.applicable_hosts.push(Default::default());
         }
         all
     }

@@ -46,6 +46,7 @@ pub(super) fn host_endpoint(host: &v3::HostEndpoint) -> Result<Change, Vec<Field
                 .map(|port| (&*port.name, &port.protocol, port.port)),
         )?,
         is_closed: false,
+        is_peer: true,
     };
     Ok(Change::HostEndpoint(name, Some(Arc::new(endpoint))))
 }
@@ -201,6 +202,7 @@ pub(super) fn closed_host(key: &ObjectKey, remains: &Remains) -> Closed {
         addresses: sorted(addresses),
         ports: Vec::new(),
         is_closed: true,
+        is_peer: is_known_peer,
     };
     Closed {
         changes: vec![Change::HostEndpoint(name, Some(Arc::new(endpoint)))],

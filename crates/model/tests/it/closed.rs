@@ -581,6 +581,27 @@ fn whoever_lists_a_broken_profile_may_have_any_label() {
     assert_eq!(closed(&key(Kind::Profile), &whole).doubt, None);
 }
 
+/// As a peer it is judged by what is known of it only where that is all: a label that cannot be read is not missing.
+#[test]
+fn a_broken_host_endpoint_is_a_peer_only_when_all_is_known() {
+    let host = |labels: Value, field: &str| {
+        let mut value = json!({"metadata": {"name": "x", "labels": labels},
+            "spec": {"node": "n", "interfaceName": "eth0", "expectedIPs": ["192.0.2.1"]}});
+        value["spec"][field] = json!(7);
+        let found = closed(&key(Kind::HostEndpoint), &value);
+        let [Change::HostEndpoint(_, Some(host))] = &found.changes[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(host.is_peer, found.doubt.is_none());
+        (host.is_closed, host.is_peer)
+    };
+    assert_eq!(host(json!({"a": "b"}), "node"), (true, true));
+    assert_eq!(host(json!({"a": 7}), "node"), (true, false));
+    assert_eq!(host(json!({"a": "b"}), "profiles"), (true, false));
+    assert_eq!(host(json!({"a": "b"}), "ports"), (true, false));
+    assert_eq!(host(json!({"a": "b"}), "expectedIPs"), (true, false));
+}
+
 /// A profile's rules doubt as those of policies do, as long as they must.
 #[test]
 fn rules_of_profiles_doubt_too() {

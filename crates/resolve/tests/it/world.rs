@@ -233,6 +233,7 @@ fn host(dice: &mut Dice, number: usize, size: Size) -> Change {
             port: u16::try_from(8000 + dice.below(2)).unwrap(),
         }],
         is_closed: dice.chance(10),
+        is_peer: true,
     };
     Change::HostEndpoint(name, Some(Arc::new(host)))
 }

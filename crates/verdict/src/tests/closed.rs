@@ -447,6 +447,30 @@ fn a_broken_pod_never_widens_access() {
     check_never_wider(&policy, (Kind::Pod, "evil"), &broken, &meant);
 }
 
+/// A host's address is known, and what cannot be read of its labels is not known to be missing.
+#[test]
+fn a_broken_host_endpoint_never_widens_access() {
+    let value = |labels: &Value, profiles: &Value| {
+        json!({"metadata": {"name": "evil", "labels": labels},
+            "spec": {"node": "n2", "interfaceName": "eth0", "expectedIPs": ["203.0.113.1"], "profiles": profiles}})
+    };
+    let zone = json!({"zone": "x"});
+    let none = json!([]);
+    for rules in [
+        "{action: Allow, source: {selector: '!has(zone)'}}",
+        "{action: Allow, source: {notSelector: has(zone)}}",
+        "{action: Deny, source: {selector: has(zone)}}, {action: Allow}",
+    ] {
+        let spec = format!("{{selector: app == 'db', types: [Ingress], ingress: [{rules}]}}");
+        let policy = gnp("p", &spec);
+        let meant = [value(&zone, &none)];
+        let broken = value(&json!({"zone": 7}), &none);
+        check_never_wider(&policy, (Kind::HostEndpoint, "evil"), &broken, &meant);
+        let broken = value(&zone, &json!(7));
+        check_never_wider(&policy, (Kind::HostEndpoint, "evil"), &broken, &meant);
+    }
+}
+
 /// What is known of a broken pod is asked: its namespace, its account, and the labels of both.
 #[test]
 fn rules_that_cannot_mean_a_broken_pod_do_as_they_did() {
