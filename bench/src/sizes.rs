@@ -3,7 +3,9 @@
 //!
 //! Against: what Felix took on a 2-core EPYC virtual machine (three runs, median), constants of another machine; the
 //! calibration loop of the file's first line scales them. Ours includes more: validation and conversion of decoded objects,
-//! which Felix's bench leaves out.
+//! which Felix's bench leaves out. And what it costs to start with as much in the kernel ([`resync`]).
+
+mod resync;
 
 use std::env;
 use std::path::PathBuf;
@@ -102,7 +104,7 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
             .collect::<anyhow::Result<_>>()?;
         print(report, dataset, &lines)?;
     }
-    Ok(())
+    resync::measure(report)
 }
 
 fn run(program: &PathBuf, dataset: &str) -> anyhow::Result<Value> {
