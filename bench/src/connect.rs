@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use oncilla_api::Object;
 use oncilla_kernel::conntrack::Conntrack;
 use oncilla_kernel::netns::Netns;
 use oncilla_kernel::nf_tables::{Batch, Socket};
@@ -50,17 +51,17 @@ const SILENCE: Duration = Duration::from_millis(200);
 const RATIO_MAX: f64 = 1.03;
 
 /// One node with its two pods and what enforces on it.
-struct Bed {
+pub(crate) struct Bed<E> {
     topology: Topology,
     conntrack: Conntrack,
-    _engine: Option<Engine>,
+    _engine: E,
 }
 
 /// Policies on a node, and the floor next to it, which meets the same number of connections.
 struct Row {
     policies: Option<usize>,
-    ours: Bed,
-    floor: Bed,
+    ours: Bed<Option<Engine>>,
+    floor: Bed<Option<Engine>>,
     costs: Vec<f64>,
     floors: Vec<f64>,
     ratios: Vec<f64>,
@@ -72,8 +73,8 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
     for round in 0..WARM_UP + ROUNDS {
         for row in &mut rows {
             if round % FLUSH_ROUNDS == 0 {
-                row.ours.conntrack.flush()?;
-                row.floor.conntrack.flush()?;
+                row.ours.flush()?;
+                row.floor.flush()?;
             }
             row.round(round)?;
         }
@@ -88,8 +89,8 @@ impl Row {
     fn new(policies: Option<usize>) -> anyhow::Result<Self> {
         Ok(Self {
             policies,
-            ours: Bed::new(policies)?,
-            floor: Bed::new(None)?,
+            ours: bed(policies)?,
+            floor: bed(None)?,
             costs: Vec::new(),
             floors: Vec::new(),
             ratios: Vec::new(),
@@ -149,8 +150,24 @@ impl Row {
     }
 }
 
-impl Bed {
-    fn new(policies: Option<usize>) -> anyhow::Result<Self> {
+/// A node with so many policies, or with connection tracking only.
+fn bed(policies: Option<usize>) -> anyhow::Result<Bed<Option<Engine>>> {
+    let bed = Bed::new(|netns| match policies {
+        None => {
+            netns.run(conntrack_only)??;
+            Ok(None)
+        }
+        Some(count) => {
+            let objects = objects(count)?;
+            Ok(Some(netns.run(|| Engine::start(NODE, &objects))??))
+        }
+    })?;
+    bed.prove(policies.is_some())?;
+    Ok(bed)
+}
+
+impl<E> Bed<E> {
+    pub(crate) fn new(enforce: impl FnOnce(&Netns) -> anyhow::Result<E>) -> anyhow::Result<Self> {
         // The interface names that the engine expects, so that it polices real traffic.
         let converter = Converter::default();
         let pod = |name: &str, last: u8| PodSpec {
@@ -168,24 +185,20 @@ impl Bed {
             outside: Vec::new(),
         })?;
         let netns = Arc::clone(&topology.node(NODE)?.netns);
-        let engine = match policies {
-            None => {
-                netns.run(conntrack_only)??;
-                None
-            }
-            Some(count) => Some(enforce(&netns, count)?),
-        };
-        let bed = Self {
+        Ok(Self {
+            _engine: enforce(&netns)?,
             conntrack: Conntrack::open_in(&netns)?,
             topology,
-            _engine: engine,
-        };
-        bed.prove(policies.is_some())?;
-        Ok(bed)
+        })
+    }
+
+    /// Forgets all connections, before ports come again.
+    pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(self.conntrack.flush()?)
     }
 
     /// A port that no policy allows is silent where policy is in force, and answers (nobody listens) elsewhere.
-    fn prove(&self, is_policed: bool) -> anyhow::Result<()> {
+    pub(crate) fn prove(&self, is_policed: bool) -> anyhow::Result<()> {
         let client = &self.topology.pod(CLIENT)?.netns;
         let other = connect(client, address(PORT + 1), SILENCE)?;
         let expected = if is_policed {
@@ -202,7 +215,7 @@ impl Bed {
     }
 
     /// Microseconds a connection.
-    fn burst(&self) -> anyhow::Result<f64> {
+    pub(crate) fn burst(&self) -> anyhow::Result<f64> {
         let at = address(PORT);
         let server = &self.topology.pod(SERVER)?.netns;
         let listener = server.run(|| TcpListener::bind(at))??;
@@ -216,7 +229,7 @@ fn address(port: u16) -> SocketAddr {
 }
 
 /// Policies on the server, the last of which lets the client in.
-fn enforce(netns: &Netns, count: usize) -> anyhow::Result<Engine> {
+pub(crate) fn objects(count: usize) -> anyhow::Result<Vec<Object>> {
     let mut objects = ground()?;
     objects.push(pod(SERVER, NODE, "server", "10.65.0.2")?);
     objects.push(pod(CLIENT, NODE, &client_kind(0), "10.65.0.1")?);
@@ -230,7 +243,7 @@ fn enforce(netns: &Netns, count: usize) -> anyhow::Result<Engine> {
             &remote_address(number),
         )?);
     }
-    netns.run(|| Engine::start(NODE, &objects))?
+    Ok(objects)
 }
 
 /// Microseconds a connection, over all of a burst: from the first start to the last end.

@@ -9,28 +9,50 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+mod change;
+mod churn;
 mod connect;
 mod engine;
 mod join;
 mod memory;
+mod node;
 mod quiet;
+mod relabel;
 mod report;
 mod scene;
 mod sizes;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::report::Report;
 
+type Measure = fn(&mut Report) -> anyhow::Result<()>;
+
+const MEASURES: [(&str, Measure); 8] = [
+    ("join", join::measure),
+    ("sizes", sizes::measure),
+    ("memory", memory::measure),
+    ("change", change::measure),
+    ("relabel", relabel::measure),
+    ("store", store::measure),
+    ("connect", connect::measure),
+    ("churn", churn::measure),
+];
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let (flag, output) = (arguments.next(), arguments.next().map(PathBuf::from));
-    let Some(output) = output.filter(|_| flag.as_deref() == Some("--output")) else {
-        eprintln!("usage: oncilla-bench --output FILE");
-        return ExitCode::from(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (output, only) = match words.as_slice() {
+        ["--output", output] => (PathBuf::from(output), None),
+        ["--output", output, "--only", only] => (PathBuf::from(output), Some(*only)),
+        _ => {
+            eprintln!("usage: oncilla-bench --output FILE [--only MEASURE]");
+            return ExitCode::from(2);
+        }
     };
-    match run().and_then(|report| Ok(report.write(&output)?)) {
+    match run(only).and_then(|report| Ok(report.write(&output)?)) {
         Ok(()) => {
             println!("written: {}", output.display());
             ExitCode::SUCCESS
@@ -42,11 +64,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> anyhow::Result<Report> {
+fn run(only: Option<&str>) -> anyhow::Result<Report> {
     let mut report = Report::new();
-    join::measure(&mut report)?;
-    sizes::measure(&mut report)?;
-    memory::measure(&mut report)?;
-    connect::measure(&mut report)?;
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    for (_, measure) in MEASURES.iter().filter(|(name, _)| wanted(name)) {
+        measure(&mut report)?;
+    }
     Ok(report)
 }

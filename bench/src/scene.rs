@@ -8,14 +8,19 @@ pub(crate) const NODE: &str = "n1";
 /// How many kinds of clients there are, by label.
 pub(crate) const CLIENT_KINDS: usize = 200;
 
-fn object(kind: Kind, value: Value) -> anyhow::Result<Object> {
+pub(crate) fn object(kind: Kind, value: Value) -> anyhow::Result<Object> {
     Object::from_value(kind, value).map_err(|errors| anyhow::anyhow!("{errors:?}"))
+}
+
+/// The namespace of all pods and policies.
+pub(crate) fn namespace() -> anyhow::Result<Object> {
+    object(Kind::Namespace, json!({"metadata": {"name": "bench"}}))
 }
 
 /// The namespace, and the tier that policies are in.
 pub(crate) fn ground() -> anyhow::Result<Vec<Object>> {
     Ok(vec![
-        object(Kind::Namespace, json!({"metadata": {"name": "bench"}}))?,
+        namespace()?,
         object(
             Kind::Tier,
             json!({"metadata": {"name": "default"},
