@@ -159,7 +159,8 @@ fn relabel() -> anyhow::Result<[Vec<f64>; 2]> {
     let mut pods = Vec::with_capacity(POD_CHANGES);
     for number in 1..=POD_CHANGES {
         let app = client_kind(number % 2);
-        let (took, elements) = apply(&mut street, &member(0, &app)?)?;
+        let changed = pod("pod-0", "n2", &app, &remote_address(0))?;
+        let (took, elements) = apply(&mut street, &changed)?;
         ensure!(
             (1..10).contains(&elements),
             "one pod is {elements} elements"
