@@ -32,9 +32,12 @@ const APPS: u64 = 12;
 const ROLES: u64 = 4;
 /// How often everything becomes as it was, and the heap is looked at.
 const RETURNS: usize = 8;
-/// The most that the heap may differ between the first of those times and the last, in hundredths. The least of each half
-/// counts: gaps between packed strings are closed when they are as much as the strings, which is a saw-tooth.
+/// The most that the heap may differ between the first half of those times and the second, in hundredths. Gaps between
+/// packed strings are closed first: left alone they grow to as much as the strings, and go.
 const HEAP_DIFFERENCE_MAX: usize = 5;
+/// The most that it may be above what it was when everything had just been loaded, in hundredths: trees and tables are
+/// fuller then than they are ever again.
+const HEAP_ABOVE_LOAD_MAX: usize = 30;
 /// Changes of a batch, at most, and batches between two cleanings.
 const BATCH_MAX: u64 = 64;
 const CLEAN_BATCHES: u64 = 8;
@@ -315,6 +318,7 @@ fn after_any_number_of_changes_heap_and_kernel_are_as_they_were() {
             let mut world = World::new();
             world.check();
             let program = world.compiler.program().canonical();
+            world.resolver.close_gaps();
             let before = HEAP.allocated();
             let mut heaps = Vec::new();
             for _ in 0..RETURNS {
@@ -327,6 +331,7 @@ fn after_any_number_of_changes_heap_and_kernel_are_as_they_were() {
                 let again = world.compiler.program().canonical();
                 assert!(again == program, "another program");
                 drop(again);
+                world.resolver.close_gaps();
                 heaps.push(HEAP.allocated());
             }
             world.check();
@@ -335,12 +340,13 @@ fn after_any_number_of_changes_heap_and_kernel_are_as_they_were() {
         .unwrap();
     println!("{updates} changes: heap {before} bytes before, then {heaps:?}");
     let (early, late) = heaps.split_at(RETURNS / 2);
-    let (early, late) = (*early.iter().min().unwrap(), *late.iter().min().unwrap());
-    let most = early / 100 * HEAP_DIFFERENCE_MAX;
+    let mean = |heaps: &[usize]| heaps.iter().sum::<usize>() / heaps.len();
+    let (early, late) = (mean(early), mean(late));
     assert!(
-        early.abs_diff(late) <= most,
+        early.abs_diff(late) <= early / 100 * HEAP_DIFFERENCE_MAX,
         "{early} bytes early, {late} late"
     );
     let peak = heaps.iter().copied().max().unwrap();
-    assert!(peak <= before * 2, "{before} bytes before, {peak} at most");
+    let most = before / 100 * (100 + HEAP_ABOVE_LOAD_MAX);
+    assert!(peak <= most, "{before} bytes before, {peak} at most");
 }

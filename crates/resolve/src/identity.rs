@@ -2,7 +2,7 @@
 //! identity.
 
 use crate::labels::{Pair, TextId, Texts, pairs, put_pair};
-use crate::packs::{Packs, put_number, take_number};
+use crate::packs::{Gaps, Packs, put_number, take_number};
 use crate::shapes::{PortKey, Realm, put_port, take_port};
 use crate::signature::SigId;
 
@@ -101,7 +101,7 @@ impl Identities {
         self.keys.ids().map(IdentityId).collect()
     }
 
-    pub(crate) fn compact(&mut self) {
-        self.keys.compact();
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
+        self.keys.compact(gaps);
     }
 }

@@ -15,6 +15,7 @@ use oncilla_net::fault;
 use crate::filing::Filing;
 use crate::identity::{Identities, IdentityId, IdentityKey};
 use crate::labels::{LabelView, Pair, TextId, Texts};
+use crate::packs::Gaps;
 use crate::predicates::Predicates;
 use crate::profiles::Profiles;
 use crate::shapes::{Look, Realm, ShapeId, Shapes};
@@ -242,11 +243,11 @@ impl Index {
     }
 
     /// Closes gaps in memory, for quiet moments.
-    pub(crate) fn compact(&mut self) {
-        self.texts.compact();
-        self.profiles.compact();
-        self.shapes.compact();
-        self.identities.compact();
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
+        self.texts.compact(gaps);
+        self.profiles.compact(gaps);
+        self.shapes.compact(gaps);
+        self.identities.compact(gaps);
     }
 
     /// Signatures that identities refer to.

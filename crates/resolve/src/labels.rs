@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oncilla_selector::Labels;
 
-use crate::packs::{Packs, as_text, put_number, put_text, take_number, take_text_bytes};
+use crate::packs::{Gaps, Packs, as_text, put_number, put_text, take_number, take_text_bytes};
 
 /// An interned word: a label's name, a port's name, a profile's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -46,8 +46,8 @@ impl Texts {
         std::str::from_utf8(self.0.bytes(id.0)).expect("a text was interned")
     }
 
-    pub(crate) fn compact(&mut self) {
-        self.0.compact();
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
+        self.0.compact(gaps);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::groups;
 use crate::hosts::LocalHosts;
 use crate::index::Index;
 use crate::node::{GroupDef, TierDef};
+use crate::packs::Gaps;
 use crate::policies::{Policies, PolicyId};
 use crate::regroup::PolicyIds;
 use crate::shapes::ShapeId;
@@ -190,7 +191,7 @@ impl Locals {
     }
 
     /// Closes gaps in memory, for quiet moments.
-    pub(crate) fn compact(&mut self) {
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
         if self.policies.take_idle() {
             let of_shapes = self.shapes.values();
             let of_shapes = of_shapes.flat_map(|shape| shape.selected.iter().copied());
@@ -199,7 +200,7 @@ impl Locals {
             let used: BTreeSet<PolicyId> = of_shapes.chain(of_hosts).collect();
             self.policies.pack_others(&used);
         }
-        self.policies.compact();
+        self.policies.compact(gaps);
     }
 
     /// Puts or removes a local endpoint.

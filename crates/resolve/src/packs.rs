@@ -26,6 +26,15 @@ struct Slot {
     references: u32,
 }
 
+/// Which gaps are closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gaps {
+    /// Those that are more than what is between them: closing costs what stays.
+    Large,
+    /// Every one.
+    All,
+}
+
 /// The strings in use. A number is another's when its string is gone.
 #[derive(Debug, Default)]
 pub(crate) struct Packs {
@@ -113,9 +122,13 @@ impl Packs {
         ids.filter(|id| self.slots[*id as usize].place != NOWHERE)
     }
 
-    /// Closes the gaps when they are more than what is between them.
-    pub(crate) fn compact(&mut self) {
-        if self.gap_bytes <= self.live_bytes + CHUNK_BYTES {
+    /// Closes the gaps.
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
+        let is_worth_it = match gaps {
+            Gaps::Large => self.gap_bytes > self.live_bytes + CHUNK_BYTES,
+            Gaps::All => self.gap_bytes > 0,
+        };
+        if !is_worth_it {
             return;
         }
         let mut chunks = Vec::new();
@@ -314,7 +327,11 @@ mod tests {
             }
             if step % 1000 == 0 {
                 let before = packs.gap_bytes;
-                packs.compact();
+                packs.compact(if step % 2000 == 0 {
+                    Gaps::All
+                } else {
+                    Gaps::Large
+                });
                 compacted += u32::from(packs.gap_bytes < before);
                 assert_eq!(packs.ids().count(), naive.len());
                 for (bytes, (id, references)) in &naive {

@@ -11,7 +11,7 @@ use oncilla_net::{Family, IpNet, fault};
 use crate::addresses::{Addresses, Source};
 use crate::dirty::Dirty;
 use crate::index::Index;
-use crate::packs::{put_net, take_net};
+use crate::packs::{Gaps, put_net, take_net};
 use crate::prefixes::{Extent, Prefixes, extent, halves};
 use crate::rows::{RowKey, Rows};
 use crate::shapes::ShapeId;
@@ -310,8 +310,8 @@ impl Plane {
     }
 
     /// Closes gaps in memory, for quiet moments.
-    pub(crate) fn compact(&mut self) {
-        self.rows.compact();
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
+        self.rows.compact(gaps);
     }
 
     /// Takes the nets of a CIDR predicate out.

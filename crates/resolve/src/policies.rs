@@ -14,7 +14,7 @@ use crate::carriers::Demands;
 use crate::codec;
 use crate::filing::Filing;
 use crate::labels::Texts;
-use crate::packs::Packs;
+use crate::packs::{Gaps, Packs};
 
 /// The number of a policy. It is another's when the policy is gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -179,9 +179,9 @@ impl Policies {
     }
 
     /// Closes gaps in memory, for quiet moments.
-    pub(crate) fn compact(&mut self) {
-        self.written.compact();
-        self.words.compact();
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
+        self.written.compact(gaps);
+        self.words.compact(gaps);
     }
 
     fn key(&self, id: u32) -> Option<Key<'_>> {

@@ -8,7 +8,7 @@ use oncilla_model::{Labels, Profile, ProfileName, Rule};
 
 use crate::groups::allow_all;
 use crate::labels::{Pair, TextId, Texts, named_pairs, pairs, put_labels};
-use crate::packs::Packs;
+use crate::packs::{Gaps, Packs};
 
 /// What a profile decides.
 #[derive(Debug)]
@@ -140,8 +140,8 @@ impl Profiles {
         is_used.then_some(name)
     }
 
-    pub(crate) fn compact(&mut self) {
-        self.labels.compact();
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
+        self.labels.compact(gaps);
     }
 
     fn slot(&mut self, texts: &mut Texts, profile: &Profile) -> Slot {

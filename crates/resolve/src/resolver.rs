@@ -17,6 +17,7 @@ use crate::lists::Lists;
 use crate::locals::Locals;
 use crate::node::{Class, GroupDef, NodeDelta, NodeState, PredicateMode};
 use crate::own_ports::OwnPorts;
+use crate::packs::Gaps;
 use crate::plane::Plane;
 use crate::publish::{Occasion, Piece};
 use crate::sets::Sets;
@@ -203,6 +204,12 @@ impl Resolver {
         Ok(delta)
     }
 
+    /// Closes every gap that what is gone left in packed memory; [`Self::settle`] closes those only that are worth it. For
+    /// who wants to know how much is in use.
+    pub fn close_gaps(&mut self) {
+        self.compact(Gaps::All);
+    }
+
     /// Whether everything is in force and another [`Self::settle`] would change nothing. Only false right
     /// after one when class numbers are short: predicates are on their way between the two modes, or changes
     /// are still pending.
@@ -296,10 +303,14 @@ impl Resolver {
         self.dirty.whole.local_sets = true;
     }
 
+    fn compact(&mut self, gaps: Gaps) {
+        self.index.compact(gaps);
+        self.plane.compact(gaps);
+        self.locals.compact(gaps);
+    }
+
     fn sweep(&mut self) {
-        self.index.compact();
-        self.plane.compact();
-        self.locals.compact();
+        self.compact(Gaps::Large);
         if !self.signatures.wants_sweep() {
             return;
         }

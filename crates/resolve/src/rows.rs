@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _};
 use oncilla_model::EndpointKey;
 
-use crate::packs::{Packs, put_text, take_text};
+use crate::packs::{Gaps, Packs, put_text, take_text};
 use crate::shapes::ShapeId;
 
 /// Whose row.
@@ -163,8 +163,8 @@ impl Rows {
         used.map(|(row, found)| (row, ShapeId::numbered(found.shape)))
     }
 
-    pub(crate) fn compact(&mut self) {
-        self.keys.compact();
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
+        self.keys.compact(gaps);
     }
 }
 

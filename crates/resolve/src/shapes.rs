@@ -13,7 +13,7 @@ use oncilla_net::Protocol;
 
 use crate::identity::IdentityId;
 use crate::labels::{Pair, TextId, Texts, named_pairs, pairs, put_id, put_labels, take_id};
-use crate::packs::{Packs, put_number, take_number};
+use crate::packs::{Gaps, Packs, put_number, take_number};
 
 /// An interned shape.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -231,9 +231,9 @@ impl Shapes {
         used.map(ShapeId).collect()
     }
 
-    pub(crate) fn compact(&mut self) {
-        self.sets.compact();
-        self.contexts.compact();
+    pub(crate) fn compact(&mut self, gaps: Gaps) {
+        self.sets.compact(gaps);
+        self.contexts.compact(gaps);
     }
 
     fn slot(&self, id: ShapeId) -> &Slot {
