@@ -207,23 +207,28 @@ fn value(rng: &mut Rng, depth: usize) -> Value {
     }
 }
 
+/// Something that a list or an object holds.
+fn inner<'a>(rng: &mut Rng, found: &'a mut Value) -> Option<&'a mut Value> {
+    match found {
+        Value::Array(items) if !items.is_empty() => {
+            let index = rng.index(items.len());
+            items.get_mut(index)
+        }
+        Value::Object(fields) if !fields.is_empty() => {
+            let index = rng.index(fields.len());
+            fields.values_mut().nth(index)
+        }
+        _ => None,
+    }
+}
+
 /// Changes something somewhere in a value.
 pub(super) fn change(rng: &mut Rng, found: &mut Value, depth: usize) {
-    if depth > 0 && rng.chance(5, 6) {
-        let inner = match found {
-            Value::Array(items) if !items.is_empty() => {
-                let index = rng.index(items.len());
-                items.get_mut(index)
-            }
-            Value::Object(fields) if !fields.is_empty() => {
-                let index = rng.index(fields.len());
-                fields.values_mut().nth(index)
-            }
-            _ => None,
-        };
-        if let Some(inner) = inner {
-            return change(rng, inner, depth - 1);
-        }
+    if depth > 0
+        && rng.chance(5, 6)
+        && let Some(inner) = inner(rng, found)
+    {
+        return change(rng, inner, depth - 1);
     }
     match found {
         Value::Array(items) if rng.chance(1, 2) => match (rng.below(3), items.len()) {
@@ -251,18 +256,7 @@ pub(super) fn change(rng: &mut Rng, found: &mut Value, depth: usize) {
 
 /// Makes something unreadable somewhere in a value.
 fn spoil(rng: &mut Rng, found: &mut Value, depth: usize) {
-    let inner = match found {
-        Value::Array(items) if !items.is_empty() => {
-            let index = rng.index(items.len());
-            items.get_mut(index)
-        }
-        Value::Object(fields) if !fields.is_empty() => {
-            let index = rng.index(fields.len());
-            fields.values_mut().nth(index)
-        }
-        _ => None,
-    };
-    match inner {
+    match inner(rng, found) {
         Some(inner) if depth > 0 && rng.chance(4, 5) => spoil(rng, inner, depth - 1),
         _ => {
             *found = match found {
